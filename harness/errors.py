@@ -1,0 +1,77 @@
+"""One family of exceptions; each carries what was seen and prints it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+
+class ChainproofError(Exception):
+    """Base of everything that the harness raises on purpose."""
+
+
+class Unusable(ChainproofError):
+    """The machine, a setting or an input cannot be used: not a finding about libvirt or QEMU.
+
+    Ends a run with exit status 2 and one line: what is wrong, and what to do about it.
+    """
+
+    def __init__(self, problem: str, remedy: str = "", detail: str = "") -> None:
+        self.problem = problem
+        self.remedy = remedy
+        self.detail = detail
+        line = f"{problem}; {remedy}" if remedy else problem
+        super().__init__(f"{line}\n{detail}" if detail else line)
+
+
+class CommandFailed(ChainproofError):
+    """A child process ended with a status other than 0."""
+
+    def __init__(self, command: Sequence[str], exit_status: int, stdout: str, stderr: str) -> None:
+        self.command = tuple(command)
+        self.exit_status = exit_status
+        self.stdout = stdout
+        self.stderr = stderr
+        said = stderr.strip() or stdout.strip() or "(it printed nothing)"
+        super().__init__(f"exit status {exit_status} from: {shlex.join(command)}\n{said}")
+
+
+class WaitTimeout(ChainproofError):
+    """A named wait passed its deadline."""
+
+    def __init__(self, what: str, seconds: float, last_seen: str) -> None:
+        self.what = what
+        self.seconds = seconds
+        self.last_seen = last_seen
+        super().__init__(f"waited {seconds:.0f} s for {what}; last seen: {last_seen or 'nothing'}")
+
+
+class CheckFailed(ChainproofError, AssertionError):
+    """A claim about the disk or the VM does not hold."""
+
+    def __init__(self, claim: str, seen: str, difference: str = "") -> None:
+        self.claim = claim
+        self.seen = seen
+        self.difference = difference
+        lines = [f"claimed:  {claim}", f"seen:     {seen}"]
+        if difference:
+            lines.append(difference)
+        super().__init__("\n".join(lines))
+
+
+class ImageError(ChainproofError):
+    """An image file cannot be read as what it claims to be."""
+
+    def __init__(self, image: str, problem: str) -> None:
+        self.image = image
+        self.problem = problem
+        super().__init__(f"{image}: {problem}")
+
+
+class AgentError(ChainproofError):
+    """The guest agent refused a command, or a command in the guest failed."""
+
+    def __init__(self, command: str, problem: str) -> None:
+        self.command = command
+        self.problem = problem
+        super().__init__(f"guest agent: {command}: {problem}")

@@ -1,0 +1,139 @@
+"""The only module that starts child processes: each has a deadline, and its stderr is in the error."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from harness.errors import ChainproofError, CommandFailed, WaitTimeout
+from harness.waiting import now, scaled
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A child process that has ended."""
+
+    command: tuple[str, ...]
+    exit_status: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def output(self) -> str:
+        """stdout and then stderr."""
+        return self.stdout + self.stderr
+
+    def check(self) -> Completed:
+        """Return self, or raise CommandFailed if the exit status is not 0."""
+        if self.exit_status != 0:
+            raise CommandFailed(self.command, self.exit_status, self.stdout, self.stderr)
+        return self
+
+
+def run(
+    command: Sequence[str],
+    *,
+    timeout: float,
+    input_bytes: bytes | None = None,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Completed:
+    """Run `command` to its end within `timeout` seconds (before scaling).
+
+    It dies with us, `kill -9` included, and in any case at the deadline, with all that it started in its process group.
+    Raises CommandFailed if it cannot be started (exit status 127), WaitTimeout at the deadline; a status other
+    than 0 is returned: use `.check()`.
+    """
+    started = now()
+    seconds = scaled(timeout)
+    # PR_SET_PDEATHSIG is bound to the thread that spawns: that thread waits right here for the end
+    child = spawn(["setpriv", "--pdeathsig", "KILL", "--", *command], environment=environment, directory=directory)
+    try:
+        stdout, stderr = child.communicate(input_bytes, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        stdout, stderr = child.communicate()
+        seen = (stderr or stdout).decode(errors="replace").strip()[-2000:]
+        raise WaitTimeout(f"the end of: {shlex.join(command)}", seconds, seen) from None
+    except BaseException:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+        raise
+    return Completed(
+        tuple(command),
+        child.returncode,
+        stdout.decode(errors="replace"),
+        stderr.decode(errors="replace"),
+        now() - started,
+    )
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+    pass_fds: Sequence[int] = (),
+    stdin: int | IO[bytes] = subprocess.PIPE,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+    stderr: int | IO[bytes] = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    """Start `command` in a session of its own; who calls owns it and must end it."""
+    try:
+        return subprocess.Popen(
+            list(command),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=None if environment is None else dict(environment),
+            cwd=directory,
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CommandFailed(command, 127, "", str(error)) from error
+
+
+def end(child: subprocess.Popen[bytes], *, timeout: float) -> int:
+    """End a child: SIGTERM, then SIGKILL to its process group after `timeout` seconds (before scaling)."""
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(scaled(timeout))
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait(scaled(timeout))
+    for stream in (child.stdin, child.stdout, child.stderr):
+        if stream is not None:
+            stream.close()
+    return child.returncode
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process as soon as the thread that started it is gone.
+
+    `parent` is the pid of the process that started us: if it is gone already, we end at once.
+    For xdist workers, which outlive a `kill -9` of their controller by up to 15 s otherwise.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise ChainproofError(f"prctl(PR_SET_PDEATHSIG): {os.strerror(ctypes.get_errno())}")
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+class Runner(Protocol):
+    """Where commands run: on this machine (`run` itself) or inside a stack's sandbox."""
+
+    def __call__(self, command: Sequence[str], *, timeout: float, input_bytes: bytes | None = None) -> Completed:
+        """As `run`."""

@@ -1,0 +1,1 @@
+"""What is under test: a libvirt and QEMU pair, in a sandbox of its own."""

@@ -1,0 +1,1 @@
+"""The nouns of a scenario: domain, disk, block job, guest."""
