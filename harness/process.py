@@ -15,6 +15,10 @@ from typing import IO, Protocol
 from harness.errors import ChainproofError, CommandFailed, WaitTimeout
 from harness.waiting import now, scaled
 
+Child = subprocess.Popen[bytes]
+PIPE = subprocess.PIPE
+STDOUT = subprocess.STDOUT
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -87,7 +91,7 @@ def spawn(
     stdin: int | IO[bytes] = subprocess.PIPE,
     stdout: int | IO[bytes] = subprocess.PIPE,
     stderr: int | IO[bytes] = subprocess.PIPE,
-) -> subprocess.Popen[bytes]:
+) -> Child:
     """Start `command` in a session of its own; who calls owns it and must end it."""
     try:
         return subprocess.Popen(
@@ -104,7 +108,16 @@ def spawn(
         raise CommandFailed(command, 127, "", str(error)) from error
 
 
-def end(child: subprocess.Popen[bytes], *, timeout: float) -> int:
+def wait(child: Child, what: str, *, timeout: float) -> int:
+    """The exit status of a child, within `timeout` seconds (before scaling); raises WaitTimeout."""
+    seconds = scaled(timeout)
+    try:
+        return child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        raise WaitTimeout(what, seconds, f"process {child.pid} still runs") from None
+
+
+def end(child: Child, *, timeout: float) -> int:
     """End a child: SIGTERM, then SIGKILL to its process group after `timeout` seconds (before scaling)."""
     if child.poll() is None:
         child.terminate()

@@ -1,0 +1,230 @@
+"""A private libvirt daemon: start, stop, kill, restart under a running VM."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Literal, Self
+
+import libvirt
+
+from harness.errors import Unusable
+from harness.process import STDOUT, Child, Completed, wait
+from harness.stack.events import EventHub, start_event_loop
+from harness.stack.sandbox import IMAGES, Isolation, Sandbox
+from harness.stack.stack import Stack
+from harness.waiting import NotYet, wait_until
+
+Mode = Literal["system", "session"]
+
+GUEST = PurePosixPath("/guest")
+_SESSION_UID = 1000
+_PIDFILE = "libvirtd.pid"
+
+_QEMU_CONF = """\
+user = "{user}"
+group = "{user}"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+cgroup_controllers = [ ]
+namespaces = [ ]
+seccomp_sandbox = 0
+stdio_handler = "file"
+"""
+# identical on every release from 7.0 on; why each key: a sandbox has no cgroups, no virtlogd and one user
+_SESSION_QEMU_CONF = """\
+security_driver = "none"
+namespaces = [ ]
+seccomp_sandbox = 0
+stdio_handler = "file"
+"""
+_LIBVIRTD_CONF = """\
+unix_sock_dir = "{sockets}"
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+host_uuid = "{uuid}"
+log_outputs = "2:file:{log}"
+keepalive_interval = -1
+"""
+
+
+class Daemon:
+    """One libvirtd of `stack` in a sandbox around `directory`, and a connection to it.
+
+    `guest` (the built guest's directory) is shown read-only as /guest; the images of a scenario lie in /export/images.
+    """
+
+    def __init__(self, stack: Stack, directory: Path, *, mode: Mode, kvm: bool, guest: Path) -> None:
+        self.stack = stack
+        self.mode: Mode = mode
+        self.directory = directory
+        self._process: Child | None = None
+        self._connection: libvirt.virConnect | None = None
+        self._events: EventHub | None = None
+        etc, var = directory / "etc", directory / "var"
+        binds = (
+            (guest, GUEST, False),
+            (directory / "export", IMAGES.parent, True),
+            (etc, PurePosixPath("/etc/libvirt"), True),
+            *((etc / name, PurePosixPath("/etc") / name, False) for name in ("passwd", "group", "nsswitch.conf")),
+            (var / "run", PurePosixPath("/run/libvirt"), True),
+            (var / "lib", PurePosixPath("/var/lib/libvirt"), True),
+            (var / "log", PurePosixPath("/var/log/libvirt"), True),
+            (var / "cache", PurePosixPath("/var/cache/libvirt"), True),
+        )
+        # in session mode libvirt looks below these for what it has in /etc, /run and /var/cache in system mode
+        session = {
+            "XDG_CONFIG_HOME": "/etc",
+            "XDG_RUNTIME_DIR": "/run",
+            "XDG_CACHE_HOME": "/var/cache",
+            "XDG_DATA_HOME": "/var/lib",
+        }
+        environment = {"LIBVIRT_DEFAULT_URI": self.uri, **(session if mode == "session" else {})}
+        uid = _SESSION_UID if mode == "session" else None
+        self.sandbox = Sandbox(directory, Isolation(stack.tree, uid, kvm, binds=binds, environment=environment))
+
+    @property
+    def uri(self) -> str:
+        """Where the daemon listens, inside the sandbox and out."""
+        return f"qemu+unix:///{self.mode}?socket={self.directory}/sock/libvirt-sock"
+
+    @property
+    def log(self) -> Path:
+        """The daemon's log: warnings and errors."""
+        return self.directory / "var/log/libvirtd.log"
+
+    def qemu_log(self, domain: str) -> Path:
+        """The log of a domain's QEMU: its command line and its stderr."""
+        if self.mode == "system":
+            return self.directory / f"var/log/qemu/{domain}.log"
+        return self.directory / f"var/cache/qemu/log/{domain}.log"
+
+    @property
+    def connection(self) -> libvirt.virConnect:
+        """The open connection; raises ValueError while the daemon is stopped."""
+        if self._connection is None:
+            raise ValueError("the daemon is not running")
+        return self._connection
+
+    @property
+    def events(self) -> EventHub:
+        """The events of the present connection."""
+        if self._events is None:
+            raise ValueError("the daemon is not running")
+        return self._events
+
+    def __enter__(self) -> Self:
+        self._lay_out()
+        self.sandbox.__enter__()
+        try:
+            self.start()
+        except BaseException:
+            self.sandbox.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._disconnect()
+        finally:
+            self.sandbox.close()
+            if self._process is not None:
+                self._reap(self._process)
+
+    def start(self) -> None:
+        """Start the daemon and connect. Raises Unusable with the tail of its log if it does not come up."""
+        start_event_loop()
+        (self.directory / "sock/libvirt-sock").unlink(missing_ok=True)
+        with (self.directory / "var/log/libvirtd.out").open("ab") as out:
+            command = [self.stack.libvirtd, "-f", "/etc/libvirt/libvirtd.conf", "-p", f"/run/libvirt/{_PIDFILE}"]
+            self._process = self.sandbox.spawn(command, stdout=out, stderr=STDOUT)
+        # ready is an open connection: the socket accepts before the drivers are up, which can still fail
+        self._connection = wait_until("libvirtd to answer", self._open, timeout=30)
+        self._connection.setKeepAlive(5, 12)
+        self._events = EventHub(self._connection)
+
+    def stop(self) -> None:
+        """End the daemon with SIGTERM; VMs go on running."""
+        self._signal("-TERM")
+
+    def kill(self) -> None:
+        """End the daemon with SIGKILL; VMs go on running."""
+        self._signal("-KILL")
+
+    def virsh(self, *arguments: str, timeout: float = 120) -> Completed:
+        """Run the stack's own virsh inside the sandbox; its exit status is not checked."""
+        return self.sandbox.run([self.stack.virsh, *arguments], timeout=timeout)
+
+    @property
+    def pid(self) -> int:
+        """The daemon's pid inside the sandbox."""
+        return int((self.directory / "var/run" / _PIDFILE).read_text())
+
+    def _signal(self, signal: str) -> None:
+        process = self._process
+        if process is None:
+            raise ValueError("the daemon is not running")
+        pid = self.pid
+        self._disconnect()
+        self.sandbox.run(["/chainproof/busybox", "kill", signal, str(pid)], timeout=10).check()
+        wait(process, "libvirtd to end", timeout=30)
+        self._reap(process)
+        self._process = None
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        events, self._events = self._events, None
+        if events is not None and connection is not None and connection.isAlive():
+            events.close()
+        if connection is not None:
+            connection.close()
+
+    def _reap(self, process: Child) -> None:
+        process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+
+    def _open(self) -> libvirt.virConnect:
+        assert self._process is not None
+        try:
+            connection = libvirt.open(self.uri)
+            connection.listAllDomains()
+        except libvirt.libvirtError as error:
+            if self._process.poll() is not None:
+                raise Unusable(
+                    f"libvirtd of {self.stack.name} ended with status {self._process.returncode} at its start",
+                    "its last words follow",
+                    self.log_tail(),
+                ) from error
+            raise NotYet(f"{error} | log: {self.log_tail(3)}") from error
+        return connection
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of what the daemon wrote."""
+        texts = []
+        for file in (self.directory / "var/log/libvirtd.out", self.log):
+            if file.exists():
+                texts += file.read_text(errors="replace").splitlines()[-lines:]
+        return "\n".join(texts)
+
+    def _lay_out(self) -> None:
+        for name in ("etc", "sock", "export/images", "var/run", "var/lib", "var/log", "var/cache"):
+            (self.directory / name).mkdir(parents=True)
+        etc = self.directory / "etc"
+        # libvirt 9 wants the user libvirt-qemu to exist although qemu.conf names another
+        (etc / "passwd").write_text(
+            "root:x:0:0:root:/root:/bin/sh\nlibvirt-qemu:x:64055:64055::/:/bin/false\n"
+            f"chainproof:x:{_SESSION_UID}:{_SESSION_UID}::/root:/bin/sh\n"
+        )
+        (etc / "group").write_text(f"root:x:0:\nlibvirt-qemu:x:64055:\nchainproof:x:{_SESSION_UID}:\n")
+        (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
+        qemu_conf = _QEMU_CONF.format(user="root") if self.mode == "system" else _SESSION_QEMU_CONF
+        (etc / "qemu.conf").write_text(qemu_conf)
+        conf = _LIBVIRTD_CONF.format(
+            sockets=self.directory / "sock", uuid=uuid.uuid4(), log="/var/log/libvirt/libvirtd.log"
+        )
+        (etc / "libvirtd.conf").write_text(conf)

@@ -1,0 +1,150 @@
+"""libvirt's event loop, and one ordered list of events per connection."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import libvirt
+
+from harness.errors import WaitTimeout
+from harness.waiting import now, scaled
+
+
+class EventKind(StrEnum):
+    """The events that the hub listens to, by libvirt's names."""
+
+    LIFECYCLE = "lifecycle"
+    BLOCK_JOB = "block-job"
+    BLOCK_JOB_2 = "block-job-2"
+    AGENT_LIFECYCLE = "agent-lifecycle"
+    IO_ERROR = "io-error-reason"
+    CLOSED = "connection-closed"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event: `subject` is the disk's target or path where there is one; `status` and `reason` are in words."""
+
+    at: float
+    kind: EventKind
+    domain: str
+    subject: str = ""
+    status: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        words = (self.kind.value, self.domain, self.subject, self.status, self.reason)
+        return " ".join(word for word in words if word)
+
+
+JOB_TYPES = {1: "pull", 2: "copy", 3: "commit", 4: "active-commit", 5: "backup"}
+JOB_STATUS = {0: "completed", 1: "failed", 2: "canceled", 3: "ready"}
+_LIFECYCLE = {
+    0: "defined",
+    1: "undefined",
+    2: "started",
+    3: "suspended",
+    4: "resumed",
+    5: "stopped",
+    6: "shutdown",
+    7: "pm-suspended",
+    8: "crashed",
+}
+_AGENT = {1: "connected", 2: "disconnected"}
+
+_loop: threading.Thread | None = None
+
+
+def start_event_loop() -> None:
+    """Register libvirt's default event loop and run it in a thread; must come before the first connection."""
+    global _loop
+    if _loop is not None:
+        return
+    libvirt.registerErrorHandler(lambda *_: None, None)  # errors are raised; do not print them besides
+    libvirt.virEventRegisterDefaultImpl()
+
+    def forever() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    _loop = threading.Thread(target=forever, name="libvirt-events", daemon=True)
+    _loop.start()
+
+
+class EventHub:
+    """All events of one connection, in the order in which they came."""
+
+    def __init__(self, connection: libvirt.virConnect) -> None:
+        self.events: list[Event] = []
+        self.listeners: list[Callable[[Event], None]] = []
+        self._condition = threading.Condition()
+        self._ids: list[int] = []
+        self._connection = connection
+        register = connection.domainEventRegisterAny
+        self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None))
+        self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB, self._block_job, EventKind.BLOCK_JOB))
+        self._ids.append(
+            register(None, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2, self._block_job, EventKind.BLOCK_JOB_2)
+        )
+        self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._agent, None))
+        self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, self._io_error, None))
+        connection.registerCloseCallback(self._closed, None)
+
+    def mark(self) -> int:
+        """The present end of the list. Take it before the call whose events are waited for: they can come first."""
+        return len(self.events)
+
+    def wait(self, what: str, wanted: Callable[[Event], bool], *, since: int, timeout: float) -> Event:
+        """The first event after `since` that is wanted. Raises WaitTimeout with what came instead."""
+        seconds = scaled(timeout)
+        deadline = now() + seconds
+        with self._condition:
+            while True:
+                for event in self.events[since:]:
+                    if wanted(event):
+                        return event
+                if not self._condition.wait(max(0.0, deadline - now())) and now() >= deadline:
+                    seen = "; ".join(str(event) for event in self.events[since:])
+                    raise WaitTimeout(what, seconds, seen or "no event")
+
+    def close(self) -> None:
+        """Deregister everything, so that the connection can be closed."""
+        self._connection.unregisterCloseCallback()
+        for callback in self._ids:
+            self._connection.domainEventDeregisterAny(callback)
+        self._ids.clear()
+
+    def _add(self, event: Event) -> None:
+        with self._condition:
+            self.events.append(event)
+            self._condition.notify_all()
+        for listener in self.listeners:
+            listener(event)
+
+    def _lifecycle(self, _c: object, domain: libvirt.virDomain, event: int, detail: int, _o: object) -> None:
+        status = _LIFECYCLE.get(event, str(event))
+        self._add(Event(now(), EventKind.LIFECYCLE, domain.name(), "", status, f"detail {detail}"))
+
+    def _block_job(
+        self, _c: object, domain: libvirt.virDomain, disk: str, kind: int, status: int, which: EventKind
+    ) -> None:
+        job, state = JOB_TYPES.get(kind, str(kind)), JOB_STATUS.get(status, str(status))
+        self._add(Event(now(), which, domain.name(), disk, state, job))
+
+    def _agent(self, _c: object, domain: libvirt.virDomain, state: int, reason: int, _o: object) -> None:
+        self._add(
+            Event(
+                now(), EventKind.AGENT_LIFECYCLE, domain.name(), "", _AGENT.get(state, str(state)), f"reason {reason}"
+            )
+        )
+
+    def _io_error(
+        self, _c: object, domain: libvirt.virDomain, path: str, alias: str, action: int, reason: str, _o: object
+    ) -> None:
+        self._add(Event(now(), EventKind.IO_ERROR, domain.name(), f"{alias} {path}", f"action {action}", reason))
+
+    def _closed(self, _c: object, reason: int, _o: object) -> None:
+        self._add(Event(now(), EventKind.CLOSED, "", "", "", f"reason {reason}"))

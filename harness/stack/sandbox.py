@@ -1,0 +1,255 @@
+"""A command inside a stack's private namespaces; everything in there dies with us, always, and leaves no file."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import IO, Self
+
+from harness.errors import Unusable, WaitTimeout
+from harness.process import PIPE, Child, Completed, run, spawn, wait
+from harness.waiting import now, scaled
+
+IMAGES = PurePosixPath("/export/images")
+BUSYBOX = "/chainproof/busybox"
+_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
+_SOCKET_PATH_BYTES = 108  # sun_path, unix(7)
+
+# PID 1 of the sandbox: says that it is up, holds still while its stdin (the life-line) is open, and reaps what is
+# orphaned; then kills everything else and removes the run directory, whoever let go of the life-line and why.
+_SUPERVISOR = f"""
+exec 3<&0 </dev/null
+echo up
+{BUSYBOX} cat <&3 >/dev/null &
+wait $!
+kill -9 -1
+exec {BUSYBOX} rm -rf "$1"
+"""
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """How a sandbox looks: `tree` is the file system tree whose /usr it runs on.
+
+    `uid` other than None puts it into a user namespace under that uid; `kvm` shows it /dev/kvm; `whole` shows the
+    whole tree read-only instead of only its programs; `binds` are (outside, inside, writable).
+    """
+
+    tree: Path = Path("/")
+    uid: int | None = None
+    kvm: bool = False
+    whole: bool = False
+    binds: tuple[tuple[Path, PurePosixPath, bool], ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Sandbox:
+    """Private PID, mount, IPC, network and UTS namespaces around a run directory `directory`.
+
+    The run directory belongs to the sandbox: it is bound at its own path inside, and goes with it.
+    """
+
+    def __init__(self, directory: Path, isolation: Isolation) -> None:
+        self.directory = directory
+        self.isolation = isolation
+        self.environment = {**_ENVIRONMENT, **isolation.environment}
+        self._bwrap: Child | None = None
+        self._pid = 0
+
+    def __enter__(self) -> Self:
+        """Build the namespaces. Raises Unusable if bubblewrap cannot."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        status_read, status_write = os.pipe()
+        try:
+            self._bwrap = spawn(self._command(status_write), environment=self.environment, pass_fds=[status_write])
+            os.close(status_write)
+            try:
+                self._await_up(status_read)
+            except BaseException:
+                self.close()
+                raise
+        finally:
+            os.close(status_read)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the life-line and wait until everything inside is dead and the run directory is gone."""
+        bwrap = self._bwrap
+        if bwrap is None:
+            return
+        self._bwrap = None
+        assert bwrap.stdin is not None
+        bwrap.stdin.close()
+        try:
+            wait(bwrap, "the end of the sandbox", timeout=20)
+        except WaitTimeout:
+            bwrap.kill()
+            bwrap.wait()
+            raise
+        finally:
+            for stream in (bwrap.stdout, bwrap.stderr):
+                assert stream is not None
+                stream.close()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def run(self, command: Sequence[str], *, timeout: float, input_bytes: bytes | None = None) -> Completed:
+        """As harness.process.run, inside; the Completed names the command as typed there."""
+        done = run(self.entered(command), timeout=timeout, input_bytes=input_bytes, environment=self.environment)
+        return Completed(tuple(command), done.exit_status, done.stdout, done.stderr, done.seconds)
+
+    def spawn(self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]) -> Child:
+        """Start a command inside without waiting; it lives no longer than the sandbox."""
+        return spawn(
+            self.entered(command),
+            environment=self.environment,
+            stdin=PIPE,
+            stdout=stdout,
+            stderr=stderr,
+        )
+
+    def entered(self, command: Sequence[str]) -> list[str]:
+        """The command line that runs `command` inside."""
+        user = ["-U", "--preserve-credentials"] if self._has_user_namespace else []
+        return ["nsenter", "-t", str(self._pid), *user, "-m", "-p", "-i", "-n", "-u", "-w/", "--", *command]
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL to the process that has this pid inside; one that is gone already is no error."""
+        run(self.entered([BUSYBOX, "kill", "-9", str(pid)]), timeout=10)
+
+    def outside(self, path: PurePosixPath) -> Path:
+        """The path on this machine of a path inside, for the directories that both can see."""
+        for there, here in ((IMAGES.parent, self.directory / "export"), (self.directory, self.directory)):
+            if path.is_relative_to(there):
+                return here / path.relative_to(there)
+        raise ValueError(f"{path} is not visible outside the sandbox")
+
+    @property
+    def _has_user_namespace(self) -> bool:
+        return self.isolation.uid is not None or os.getuid() != 0
+
+    def _command(self, status: int) -> list[str]:
+        command = ["bwrap", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-net", "--unshare-uts"]
+        command += ["--hostname", "chainproof", "--json-status-fd", str(status)]
+        if self._has_user_namespace:
+            uid = os.getuid() if self.isolation.uid is None else self.isolation.uid
+            command += ["--unshare-user", "--uid", str(uid), "--gid", str(uid)]
+        command += self._file_systems()
+        for outside, inside, writable in self.isolation.binds:
+            command += ["--bind" if writable else "--ro-bind", str(outside), str(inside)]
+        command += ["--bind", str(self.directory.parent), str(self.directory.parent)]
+        busybox = shutil.which("busybox", path="/usr/bin:/bin")
+        if busybox is None:
+            raise Unusable("not installed: busybox-static", "run: ci/run doctor")
+        command += ["--ro-bind", busybox, BUSYBOX]
+        return [*command, "--", BUSYBOX, "sh", "-c", _SUPERVISOR, "sh", str(self.directory)]
+
+    def _file_systems(self) -> list[str]:
+        tree = self.isolation.tree
+        if self.isolation.whole:
+            command = ["--ro-bind", str(tree), "/", "--tmpfs", "/var/tmp"]
+        else:
+            command = ["--ro-bind", str(tree / "usr"), "/usr"]
+            for name in ("bin", "sbin", "lib", "lib64"):
+                if (tree / name).is_dir() and not (tree / name).is_symlink():
+                    command += ["--ro-bind", str(tree / name), f"/{name}"]
+                else:
+                    command += ["--symlink", f"usr/{name}", f"/{name}"]
+            for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"):
+                command += ["--ro-bind-try", str(tree / "etc" / name), f"/etc/{name}"]
+            command += ["--dir", "/root", "--dir", "/var/tmp", "--symlink", "../run", "/var/run"]
+        command += [
+            "--tmpfs",
+            "/tmp",
+            "--tmpfs",
+            "/run",
+            "--dev",
+            "/dev",
+            "--proc",
+            "/proc",
+            "--ro-bind",
+            "/sys",
+            "/sys",
+        ]
+        command += ["--tmpfs", "/chainproof"]
+        if self.isolation.kvm:
+            command += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
+        return command
+
+    def _await_up(self, status: int) -> None:
+        bwrap = self._bwrap
+        assert bwrap is not None
+        assert bwrap.stdout is not None
+        up, report = b"", b""
+        deadline = now() + scaled(20)
+        while b"up\n" not in up or b"child-pid" not in report:
+            stdout = bwrap.stdout.fileno()
+            readable, _, _ = select.select([stdout, status], [], [], max(0.0, deadline - now()))
+            if not readable:
+                raise WaitTimeout("the sandbox to come up", scaled(20), (up + report).decode(errors="replace"))
+            if stdout in readable:
+                data = os.read(stdout, 4096)
+                if not data:
+                    raise Unusable("bubblewrap cannot build a sandbox", _remedy(), _last_words(bwrap))
+                up += data
+            if status in readable:
+                report += os.read(status, 4096)
+        self._pid = int(json.loads(report.splitlines()[0])["child-pid"])
+
+
+def _last_words(child: Child) -> str:
+    assert child.stderr is not None
+    return child.stderr.read().decode(errors="replace").strip()
+
+
+def _remedy() -> str:
+    if os.getuid() == 0:
+        return "see its message"
+    return (
+        "unprivileged user namespaces must be allowed (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu also"
+        " kernel.apparmor_restrict_unprivileged_userns=0), or run as root"
+    )
+
+
+def run_directory(work: Path) -> Path:
+    """A new directory for one sandbox below `work`, which is made private to us; sweeps what dead owners left.
+
+    Raises Unusable where `work` cannot hold a socket or cannot be written.
+    """
+    try:
+        work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(work)
+        for number in range(1000):
+            directory = work / f"{os.getpid()}-{number}"
+            if len(str(directory / "sock/libvirt-sock")) >= _SOCKET_PATH_BYTES:
+                raise Unusable(
+                    f"the work directory's path is too long for a socket ({len(str(work))} bytes): {work}",
+                    "choose a shorter one with --work-dir",
+                )
+            try:
+                directory.mkdir(mode=0o700)
+            except FileExistsError:
+                continue
+            return directory
+    except OSError as error:
+        raise Unusable(
+            f"the work directory {work} cannot be used: {error.strerror}", "choose another with --work-dir"
+        ) from error
+    raise Unusable(f"the work directory {work} is full of run directories of process {os.getpid()}", "remove them")
+
+
+def _sweep(work: Path) -> None:
+    for old in work.iterdir():
+        owner, _, number = old.name.partition("-")
+        if owner.isdecimal() and number.isdecimal() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(old, ignore_errors=True)

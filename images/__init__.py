@@ -1,0 +1,1 @@
+"""The guest: how it is built from the distribution's packages."""

@@ -1,0 +1,246 @@
+"""Builds the guest from the distribution's packages: downloaded and unpacked, never installed; no root needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import lzma
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from harness.errors import CommandFailed, Unusable
+from harness.process import run
+from harness.vm.images import GuestFiles
+
+KERNEL = "linux-image-cloud-amd64"
+AGENT = "qemu-guest-agent"
+SHELL = "busybox-static"
+PACKAGES = (KERNEL, AGENT, SHELL)
+# in the guest's initial RAM disk; the order in which they load follows from what each says it depends on
+MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_scsi", "sd_mod", "virtio-rng")
+ROOT_FILE_SYSTEM_BYTES = 32 << 20
+RECIPE = Path(__file__).resolve().parent
+UPDATE = "run as root: apt-get update"
+
+
+def guest_files(cache: Path) -> GuestFiles:
+    """The guest for this machine, from `cache` if it is there whole, else built now (10 s or so).
+
+    Raises Unusable where the packages cannot be had. A damaged image is rebuilt. Safe to call from several processes.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    versions = _candidates()
+    directory = cache / _digest(versions)
+    with FileLock(f"{directory}.lock"):
+        if not _whole(directory):
+            _discard(directory)
+            with _scratch(cache) as scratch:
+                _build(scratch, versions)
+                _seal(scratch)
+                scratch.rename(directory)
+    return GuestFiles.at(directory, versions)
+
+
+def _candidates() -> dict[str, str]:
+    """The version that apt would install of each package; needs apt's lists, not the network."""
+    text = run(["apt-cache", "policy", *PACKAGES], timeout=60).check().stdout
+    found = dict(re.findall(r"^(\S+):\n(?:  .*\n)*?  Candidate: (\S+)", text, re.MULTILINE))
+    missing = [name for name in PACKAGES if found.get(name, "(none)") == "(none)"]
+    if missing:
+        raise Unusable(f"apt knows no package {', '.join(missing)}", UPDATE)
+    return {name: found[name] for name in PACKAGES}
+
+
+def _digest(versions: dict[str, str]) -> str:
+    """The hash of everything that goes into the guest."""
+    text = hashlib.sha256(json.dumps(versions, sort_keys=True).encode())
+    for file in [RECIPE / "build.py", *sorted((RECIPE / "guest").iterdir())]:
+        text.update(file.read_bytes())
+    for library in _host_libraries():
+        state = library.stat()
+        text.update(f"{library} {state.st_size} {state.st_mtime_ns}".encode())
+    return text.hexdigest()[:16]
+
+
+def _host_libraries() -> list[Path]:
+    """The C library that the agent is linked with, as this machine has it."""
+    return [
+        path for path in (Path("/lib64/ld-linux-x86-64.so.2"), Path("/lib/x86_64-linux-gnu/libc.so.6")) if path.exists()
+    ]
+
+
+def _whole(directory: Path) -> bool:
+    """True if every file that was sealed is there with the content that it was sealed with."""
+    try:
+        seal = json.loads((directory / "seal.json").read_text())
+        return all(_sha256(directory / name) == digest for name, digest in seal.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _seal(directory: Path) -> None:
+    names = ("vmlinuz", "initrd", "root.ext4")
+    (directory / "seal.json").write_text(json.dumps({name: _sha256(directory / name) for name in names}))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _discard(directory: Path) -> None:
+    if directory.exists():
+        shutil.rmtree(directory)
+
+
+@contextmanager
+def _scratch(cache: Path) -> Iterator[Path]:
+    """A directory to build in, on the cache's own file system; gone afterwards unless it was renamed away."""
+    for stale in cache.glob("build-*"):
+        owner = int(stale.name.removeprefix("build-"))
+        if not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(stale, ignore_errors=True)
+    scratch = cache / f"build-{os.getpid()}"
+    _discard(scratch)
+    scratch.mkdir()
+    try:
+        yield scratch
+    except OSError as error:
+        raise Unusable(
+            f"cannot build the guest in {cache}: {error.strerror}", "make room there, or set CHAINPROOF_CACHE"
+        ) from error
+    finally:
+        _discard(scratch)
+
+
+def _build(out: Path, versions: dict[str, str]) -> None:
+    unpacked = out / "unpacked"
+    for package in (_kernel_package(), f"{AGENT}={versions[AGENT]}", f"{SHELL}={versions[SHELL]}"):
+        _download(package, out / "packages", unpacked)
+    kernels = sorted((unpacked / "boot").glob("vmlinuz-*"))
+    modules = sorted((*(unpacked / "lib/modules").glob("*"), *(unpacked / "usr/lib/modules").glob("*")))
+    shutil.copyfile(kernels[0], out / "vmlinuz")
+    (out / "modules").mkdir()
+    kept = out / "modules" / modules[0].name
+    modules[0].rename(kept)
+    tree = out / "tree"
+    _populate(tree, unpacked)
+    _file_system(tree, out / "root.ext4")
+    _add_modules(tree, kept)
+    _initrd(tree, out / "initrd")
+    _index_modules(kept)
+    for done in (unpacked, tree, out / "packages"):
+        shutil.rmtree(done)
+
+
+def _kernel_package() -> str:
+    """The package that the kernel's meta package stands for at this version."""
+    text = run(["apt-cache", "depends", KERNEL], timeout=60).check().stdout
+    names = re.findall(r"Depends: (linux-image-\S+)", text)
+    if not names:
+        raise Unusable(f"{KERNEL} names no kernel package", UPDATE)
+    return str(names[0])
+
+
+def _download(package: str, into: Path, unpacked: Path) -> None:
+    into.mkdir(exist_ok=True)
+    before = set(into.glob("*.deb"))
+    fetch = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package]
+    try:
+        run(fetch, timeout=300, directory=into).check()
+    except CommandFailed as error:
+        raise Unusable(f"cannot download {package}", UPDATE, error.stderr.strip()) from error
+    (archive,) = set(into.glob("*.deb")) - before
+    run(["dpkg-deb", "-x", str(archive), str(unpacked)], timeout=120).check()
+
+
+def _populate(tree: Path, unpacked: Path) -> None:
+    """The guest's own files, the same in the initial RAM disk and in the root file system on vda."""
+    for name in ("bin", "dev", "proc", "sys", "run", "tmp", "etc", "root", "modules"):
+        (tree / name).mkdir(parents=True)
+    (tree / "modules").rmdir()
+    busybox = next(path for path in (unpacked / "bin/busybox", unpacked / "usr/bin/busybox") if path.exists())
+    shutil.copy(busybox, tree / "bin/busybox")
+    for applet in run([str(busybox), "--list"], timeout=30).check().stdout.split():
+        if applet != "busybox":
+            (tree / "bin" / applet).symlink_to("busybox")
+    agent = unpacked / "usr/sbin/qemu-ga"
+    if not agent.exists():
+        agent = unpacked / "usr/bin/qemu-ga"
+    shutil.copy(agent, tree / "bin/qemu-ga")
+    for library in _linked_libraries(agent):
+        target = tree / library.relative_to("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(library, target)
+    shutil.copy(RECIPE / "guest/init", tree / "init")
+    (tree / "init").chmod(0o755)
+    shutil.copy(RECIPE / "guest/shims", tree / "etc/shims")
+    (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    (tree / "etc/group").write_text("root:x:0:\n")
+    (tree / "etc/os-release").write_text(
+        'ID=chainproof\nNAME=chainproof\nPRETTY_NAME="chainproof guest"\nVERSION_ID=1\n'
+    )
+
+
+def _linked_libraries(program: Path) -> list[Path]:
+    """The shared libraries of `program`, from this machine's own packages (QEMU itself needs the same ones)."""
+    text = run(["ldd", str(program)], timeout=30).check().stdout
+    lacking = re.findall(r"(\S+) => not found", text)
+    if lacking:
+        raise Unusable(f"the guest agent needs {', '.join(lacking)}", "run as root: apt-get install qemu-system-x86")
+    return [Path(path) for path in re.findall(r"(/\S+) \(0x", text)]
+
+
+def _add_modules(tree: Path, modules: Path) -> None:
+    """Put MODULES and what they depend on into the initial RAM disk, uncompressed, with the order to load them in."""
+    files = {path.name.split(".ko")[0].replace("-", "_"): path for path in modules.rglob("*.ko*")}
+    order: list[str] = []
+
+    def add(name: str) -> None:
+        file = files.get(name)
+        if file is None or name in order:
+            return  # built into the kernel
+        data = lzma.decompress(file.read_bytes()) if file.suffix == ".xz" else file.read_bytes()
+        depends = re.search(rb"\0depends=([^\0]*)\0", data)
+        for needed in depends.group(1).decode().split(",") if depends else []:
+            if needed:
+                add(needed.replace("-", "_"))
+        (tree / "modules" / f"{name}.ko").write_bytes(data)
+        order.append(name)
+
+    (tree / "modules").mkdir()
+    for name in MODULES:
+        add(name.replace("-", "_"))
+    (tree / "modules/order").write_text("".join(f"{name}.ko\n" for name in order))
+
+
+def _initrd(tree: Path, out: Path) -> None:
+    """A cpio archive, uncompressed: TCG would spend longer on unpacking it than QEMU on loading it."""
+    names = [str(path.relative_to(tree)) for path in sorted(tree.rglob("*"))]
+    archive = ["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0", "-F", str(out)]
+    run(archive, timeout=60, directory=tree, input_bytes="\n".join(names).encode()).check()
+
+
+def _file_system(tree: Path, out: Path) -> None:
+    """A raw ext4 file system with the guest in it; mke2fs fills it from a directory without mounting anything."""
+    with out.open("wb") as file:
+        file.truncate(ROOT_FILE_SYSTEM_BYTES)
+    make = ["mke2fs", "-q", "-t", "ext4", "-E", "root_owner=0:0", "-d", str(tree), str(out)]
+    run(make, timeout=60, environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}).check()
+
+
+def _index_modules(modules: Path) -> None:
+    """modules.dep, without which libguestfs cannot build its appliance from this kernel."""
+    base = modules.parent.parent / "depmod"
+    (base / "lib").mkdir(parents=True)
+    (base / "lib/modules").symlink_to(modules.parent)
+    run(
+        ["depmod", "-b", str(base), modules.name], timeout=120, environment={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
+    ).check()
+    shutil.rmtree(base)
