@@ -1,0 +1,81 @@
+"""How a disk is divided: into cells for people, parts for the oracle, clusters for QEMU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SECTOR = 512
+
+Range = tuple[int, int]
+"""Offset and length in bytes on the virtual disk."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes in bytes; the virtual disk is `cells * cell_size` long.
+
+    A part is the smallest unit whose content is tracked. `cluster_size` is the unit in which the images allocate: the
+    qcow2 cluster, or the subcluster (cluster_size / 32) with extended L2 entries; it is a multiple of `part_size` and
+    may be smaller or larger than a cell. All images of a chain have the same one.
+
+    What a block job leaves *in* a file is exact for units of 4 KiB and more: the mirror's dirty bitmap is never finer
+    (QEMU block.c, bdrv_get_default_bitmap_granularity), so below that it may copy neighbours along.
+    """
+
+    cells: int = 12
+    cell_size: int = 65536
+    part_size: int = 4096
+    cluster_size: int = 65536
+
+    def __post_init__(self) -> None:
+        if self.cells < 1:
+            raise ValueError("a disk has one cell at least")
+        if self.part_size < SECTOR or self.part_size % SECTOR:
+            raise ValueError(f"the part size {self.part_size} is no multiple of {SECTOR}")
+        if self.cell_size < 1 or self.cell_size % self.part_size:
+            raise ValueError(f"the cell size {self.cell_size} is no multiple of the part size {self.part_size}")
+        if self.cluster_size < 1 or self.cluster_size % self.part_size:
+            raise ValueError(f"the cluster size {self.cluster_size} is no multiple of the part size {self.part_size}")
+
+    @property
+    def size(self) -> int:
+        """Bytes of the virtual disk."""
+        return self.cells * self.cell_size
+
+    @property
+    def parts(self) -> int:
+        """Number of parts of the disk."""
+        return self.size // self.part_size
+
+    @property
+    def parts_per_cell(self) -> int:
+        """Number of parts of a cell."""
+        return self.cell_size // self.part_size
+
+    def cell_of(self, part: int) -> int:
+        """The number of the cell that holds `part`."""
+        return part // self.parts_per_cell
+
+    def cluster_around(self, part: int) -> range:
+        """The parts of the cluster that holds `part` (the disk's last cluster may be cut short)."""
+        per_cluster = self.cluster_size // self.part_size
+        start = part // per_cluster * per_cluster
+        return range(start, min(start + per_cluster, self.parts))
+
+    def parts_of(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> frozenset[int]:
+        """The parts of whole `cells` and of byte `ranges`.
+
+        Raises ValueError if that is nothing, lies outside the disk, or is not made of whole parts.
+        """
+        wanted = [(cell * self.cell_size, self.cell_size) for cell in cells]
+        parts: set[int] = set()
+        for offset, length in [*wanted, *ranges]:
+            if offset % self.part_size or length % self.part_size or length <= 0:
+                raise ValueError(f"{length} bytes at {offset} are not whole parts of {self.part_size} bytes")
+            if offset < 0 or offset + length > self.size:
+                raise ValueError(f"{length} bytes at {offset} lie outside the disk of {self.size} bytes")
+            parts.update(range(offset // self.part_size, (offset + length) // self.part_size))
+        if not parts:
+            raise ValueError("neither a cell nor a range of bytes was named")
+        return frozenset(parts)
