@@ -88,14 +88,16 @@ class Chain:
         self._require((image,))
         return self.images[self.images.index(image) + 1 :]
 
-    def difference(self, seen: Chain) -> str:
-        """In what the chain `seen` is not this one, which was expected: a few lines; "" if it is."""
-        if self == seen:
+    def difference(self, expected: Chain) -> str:
+        """In what this chain, as seen, is not the `expected` one: a few lines; "" if it is."""
+        if self == expected:
             return ""
-        lines = [f"chain is  {seen}", f"expected  {self}"]
-        if extra := [image for image in seen if image not in self]:
+        lines = [f"chain is  {self}", f"expected  {expected}"]
+        extra = [image for image in self if image not in expected]
+        missing = [image for image in expected if image not in self]
+        if extra:
             lines.append(f"still there: {_files(extra)}")
-        if missing := [image for image in self if image not in seen]:
+        if missing:
             lines.append(f"missing: {_files(missing)}")
         if not extra and not missing:
             lines.append("the same images in another order")

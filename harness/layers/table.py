@@ -72,11 +72,12 @@ def difference(expected: Table, seen: Table) -> str:
             words.append(f"{row.name} was not measured")
             continue
         said = list(_differences(row, other, expected.geometry))
-        if said:
-            words += said
+        words += said
+        marks = _marks(row, other, expected.geometry)
+        if any(mark.strip() for mark in marks):
             drawing.append((row.name, "expected", expected.drawn(row.contains), expected.drawn(row.shows)))
             drawing.append(("", "seen", seen.drawn(other.contains), seen.drawn(other.shows)))
-            drawing.append(("", "", *_marks(row, other, expected.geometry)))
+            drawing.append(("", "", *marks))
     words += [f"{row.name} should not be there" for row in seen.rows if expected.row(row.name) is None]
     if not words:
         return ""

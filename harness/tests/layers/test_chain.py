@@ -31,11 +31,11 @@ def test_chains_are_values() -> None:
 
 
 def test_a_difference_names_the_files_that_should_be_gone_or_are_missing() -> None:
-    assert Chain.of(BASE).difference(WHOLE) == (
+    assert WHOLE.difference(Chain.of(BASE)) == (
         "chain is  base <- sn1 <- sn2 <- cur\nexpected  base\nstill there: sn1.qcow2, sn2.qcow2, cur.qcow2"
     )
-    assert WHOLE.difference(Chain.of(BASE, CUR)).endswith("missing: sn1.qcow2, sn2.qcow2")
-    assert Chain.of(BASE, SN1).difference(Chain.of(SN1, BASE)).endswith("the same images in another order")
+    assert Chain.of(BASE, CUR).difference(WHOLE).endswith("missing: sn1.qcow2, sn2.qcow2")
+    assert Chain.of(SN1, BASE).difference(Chain.of(BASE, SN1)).endswith("the same images in another order")
     assert WHOLE.difference(WHOLE) == ""
 
 
