@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -105,10 +106,13 @@ class OpenFile:
 def opened(path: Path, image: str) -> Iterator[OpenFile]:
     """Open `path` for reading under the name `image`. Raises ImageError if that fails."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for a writer
     except OSError as error:
         raise ImageError(image, f"cannot be opened: {error.strerror}") from None
     try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
+            raise ImageError(image, "is neither a file nor a block device")
         yield OpenFile(descriptor, image)
     except OSError as error:
         raise ImageError(image, f"cannot be read: {error.strerror}") from None
