@@ -17,7 +17,9 @@ class Geometry:
 
     A part is the smallest unit whose content is tracked. `cluster_size` is the unit in which the images allocate: the
     qcow2 cluster, or the subcluster (cluster_size / 32) with extended L2 entries; it is a multiple of `part_size` and
-    may be smaller or larger than a cell. All images of a chain have the same one.
+    may be smaller or larger than a cell. `discard_size` is what a discard must cover to have an effect: 0 means
+    `cluster_size`, but with extended L2 entries it is the whole cluster (QEMU block/qcow2.c: pdiscard_alignment).
+    All images of a chain have the same ones.
 
     What a block job leaves *in* a file is exact for units of 4 KiB and more: the mirror's dirty bitmap is never finer
     (QEMU block.c, bdrv_get_default_bitmap_granularity), so below that it may copy neighbours along.
@@ -27,6 +29,7 @@ class Geometry:
     cell_size: int = 65536
     part_size: int = 4096
     cluster_size: int = 65536
+    discard_size: int = 0
 
     def __post_init__(self) -> None:
         if self.cells < 1:
@@ -37,6 +40,8 @@ class Geometry:
             raise ValueError(f"the cell size {self.cell_size} is no multiple of the part size {self.part_size}")
         if self.cluster_size < 1 or self.cluster_size % self.part_size:
             raise ValueError(f"the cluster size {self.cluster_size} is no multiple of the part size {self.part_size}")
+        if self.discard_size < 0 or self.discard_size % self.cluster_size:
+            raise ValueError(f"the discard size {self.discard_size} is no multiple of the cluster size")
 
     @property
     def size(self) -> int:
@@ -59,9 +64,16 @@ class Geometry:
 
     def cluster_around(self, part: int) -> range:
         """The parts of the cluster that holds `part` (the disk's last cluster may be cut short)."""
-        per_cluster = self.cluster_size // self.part_size
-        start = part // per_cluster * per_cluster
-        return range(start, min(start + per_cluster, self.parts))
+        return self._unit_around(part, self.cluster_size)
+
+    def discard_unit_around(self, part: int) -> range:
+        """The parts that must be discarded together for a discard of `part` to have an effect."""
+        return self._unit_around(part, self.discard_size or self.cluster_size)
+
+    def _unit_around(self, part: int, size: int) -> range:
+        per_unit = size // self.part_size
+        start = part // per_unit * per_unit
+        return range(start, min(start + per_unit, self.parts))
 
     def parts_of(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> frozenset[int]:
         """The parts of whole `cells` and of byte `ranges`.

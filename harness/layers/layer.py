@@ -58,7 +58,7 @@ def discarded(layer: Layer, shown: Parts, parts: frozenset[int], geometry: Geome
     """
     after = list(layer.own)
     for part in parts:
-        if parts.issuperset(geometry.cluster_around(part)):
+        if parts.issuperset(geometry.discard_unit_around(part)):
             if after[part] is not HOLE or layer.backing is not None:
                 after[part] = ZERO
         elif shown[part] not in (ZERO, HOLE):

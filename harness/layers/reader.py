@@ -86,7 +86,7 @@ class Reader:
     def shows(self, path: PurePosixPath) -> bytes:
         """The virtual disk through the backing chain that the headers name."""
         with ExitStack() as files:
-            return _shown(self._open_chain(path, {}, files))
+            return _shown(self._open_chain(path, {}, files), {})
 
     def chain(self, path: PurePosixPath) -> list[PurePosixPath]:
         """The image's backing chain as the headers name it, base first."""
@@ -105,6 +105,7 @@ class Reader:
         rows = []
         with ExitStack() as files:
             known: dict[PurePosixPath, _Opened] = {}
+            shown: dict[PurePosixPath, bytes] = {}
             for name, path in paths.items():
                 image = self._known(path, path in self.raw, known, files)
                 gone = expected is not None and name in expected.layers and not expected.readable(name)
@@ -113,7 +114,7 @@ class Reader:
                     name,
                     bytes(image.lay_over(bytearray())),
                     image.extents,
-                    None if gone else _shown(chain),
+                    None if gone else _shown(chain, shown),
                     _vacant(chain),
                     backing_name(image.backing, names),
                 )
@@ -191,12 +192,14 @@ def _relative(name: str, image: PurePosixPath) -> PurePosixPath:
     return image.parent / name
 
 
-def _shown(chain: Sequence[_Opened]) -> bytes:
-    """The virtual disk through `chain`, base first."""
-    disk = bytearray()
+def _shown(chain: Sequence[_Opened], known: dict[PurePosixPath, bytes]) -> bytes:
+    """The virtual disk through `chain`, base first; `known` is what was shown already, and gets this."""
+    below = b""
     for image in chain:
-        disk = image.lay_over(disk)
-    return bytes(disk)
+        if image.path not in known:
+            known[image.path] = bytes(image.lay_over(bytearray(below)))
+        below = known[image.path]
+    return below
 
 
 def _vacant(chain: Sequence[_Opened]) -> list[Extent]:
