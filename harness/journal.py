@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 from harness.waiting import now
 
@@ -18,6 +18,7 @@ class Kind(StrEnum):
 
     STEP = "step"  # a numbered step of a documented procedure
     COMMAND = "command"  # a command line as typed, with what it printed
+    OUTPUT = "output"  # what a command printed that was held at its start
     ACT = "act"  # a call of libvirt's API
     GUEST = "guest"  # something done inside the guest
     EVENT = "event"  # libvirt said something by itself
@@ -37,27 +38,38 @@ class Entry:
 
 
 class Journal:
-    """The one list of what happened in a scenario, in order.
+    """The one list of what happened in a scenario, in order."""
 
-    With `file`, each entry is also appended to it at once as a line of JSON, so that a killed run keeps what it had.
-    """
-
-    def __init__(self, file: Path | None = None) -> None:
+    def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.listeners: list[Callable[[Entry], None]] = []
-        self.file = file
+        self.seconds: dict[str, float] = {}
         self._began = now()
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the time that the body takes to `seconds[phase]`."""
+        began = now()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + now() - began
+
+    def elapsed(self) -> float:
+        """Seconds since the journal began."""
+        return now() - self._began
 
     def record(self, kind: Kind, text: str, detail: Detail | None = None) -> Entry:
         """Enter what happened just now, and tell the listeners."""
         entry = Entry(now() - self._began, kind, text, dict(detail or {}))
         self.entries.append(entry)
-        if self.file is not None:
-            with self.file.open("a") as out:
-                out.write(json.dumps(asdict(entry)) + "\n")
         for listener in self.listeners:
             listener(entry)
         return entry
+
+    def as_json_lines(self) -> str:
+        """The journal for programs: an object per line, with the fields of Entry."""
+        return "".join(json.dumps(asdict(entry)) + "\n" for entry in self.entries)
 
     def transcript(self) -> str:
         """The journal as a person reads it: a line per entry with its time, what was printed indented below it."""

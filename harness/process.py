@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import shlex
 import signal
 import subprocess
@@ -115,6 +116,23 @@ def wait(child: Child, what: str, *, timeout: float) -> int:
         return child.wait(seconds)
     except subprocess.TimeoutExpired:
         raise WaitTimeout(what, seconds, f"process {child.pid} still runs") from None
+
+
+def read_until(stream: int, wanted: bytes | None, what: str, *, seconds: float) -> bytes:
+    """What the file descriptor `stream` gives up to and with `wanted`, or to its end.
+
+    `seconds` are not scaled. Raises WaitTimeout with what came so far.
+    """
+    deadline = now() + seconds
+    said = b""
+    while wanted is None or wanted not in said:
+        if not select.select([stream], [], [], max(0.0, deadline - now()))[0]:
+            raise WaitTimeout(what, seconds, said.decode(errors="replace"))
+        data = os.read(stream, 65536)
+        if not data:
+            break
+        said += data
+    return said
 
 
 def end(child: Child, *, timeout: float) -> int:

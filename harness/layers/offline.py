@@ -4,67 +4,48 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Self
+from typing import IO, Protocol, Self
 
 from harness.errors import ChainproofError, Unusable, WaitTimeout
-from harness.layers import guestfs_worker
 from harness.process import PIPE, Child, read_until
-from harness.stack.sandbox import Isolation, Sandbox
 from harness.waiting import scaled
 
 LAUNCH_TIMEOUT = 180.0
 CALL_TIMEOUT = 60.0
-_APPLIANCE = PurePosixPath("/appliance")
-_GUEST = PurePosixPath("/guest")
-_WORKER = PurePosixPath("/chainproof/guestfs_worker.py")
+WORKER = PurePosixPath("/chainproof/guestfs_worker.py")
 
 
 class GuestfsError(ChainproofError):
     """libguestfs refused something; carries what it said."""
 
 
-class Offline:
-    """One libguestfs appliance over `drives`, in a sandbox of its own around `directory`; images as the stack sees them.
+class Enclosure(Protocol):
+    """What is needed of a sandbox that libguestfs can work in (harness.stack.appliance makes one)."""
 
-    `images` is where /export lies outside. `guest` is the built guest's directory: its kernel runs the appliance.
-    `cache` keeps the appliance. No image may be in use by a VM, unless read-only.
+    directory: Path
+
+    def spawn(self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]) -> Child:
+        """Start a command inside."""
+
+    def __enter__(self) -> object:
+        """Build it."""
+
+    def close(self) -> None:
+        """End everything in it."""
+
+
+class Offline:
+    """One libguestfs appliance over `drives` (image to whether it is read-only), in a sandbox that it owns.
+
+    Images are named as the stack sees them. None may be in use by a VM, unless read-only.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        images: Path,
-        guest: Path,
-        cache: Path,
-        *,
-        kvm: bool,
-        drives: Mapping[PurePosixPath, bool],
-    ) -> None:
-        self.directory = directory
+    def __init__(self, sandbox: Enclosure, drives: Mapping[PurePosixPath, bool]) -> None:
+        self._sandbox = sandbox
         self._drives = dict(drives)
-        cache.mkdir(parents=True, exist_ok=True)
-        release = next((guest / "modules").iterdir()).name
-        environment = {
-            "LIBGUESTFS_BACKEND": "direct",
-            "LIBGUESTFS_CACHEDIR": str(_APPLIANCE),
-            "LIBGUESTFS_DEBUG": "1",
-            "LIBGUESTFS_MEMSIZE": "512",
-            "SUPERMIN_KERNEL": str(_GUEST / "vmlinuz"),
-            "SUPERMIN_KERNEL_VERSION": release,
-            "SUPERMIN_MODULES": str(_GUEST / "modules" / release),
-            "TMPDIR": "/tmp",
-            **({} if kvm else {"LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}),
-        }
-        binds = (
-            (images, PurePosixPath("/export"), True),
-            (guest, _GUEST, False),
-            (cache, _APPLIANCE, True),
-            (Path(guestfs_worker.__file__), _WORKER, False),
-        )
-        self._sandbox = Sandbox(directory, Isolation(kvm=kvm, whole=True, binds=binds, environment=environment))
         self._child: Child | None = None
         self.version = ""
 
@@ -72,8 +53,8 @@ class Offline:
         """Launch the appliance (12 s or so under TCG; the first time ever, some more to build it)."""
         self._sandbox.__enter__()
         try:
-            with (self.directory / "guestfs.log").open("wb") as log:
-                command = ["/usr/bin/python3", "-I", str(_WORKER)]
+            with (self._sandbox.directory / "guestfs.log").open("wb") as log:
+                command = ["/usr/bin/python3", "-I", str(WORKER)]
                 self._child = self._sandbox.spawn(command, stdout=PIPE, stderr=log)
             drives = [{"path": str(path), "readonly": readonly} for path, readonly in self._drives.items()]
             self.version = str(self._ask({"do": "launch", "drives": drives}, LAUNCH_TIMEOUT)["version"])
@@ -125,7 +106,7 @@ class Offline:
         return dict(answer)
 
     def _log(self) -> str:
-        return (self.directory / "guestfs.log").read_text(errors="replace")[-3000:]
+        return (self._sandbox.directory / "guestfs.log").read_text(errors="replace")[-3000:]
 
     def _close(self) -> None:
         self._sandbox.close()

@@ -94,8 +94,7 @@ class QemuImg:
 
     def info_chain(self, path: PurePosixPath) -> tuple[ImageInfo, ...]:
         """The image and its backing files, as their headers have it: the image first, its base last."""
-        done = self._qemu_img("info", "-U", "--backing-chain", "--output=json", "-f", self._format(path), str(path))
-        return tuple(_info(entry) for entry in _objects(done.check()))
+        return self._info(path, "--backing-chain")
 
     def check(self, path: PurePosixPath) -> None:
         """Hold the image's own bookkeeping to itself. Raises CheckFailed if it has errors or leaked clusters.
@@ -130,7 +129,7 @@ class QemuImg:
     def measure(
         self, paths: Mapping[str, PurePosixPath], geometry: Geometry, run: str, expected: Content | None = None
     ) -> tuple[Row, ...]:
-        """A row for each image, as `Reader.measure` makes them, by other means."""
+        """A row for each image, as `Reader.measure` makes them, by other means; the images may be in use."""
         names = {path: name for name, path in paths.items()}
         rows = []
         for name, path in paths.items():
@@ -140,25 +139,31 @@ class QemuImg:
         return tuple(rows)
 
     def _measured(self, name: str, path: PurePosixPath, names: Mapping[PurePosixPath, str]) -> Measured:
-        entries = self.map(path)
-        shown = self.shows(path)
+        chain = self.info_chain(path)
+        source = _unlocked(chain)
+        entries = self._mapped(source)
+        shown = self._converted(path, [source])
         extents = merged(Extent(entry.start, entry.length, _kind(entry)) for entry in entries)
         vacant = [Extent(entry.start, entry.length, Kind.HOLE) for entry in entries if not entry.present]
-        return Measured(name, _only(Kind.DATA, extents, shown), extents, shown, vacant, self._backing(path, names))
+        backing = backing_name(chain[0].backing_filename, names)
+        return Measured(name, _only(Kind.DATA, extents, shown), extents, shown, vacant, backing)
 
     def _measured_alone(self, name: str, path: PurePosixPath, names: Mapping[PurePosixPath, str]) -> Measured:
         """As `_measured` for an image that has lost a backing file: what it contains, without what it shows."""
-        file = {"driver": "file", "filename": str(path)}
-        alone = "json:" + json.dumps({"driver": self._format(path), "backing": None, "file": file})
-        entries = [_map_entry(entry) for entry in _objects(self._qemu_img("map", "-U", "--output=json", alone).check())]
+        (info,) = self._info(path)
+        alone = _unlocked([info])
+        entries = self._mapped(alone)
         extents = merged(Extent(entry.start, entry.length, _kind(entry)) for entry in entries)
-        return Measured(name, self._converted(path, [alone]), extents, None, [], self._backing(path, names))
+        backing = backing_name(info.backing_filename, names)
+        return Measured(name, self._converted(path, [alone]), extents, None, [], backing)
 
-    def _backing(self, path: PurePosixPath, names: Mapping[PurePosixPath, str]) -> str | None:
-        """The backing file's name in tables."""
-        done = self._qemu_img("info", "-U", "--output=json", "-f", self._format(path), str(path)).check()
-        backing = _info(_objects(done)[0]).backing_filename
-        return backing_name(backing, names)
+    def _info(self, path: PurePosixPath, *options: str) -> tuple[ImageInfo, ...]:
+        done = self._qemu_img("info", "-U", *options, "--output=json", "-f", self._format(path), str(path)).check()
+        return tuple(_info(entry) for entry in _objects(done))
+
+    def _mapped(self, source: str) -> list[MapEntry]:
+        done = self._qemu_img("map", "-U", "--output=json", source).check()
+        return [_map_entry(entry) for entry in _objects(done)]
 
     def _converted(self, path: PurePosixPath, source: Sequence[str]) -> bytes:
         scratch = path.with_name(f".{path.name}.shown")
@@ -174,6 +179,19 @@ class QemuImg:
 
     def _qemu_img(self, *arguments: str) -> Completed:
         return self.run(["qemu-img", *arguments], timeout=DEADLINE)
+
+
+def _unlocked(chain: Sequence[ImageInfo]) -> str:
+    """The image `chain[0]` over the rest of `chain`, as a file name that makes QEMU open it all without locks.
+
+    `--force-share` is not enough while an active commit runs: QEMU then refuses the layers between base and active to
+    every other reader ('Failed to get "consistent read" lock'), since they no longer show any moment of the disk.
+    """
+    spec: dict[str, object] | None = None
+    for info in reversed(chain):
+        file = {"driver": "file", "filename": str(info.filename), "locking": "off"}
+        spec = {"driver": info.format, "file": file, **({} if info.format == "raw" else {"backing": spec})}
+    return f"json:{json.dumps(spec)}"
 
 
 def _only(kind: Kind, extents: Sequence[Extent], shown: bytes) -> bytes:

@@ -22,6 +22,9 @@ GUEST = PurePosixPath("/guest")
 _SESSION_UID = 1000
 _PIDFILE = "libvirtd.pid"
 
+# what libvirtd logs as errors in any sandbox: it has no cgroups, no host network devices and no DMI table
+_SANDBOX_NOISE = ("virCgroupDetectControllers", "virNetDevSendEthtoolIoctl", "virSysinfo", "/dev/mem")
+
 _QEMU_CONF = """\
 user = "{user}"
 group = "{user}"
@@ -202,6 +205,13 @@ class Daemon:
                 ) from error
             raise NotYet(f"{error} | log: {self.log_tail(3)}") from error
         return connection
+
+    def errors_logged(self, since: int) -> list[str]:
+        """The error lines of the log after byte `since`, without those that only say that this is a sandbox."""
+        with self.log.open(errors="replace") as log:
+            log.seek(since)
+            errors = [line.strip() for line in log if " error : " in line]
+        return [line for line in errors if not any(noise in line for noise in _SANDBOX_NOISE)]
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of what the daemon wrote."""

@@ -19,6 +19,9 @@ from harness.waiting import now, scaled
 IMAGES = PurePosixPath("/export/images")
 BUSYBOX = "/chainproof/busybox"
 _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
+_OWN = frozenset(
+    {"proc", "dev", "sys", "run", "tmp", "chainproof", "export"}
+)  # not the tree's, even if it is shown whole
 _SOCKET_PATH_BYTES = 108  # sun_path, unix(7)
 
 # PID 1 of the sandbox: says that it is up, holds still while its stdin (the life-line) is open, and reaps what is
@@ -121,7 +124,7 @@ class Sandbox:
     def entered(self, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` inside."""
         user = ["-U", "--preserve-credentials"] if self._has_user_namespace else []
-        return ["nsenter", "-t", str(self._pid), *user, "-m", "-p", "-i", "-n", "-u", "-w/", "--", *command]
+        return ["nsenter", "-t", str(self._pid), *user, "-m", "-p", "-i", "-n", "-u", "--", *command]
 
     def kill(self, pid: int) -> None:
         """SIGKILL to the process that has this pid inside; one that is gone already is no error."""
@@ -156,10 +159,11 @@ class Sandbox:
 
     def _file_systems(self) -> list[str]:
         tree = self.isolation.tree
+        command: list[str] = []
         if self.isolation.whole:
-            command = ["--ro-bind", str(tree), "/", "--tmpfs", "/var/tmp"]
+            command += _shown(tree, PurePosixPath("/"), [inside for _, inside, _ in self.isolation.binds])
         else:
-            command = ["--ro-bind", str(tree / "usr"), "/usr"]
+            command += ["--ro-bind", str(tree / "usr"), "/usr"]
             for name in ("bin", "sbin", "lib", "lib64"):
                 if (tree / name).is_dir() and not (tree / name).is_symlink():
                     command += ["--ro-bind", str(tree / name), f"/{name}"]
@@ -167,21 +171,10 @@ class Sandbox:
                     command += ["--symlink", f"usr/{name}", f"/{name}"]
             for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"):
                 command += ["--ro-bind-try", str(tree / "etc" / name), f"/etc/{name}"]
-            command += ["--dir", "/root", "--dir", "/var/tmp", "--symlink", "../run", "/var/run"]
-        command += [
-            "--tmpfs",
-            "/tmp",
-            "--tmpfs",
-            "/run",
-            "--dev",
-            "/dev",
-            "--proc",
-            "/proc",
-            "--ro-bind",
-            "/sys",
-            "/sys",
-        ]
-        command += ["--tmpfs", "/chainproof"]
+            command += ["--dir", "/root", "--symlink", "../run", "/var/run"]
+        for scratch in ("/tmp", "/var/tmp", "/run", "/chainproof"):
+            command += ["--tmpfs", scratch]
+        command += ["--dev", "/dev", "--proc", "/proc", "--ro-bind", "/sys", "/sys"]
         if self.isolation.kvm:
             command += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
         return command
@@ -205,6 +198,30 @@ class Sandbox:
             if status in readable:
                 report += os.read(status, 4096)
         self._pid = int(json.loads(report.splitlines()[0])["child-pid"])
+
+
+def _shown(tree: Path, at: PurePosixPath, mount_points: Sequence[PurePosixPath]) -> list[str]:
+    """bwrap's options that show all below `tree` read-only at `at`, with room for `mount_points` that are not in it.
+
+    A mount point cannot be made in what is bound read-only: a directory that lacks one is shown entry by entry.
+    """
+    options: list[str] = []
+    for entry in sorted(tree.iterdir()):
+        inside = at / entry.name
+        lacking = [
+            point
+            for point in mount_points
+            if inside in point.parents and not (tree / entry.name / point.relative_to(inside)).exists()
+        ]
+        if at == PurePosixPath("/") and entry.name in _OWN:
+            continue
+        if entry.is_symlink():
+            options += ["--symlink", str(entry.readlink()), str(inside)]
+        elif lacking and entry.is_dir():
+            options += ["--dir", str(inside), *_shown(entry, inside, lacking)]
+        else:
+            options += ["--ro-bind", str(entry), str(inside)]
+    return options
 
 
 def _last_words(child: Child) -> str:

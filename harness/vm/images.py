@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-READY_LINE = "chainproof: guest ready"
-
 
 @dataclass(frozen=True)
 class GuestFiles:

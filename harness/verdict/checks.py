@@ -1,0 +1,238 @@
+"""The universal checks: what must hold after every scenario, whatever it did.
+
+The numbers are those of the project's catalogue of invariants (O1-O15).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import PurePosixPath
+
+import libvirt
+
+from harness.errors import ChainproofError, CheckFailed
+from harness.journal import Kind
+from harness.layers.chain import Chain, Image
+from harness.layers.parts import HOLE
+from harness.stack.events import EventKind
+from harness.verdict.trial import Trial
+from harness.vm.domain_xml import has_mirror
+
+Check = Callable[[Trial], None]
+# what an image may take beyond its data: qcow2 header, L1, L2, refcount table and blocks, at 64 KiB each
+METADATA_SLACK_BYTES = 1 << 20
+
+
+def verify_all(trial: Trial) -> None:
+    """Run every check that applies to what the trial left; raises one CheckFailed for all that do not hold.
+
+    A running VM is checked and, if all is well, shut off; then its images are. After a failure it still runs: the
+    evidence is in it.
+    """
+    if not trial.has_domain:
+        return
+    if trial.domain.is_running():
+        _raise_all(trial, LIVE)
+        trial.domain.shut_off()
+    _raise_all(trial, OFFLINE)
+    trial.journal.record(Kind.CHECK, f"{len(LIVE) + len(OFFLINE)} universal checks hold")
+
+
+def _raise_all(trial: Trial, checks: tuple[tuple[str, Check], ...]) -> None:
+    failures = []
+    for name, check in checks:
+        try:
+            check(trial)
+        except (ChainproofError, libvirt.libvirtError) as error:
+            failures.append(f"{name}:\n{error}")
+    if failures:
+        claim = f"all {len(checks)} universal checks of the {'running' if checks is LIVE else 'shut off'} VM hold"
+        raise CheckFailed(claim, f"{len(failures)} of them fail", "\n".join(failures))
+
+
+def same_boot(trial: Trial) -> None:
+    """O8: the guest has not rebooted."""
+    if not trial.domain.guest.same_boot():
+        raise CheckFailed("the guest runs on from its first boot", "it has rebooted: its boot id is another")
+
+
+def same_qemu(trial: Trial) -> None:
+    """O8: the QEMU process is the one that the VM was started with."""
+    first, now = trial.domain.first_qemu_pid, trial.domain.qemu_pid
+    if first != now:
+        raise CheckFailed(f"QEMU is process {first}", f"it is process {now}")
+
+
+def no_io_error(trial: Trial) -> None:
+    """O8: the domain runs, and no disk of it has an error."""
+    state = trial.domain.handle.state()[0]
+    if state != libvirt.VIR_DOMAIN_RUNNING:
+        raise CheckFailed("the domain is running", f"its state is {state} (virDomainState)")
+    errors = trial.domain.handle.diskErrors()
+    if errors:
+        raise CheckFailed("no disk has an error", f"domblkerror: {errors}")
+    heard = [event for event in trial.daemon.events.events[trial.first_event :] if event.kind is EventKind.IO_ERROR]
+    if heard:
+        raise CheckFailed("no I/O error event", "; ".join(map(str, heard)))
+
+
+def content(trial: Trial) -> None:
+    """O1, O2, O3: guest and images hold what the oracle says, by two readers."""
+    trial.verify("the end" if trial.domain.is_running() else "the end, shut off")
+
+
+def chain_in_live_xml(trial: Trial) -> None:
+    """O4: the running domain's XML has the chain, and knows that it ends."""
+    _same_chain(trial, trial.domain.disk.chain(), "the live XML")
+
+
+def chain_in_definition(trial: Trial) -> None:
+    """O4, O9: the persistent definition names the active layer; where it names more, the chain."""
+    expected = trial.domain.disk.expected_chain()
+    seen = trial.domain.disk.configured_chain()
+    if len(seen) == 1 and seen.active == expected.active:
+        return
+    _same_chain(trial, seen, "the persistent definition")
+
+
+def chain_in_qemu(trial: Trial) -> None:
+    """O4: QEMU has a node for each image of the chain and for no other."""
+    nodes = json.loads(trial.domain.monitor("query-named-block-nodes"))["return"]
+    files = {PurePosixPath(node["file"]) for node in nodes if node["drv"] != "file" and node.get("file")}
+    expected = {image.path for image in trial.domain.disk.expected_chain()}
+    if files != expected:
+        raise CheckFailed(f"QEMU has {_names(expected)} open", f"it has {_names(files)} (query-named-block-nodes)")
+
+
+def chain_in_headers(trial: Trial) -> None:
+    """O4: the images' own headers say the same, with the backing format."""
+    active = trial.domain.disk.expected_chain().active
+    infos = trial.qemu_img.info_chain(active.path)
+    seen = Chain.of(*(Image(info.filename.stem, info.filename) for info in reversed(infos)))
+    _same_chain(trial, seen, "the image headers (qemu-img info --backing-chain)")
+    for info in infos:
+        if info.backing_filename is not None and info.backing_format is None:
+            raise CheckFailed("every header names its backing format", f"{info.filename} does not")
+
+
+def chain_in_domblklist(trial: Trial) -> None:
+    """O4: virsh domblklist names the active layer."""
+    text = trial.daemon.virsh("domblklist", trial.domain.name).check().stdout
+    active = trial.domain.disk.expected_chain().active
+    found = re.search(rf"^\s*{trial.domain.disk.target}\s+(\S+)", text, re.MULTILINE)
+    if found is None or found.group(1) != str(active.path):
+        raise CheckFailed(f"domblklist shows {active.path}", text.strip())
+
+
+def no_job_left(trial: Trial) -> None:
+    """O6: neither libvirt nor QEMU has a job, and the disk has no mirror."""
+    disk = trial.domain.disk
+    info = trial.domain.handle.blockJobInfo(disk.target)
+    if info:
+        raise CheckFailed("no block job is left", f"libvirt has {info}")
+    for command in ("query-block-jobs", "query-jobs"):
+        jobs = json.loads(trial.domain.monitor(command))["return"]
+        if jobs:
+            raise CheckFailed("no block job is left", f"{command}: {jobs}")
+    if has_mirror(trial.domain.xml(), disk.target):
+        raise CheckFailed("the disk has no mirror", "the live XML has <mirror>")
+
+
+def events_in_order(trial: Trial) -> None:
+    """O7: each job has at most one READY, before its one terminal event; both kinds of event say the same."""
+    heard = trial.daemon.events.events[trial.first_event :]
+    target = trial.domain.disk.target
+    sequences = {
+        kind: [(event.reason, event.status) for event in heard if event.kind is kind]
+        for kind in (EventKind.BLOCK_JOB, EventKind.BLOCK_JOB_2)
+    }
+    others = [event for event in heard if event.kind is EventKind.BLOCK_JOB_2 and event.subject != target]
+    if others:
+        raise CheckFailed(f"events come for {target} only", "; ".join(map(str, others)))
+    if sequences[EventKind.BLOCK_JOB] != sequences[EventKind.BLOCK_JOB_2]:
+        raise CheckFailed("block-job and block-job-2 say the same", str(sequences))
+    ready = False
+    for job, status in sequences[EventKind.BLOCK_JOB_2]:
+        if status == "ready" and (ready or job not in ("active-commit", "copy")):
+            raise CheckFailed("one READY at most, of a two-phase job", str(sequences))
+        ready = status == "ready"
+    if ready:
+        raise CheckFailed("every job has its terminal event", str(sequences))
+
+
+def files_as_expected(trial: Trial) -> None:
+    """O10: the images that should exist do, and nothing else lies beside them."""
+    expected = {image.path for image in trial.domain.disk.images()}
+    seen = set(trial.image_paths())
+    if seen != expected:
+        raise CheckFailed(f"the files are {_names(expected)}", f"they are {_names(seen)}")
+
+
+def images_clean(trial: Trial) -> None:
+    """O5: qemu-img check finds no error and no leak in any image."""
+    for image in trial.domain.disk.images():
+        trial.qemu_img.check(image.path)
+
+
+def locks_released(trial: Trial) -> None:
+    """O11: each image can be opened for writing."""
+    for image in trial.domain.disk.images():
+        done = trial.daemon.sandbox.run(["qemu-io", "-f", "qcow2", "-c", "quit", str(image.path)], timeout=60)
+        if done.exit_status != 0 or done.stderr:
+            raise CheckFailed(f"{image.path.name} can be opened for writing", done.output.strip())
+
+
+def allocation_sane(trial: Trial) -> None:
+    """O13: no image takes more than its data, by the oracle, and metadata."""
+    disk = trial.domain.disk
+    part = disk.content.geometry.part_size
+    for image in disk.images():
+        data = part * sum(value is not HOLE for value in disk.content.contains(image.name))
+        taken = trial.daemon.sandbox.outside(image.path).stat().st_blocks * 512
+        if taken > data + METADATA_SLACK_BYTES:
+            raise CheckFailed(f"{image.path.name} takes {data} bytes and metadata at most", f"it takes {taken}")
+
+
+def daemon_unharmed(trial: Trial) -> None:
+    """O14: the daemon is the same process, and logged no error that the scenario does not expect."""
+    if trial.daemon.pid != trial.daemon_pid:
+        raise CheckFailed(f"libvirtd is process {trial.daemon_pid}", f"it is process {trial.daemon.pid}")
+    errors = trial.daemon.errors_logged(trial.daemon_log_start)
+    unexpected = [line for line in errors if not any(re.search(known, line) for known in trial.expected_log)]
+    if unexpected:
+        raise CheckFailed("the daemon logs no error", "\n".join(unexpected[:10]))
+
+
+def _same_chain(trial: Trial, seen: Chain, where: str) -> None:
+    expected = trial.domain.disk.expected_chain()
+    if seen != expected:
+        raise CheckFailed(f"the chain in {where} is {expected}", str(seen), seen.difference(expected))
+
+
+def _names(paths: set[PurePosixPath]) -> str:
+    return ", ".join(sorted(path.name for path in paths)) or "nothing"
+
+
+LIVE: tuple[tuple[str, Check], ...] = (
+    ("same boot of the guest", same_boot),
+    ("same QEMU process", same_qemu),
+    ("no I/O error", no_io_error),
+    ("content", content),
+    ("chain in the live XML", chain_in_live_xml),
+    ("chain in the persistent definition", chain_in_definition),
+    ("chain in QEMU", chain_in_qemu),
+    ("chain in the image headers", chain_in_headers),
+    ("chain in domblklist", chain_in_domblklist),
+    ("no job left", no_job_left),
+    ("events in order", events_in_order),
+    ("files", files_as_expected),
+)
+OFFLINE: tuple[tuple[str, Check], ...] = (
+    ("content, shut off", content),
+    ("images clean", images_clean),
+    ("locks released", locks_released),
+    ("allocation", allocation_sane),
+    ("daemon unharmed", daemon_unharmed),
+)

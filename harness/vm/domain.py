@@ -1,0 +1,167 @@
+"""A throwaway VM: defined, started, reached, shut off and gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self, TypeVar
+
+import libvirt
+import libvirt_qemu
+
+from harness.errors import ChainproofError
+from harness.journal import Journal, Kind
+from harness.layers.content import Content
+from harness.stack.daemon import Daemon
+from harness.stack.events import Event, EventKind
+from harness.stack.sandbox import IMAGES
+from harness.vm.agent import Agent
+from harness.vm.disk import Disk
+from harness.vm.domain_xml import Machine, domain_xml
+from harness.vm.guest import Guest
+from harness.waiting import watchdog
+
+T = TypeVar("T")
+
+CALL_TIMEOUT = 120.0
+BOOT_TIMEOUT = 60.0
+NAME = "vm1"
+
+
+class DomainFailed(ChainproofError):
+    """The VM did not start, or its guest was never reached; carries its last words."""
+
+
+class Domain:
+    """One VM of `daemon`, whose disk vda begins as the image `base` with the oracle's `content`.
+
+    As a context it is gone at the end: destroyed, and its definition with it. Its images are its owner's.
+    """
+
+    def __init__(self, daemon: Daemon, machine: Machine, content: Content, run: str, journal: Journal) -> None:
+        self.daemon = daemon
+        self.machine = machine
+        self.journal = journal
+        self.name = NAME
+        self.disk = Disk(self, "vda", content, run)
+        self.first_qemu_pid = 0
+        self._guest: Guest | None = None
+        self._handle: libvirt.virDomain | None = None
+        self.first_event = daemon.events.mark()
+
+    @property
+    def handle(self) -> libvirt.virDomain:
+        """libvirt's object; looked up anew after the daemon was restarted (see reconnected)."""
+        if self._handle is None:
+            raise ValueError(f"domain {self.name} is not defined")
+        return self._handle
+
+    @property
+    def guest(self) -> Guest:
+        """The guest; raises ValueError unless it was reached (start)."""
+        if self._guest is None:
+            raise ValueError(f"the guest of {self.name} has not been reached")
+        return self._guest
+
+    @property
+    def console(self) -> Path:
+        """What the guest printed on its serial console."""
+        return self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.console")
+
+    def __enter__(self) -> Self:
+        source = self.disk.path(self.disk.content.chain()[-1])
+        console = PurePosixPath(IMAGES.parent / f"{self.name}.console")
+        self._handle = self.daemon.connection.defineXML(domain_xml(self.name, self.machine, source, console))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.is_running():
+            self.guarded("destroy", self.handle.destroy)
+        self.handle.undefine()
+        self._handle = None
+
+    def start(self) -> Guest:
+        """Boot it and reach its guest. Raises DomainFailed with QEMU's or the guest's last words."""
+        self.journal.record(Kind.ACT, f"virDomainCreate: {self.name}")
+        since = self.daemon.events.mark()
+        with self.journal.timed("boot"):
+            try:
+                self.guarded("the start", self.handle.create)
+            except libvirt.libvirtError as error:
+                raise DomainFailed(f"{self.name} did not start: {error}\n{self.qemu_log_tail()}") from error
+            self.first_qemu_pid = self.qemu_pid
+            return self.reach(since)
+
+    def reach(self, since: int) -> Guest:
+        """Wait until the guest agent has connected, by an event later than `since`."""
+
+        def connected_or_dead(event: Event) -> bool:
+            return event.domain == self.name and (
+                (event.kind is EventKind.AGENT_LIFECYCLE and event.status == "connected")
+                or (event.kind is EventKind.LIFECYCLE and event.status in ("stopped", "crashed"))
+            )
+
+        try:
+            event = self.daemon.events.wait(
+                "the guest agent to connect", connected_or_dead, since=since, timeout=BOOT_TIMEOUT
+            )
+        except ChainproofError as error:
+            raise DomainFailed(f"{error}\nthe guest's console ends:\n{self.console_tail()}") from error
+        if event.status != "connected":
+            raise DomainFailed(f"QEMU ended before its guest was ready: {event}\n{self.qemu_log_tail()}")
+        self._guest = Guest(self, Agent(self.handle, self.guarded))
+        self.journal.record(Kind.GUEST, "is ready: its agent has connected")
+        return self._guest
+
+    def shut_off(self) -> None:
+        """End QEMU politely (it flushes and closes its images); the definition stays."""
+        self.journal.record(Kind.ACT, f"virDomainDestroyFlags: {self.name}, graceful")
+        self.guarded("the shut-off", lambda: self.handle.destroyFlags(libvirt.VIR_DOMAIN_DESTROY_GRACEFUL))
+        self._guest = None
+
+    def is_running(self) -> bool:
+        """True unless the domain is shut off or has crashed."""
+        return bool(self.handle.isActive())
+
+    def xml(self, *, inactive: bool = False) -> str:
+        """The domain XML: as it runs, or as it will start next time."""
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
+        return str(self.guarded("dumpxml", lambda: self.handle.XMLDesc(flags)))
+
+    def monitor(self, command: str) -> str:
+        """QEMU's answer (JSON text) to a QMP command without arguments; taints the domain, so for checks only."""
+        text = f'{{"execute": "{command}"}}'
+        return str(self.guarded(command, lambda: libvirt_qemu.qemuMonitorCommand(self.handle, text, 0)))
+
+    @property
+    def qemu_pid(self) -> int:
+        """QEMU's pid inside the sandbox."""
+        directory = "run/qemu" if self.daemon.mode == "system" else "run/qemu/run"
+        return int((self.daemon.directory / "var" / directory / f"{self.name}.pid").read_text())
+
+    def guarded(self, what: str, call: Callable[[], T]) -> T:
+        """Make a call of libvirt's; if it hangs, QEMU is killed so that the call returns, and WaitTimeout is raised."""
+        with watchdog(f"{what} of {self.name}", CALL_TIMEOUT, self._kill_qemu):
+            return call()
+
+    def _kill_qemu(self) -> None:
+        self.journal.record(Kind.NOTE, "a call hangs: QEMU is killed")
+        self.daemon.sandbox.kill(self.qemu_pid)
+
+    def qemu_log_tail(self, lines: int = 12) -> str:
+        """The last lines of QEMU's log."""
+        return _tail(self.daemon.qemu_log(self.name), lines)
+
+    def console_tail(self, lines: int = 20) -> str:
+        """The last lines of the guest's console."""
+        return _tail(self.console, lines)
+
+
+def _tail(file: Path, lines: int) -> str:
+    try:
+        return "\n".join(file.read_text(errors="replace").splitlines()[-lines:]) or f"({file.name} is empty)"
+    except OSError as error:
+        return f"({file.name}: {error.strerror})"

@@ -1,0 +1,122 @@
+"""The domain XML of a throwaway VM, and what a chain looks like in it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal
+from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
+
+DomainType = Literal["qemu", "kvm"]
+ROOT_ON_VDA = "chainproof.root=vda"
+# quiet and without the crypto self-tests: a fifth of the boot under TCG
+COMMAND_LINE = "console=ttyS0 quiet cryptomgr.notests panic=-1"
+
+_TEMPLATE = """\
+<domain type='{type}'>
+  <name>{name}</name>
+  <uuid>{uuid}</uuid>
+  <memory unit='MiB'>{memory}</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>{guest}/vmlinuz</kernel>
+    <initrd>{guest}/initrd</initrd>
+    <cmdline>{command_line}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_crash>destroy</on_crash>
+  <devices>
+    <emulator>{emulator}</emulator>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='{format}' cache='none' discard='unmap'/>
+      <source file={source}/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <controller type='usb' model='none'/>
+    <serial type='file'>
+      <source path={console}/>
+      <target port='0'/>
+    </serial>
+    <channel type='unix'>
+      <target type='virtio' name='org.qemu.guest_agent.0'/>
+    </channel>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a domain is made of, apart from its disk: `guest` is where the kernel and initrd lie in the sandbox."""
+
+    emulator: str
+    type: DomainType
+    guest: PurePosixPath
+    memory_mib: int = 192
+    root_on_vda: bool = False
+
+
+def domain_xml(
+    name: str, machine: Machine, source: PurePosixPath, console: PurePosixPath, image_format: str = "qcow2"
+) -> str:
+    """The XML to define domain `name` with: its disk vda is the image `source`, its serial console goes to a file."""
+    command_line = f"{COMMAND_LINE} {ROOT_ON_VDA}" if machine.root_on_vda else COMMAND_LINE
+    return _TEMPLATE.format(
+        type=machine.type,
+        name=name,
+        uuid=uuid.uuid4(),
+        memory=machine.memory_mib,
+        guest=machine.guest,
+        command_line=command_line,
+        emulator=machine.emulator,
+        format=image_format,
+        source=quoteattr(str(source)),
+        console=quoteattr(str(console)),
+    )
+
+
+def disk_element(xml: str, target: str) -> ElementTree.Element:
+    """The <disk> with this target; raises ValueError if the domain has none."""
+    for disk in ElementTree.fromstring(xml).iterfind("devices/disk"):
+        found = disk.find("target")
+        if found is not None and found.get("dev") == target:
+            return disk
+    raise ValueError(f"the domain has no disk {target}")
+
+
+def backing_chain(xml: str, target: str) -> list[PurePosixPath]:
+    """The paths of the disk's images as the XML has them: base first, the active layer last."""
+    return list(_sources(disk_element(xml, target)))[::-1]
+
+
+def has_mirror(xml: str, target: str) -> bool:
+    """True if the disk is being mirrored: an active commit or a copy is on."""
+    return disk_element(xml, target).find("mirror") is not None
+
+
+def is_terminated(xml: str, target: str) -> bool:
+    """True if the chain in the XML ends in an empty <backingStore/>: libvirt knows that there is no further image."""
+    element: ElementTree.Element | None = disk_element(xml, target)
+    while element is not None:
+        following = element.find("backingStore")
+        if following is not None and following.find("source") is None:
+            return True
+        element = following
+    return False
+
+
+def _sources(layer: ElementTree.Element | None) -> Iterator[PurePosixPath]:
+    while layer is not None:
+        source = layer.find("source")
+        path = None if source is None else source.get("file")
+        if path is None:
+            return
+        yield PurePosixPath(path)
+        layer = layer.find("backingStore")
