@@ -133,7 +133,7 @@ class Content:
         chain = self.chain()
         done = self._fold(top, base)
         above = chain[chain.index(top) + 1]
-        rebased = done._layer(above)
+        rebased = replace(done._layer(above), backing=base)
         return replace(done, layers={**done.layers, above: rebased})
 
     def active_commit_ready(self, base: str) -> Content:
