@@ -196,9 +196,11 @@ step() {
     fi
 }
 
+# No service is started: Debian 13's libvirt-daemon would start libvirtd. (That package also enables it for the next
+# boot, as the distribution's administrator would expect; chainproof's own daemons do not care.)
 apt() {
     # shellcheck disable=SC2086
-    $sudo env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 \
+    $sudo env DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 SYSTEMD_OFFLINE=1 RUNLEVEL=1 \
         apt-get -q -y -o DPkg::Lock::Timeout=300 --no-install-recommends "$@" </dev/null
 }
 
