@@ -12,6 +12,7 @@ import pytest
 
 from harness import settings as defaults
 from harness.errors import Unusable
+from harness.layers.documented import LAYERS
 from harness.process import die_with_parent
 from harness.report.narrated import NarratedRun
 from harness.report.narration import Narrator
@@ -158,9 +159,11 @@ def daemon(settings: Settings, stack: Stack, guest_files: GuestFiles, accelerati
 
 
 @pytest.fixture
-def trial(request: pytest.FixtureRequest, daemon: Daemon, stack: Stack, acceleration: Acceleration) -> Iterator[Trial]:
+def trial(
+    request: pytest.FixtureRequest, daemon: Daemon, settings: Settings, stack: Stack, acceleration: Acceleration
+) -> Iterator[Trial]:
     machine = Machine(stack.qemu, acceleration.domain_type, GUEST)
-    with Trial(daemon, machine, request.node.nodeid) as running:
+    with Trial(daemon, machine, request.node.nodeid, settings.cache) as running:
         request.node.stash[_trials] = running
         if request.config.option.narrate:
             running.journal.listeners.append(Narrator(_teller(request.config)))
@@ -179,6 +182,13 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 def domain(trial: Trial) -> Domain:
     domain = trial.define(trial.create_base())
     domain.start()
+    return domain
+
+
+@pytest.fixture
+def layered(domain: Domain) -> Domain:
+    """The documented four layers: base <- sn1 <- sn2 <- cur."""
+    domain.grow(LAYERS)
     return domain
 
 

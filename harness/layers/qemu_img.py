@@ -92,6 +92,15 @@ class QemuImg:
             command += ["-o", option]
         self._qemu_img(*command, str(path), *([] if size is None else [str(size)])).check()
 
+    def convert(self, raw: PurePosixPath, path: PurePosixPath) -> None:
+        """Make the qcow2 image `path` a full, sparse copy of a raw one."""
+        self._qemu_img("convert", "-f", "raw", "-O", "qcow2", str(raw), str(path)).check()
+
+    def set_backing(self, path: PurePosixPath, backing: PurePosixPath) -> None:
+        """Write into the header of `path` that it is backed by `backing`; no data moves (`rebase -u`)."""
+        formats = ["-f", self._format(path), "-F", self._format(backing)]
+        self._qemu_img("rebase", "-u", *formats, "-b", str(backing), str(path)).check()
+
     def info_chain(self, path: PurePosixPath) -> tuple[ImageInfo, ...]:
         """The image and its backing files, as their headers have it: the image first, its base last."""
         return self._info(path, "--backing-chain")

@@ -73,6 +73,10 @@ class Reader:
         self.resolve = resolve
         self.raw = frozenset(raw)
 
+    def size(self, path: PurePosixPath) -> int:
+        """The size of the image's virtual disk in bytes."""
+        return sum(extent.length for extent in self.own(path))
+
     def own(self, path: PurePosixPath) -> list[Extent]:
         """What the image itself holds, in order and without gaps to the end of its virtual disk."""
         with ExitStack() as files:

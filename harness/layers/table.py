@@ -40,6 +40,10 @@ class Table:
         """The row of that name, if there is one."""
         return next((row for row in self.rows if row.name == name), None)
 
+    def without_contents(self) -> Table:
+        """The table with what the files show only, for a reader that cannot tell what they contain."""
+        return Table(tuple(Row(row.name, None, row.shows, None, row.beyond) for row in self.rows), self.geometry)
+
     def drawn(self, values: Cells | None) -> str:
         """One character per cell; nothing for None.
 

@@ -63,6 +63,8 @@ class Daemon:
         self.stack = stack
         self.mode: Mode = mode
         self.directory = directory
+        self.kvm = kvm
+        self.guest = guest
         self._process: Child | None = None
         self._connection: libvirt.virConnect | None = None
         self._events: EventHub | None = None

@@ -5,30 +5,35 @@ from __future__ import annotations
 import secrets
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import PurePosixPath
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
 from harness.errors import CheckFailed
 from harness.journal import Detail, Journal, Kind
+from harness.layers import pattern
 from harness.layers.content import Content
 from harness.layers.geometry import Geometry
-from harness.layers.rows import read_row
+from harness.layers.offline import Offline
 from harness.layers.qemu_img import QemuImg
 from harness.layers.reader import Reader
+from harness.layers.rows import read_row
 from harness.layers.table import Row, Table, difference
 from harness.process import Completed
-from harness.stack.daemon import Daemon
+from harness.stack.appliance import appliance_sandbox
+from harness.stack.daemon import GUEST, Daemon
 from harness.stack.events import Event
 from harness.stack.held import HeldCommand
-from harness.stack.sandbox import IMAGES
+from harness.stack.sandbox import IMAGES, run_directory
 from harness.vm.domain import Domain
 from harness.vm.domain_xml import Machine
 
 BASE = "base"
+CELL = 65536
 
 
 class Trial:
@@ -37,8 +42,9 @@ class Trial:
     `run` is the id in the markers of this trial: another trial's bytes are foreign to it.
     """
 
-    def __init__(self, daemon: Daemon, machine: Machine, name: str) -> None:
+    def __init__(self, daemon: Daemon, machine: Machine, name: str, cache: Path) -> None:
         self.daemon = daemon
+        self.cache = cache
         self.machine = machine
         self.name = name
         self.run = secrets.token_hex(4)
@@ -85,14 +91,90 @@ class Trial:
         """Make the empty image `base` (qcow2, a file of its own) and return its content."""
         content = Content.new(BASE, geometry)
         size = content.geometry.size
-        self.qemu_img.create(IMAGES / f"{BASE}.qcow2", size)
+        self.qemu_img.create(self.path(BASE), size)
         self.journal.record(Kind.NOTE, f"image {BASE}: qcow2, {size} bytes, empty")
         return content
 
+    def create_root_base(self) -> Content:
+        """Make `base` a full copy of the guest's root file system; the oracle knows its chain, not its bytes."""
+        self.qemu_img.convert(GUEST / "root.ext4", self.path(BASE))
+        size = self.reader.size(self.path(BASE))
+        self.journal.record(Kind.NOTE, f"image {BASE}: qcow2, {size} bytes, the guest's root file system")
+        return Content.new(BASE, Geometry(cells=size // CELL, cell_size=CELL))
+
+    def lay_offline(self, layers: Sequence[tuple[str, str, Sequence[int]]]) -> Content:
+        """Make a chain of (image, label, cells) without a VM: each marker is written into its image by libguestfs.
+
+        The images get their backing files after that: QEMU would not let one appliance write to all layers of a chain.
+        """
+        content = Content.new(BASE)
+        geometry = content.geometry
+        for name, _, _ in layers:
+            self.qemu_img.create(self.path(name), geometry.size)
+        with self.offline({self.path(name): False for name, _, _ in layers}) as guestfs:
+            for name, label, cells in layers:
+                fill = [(cell * geometry.cell_size, self._pattern(label, cell, geometry)) for cell in cells]
+                guestfs.write(self.path(name), fill)
+                content = content.write(label, cells) if name == BASE else content.snapshot(name).write(label, cells)
+                self.journal.record(
+                    Kind.NOTE, f"libguestfs {guestfs.version} wrote {label} into cells {cells} of {name}"
+                )
+        for (below, _, _), (name, _, _) in pairwise(layers):
+            self.qemu_img.set_backing(self.path(name), self.path(below))
+        return content
+
+    def verify_offline(self, moment: str) -> Table:
+        """Hold what every image shows, read by libguestfs, to the oracle. The VM must be shut off."""
+        disk = self.domain.disk
+        content = disk.content
+        with self.journal.timed("verification"), self.offline({image.path: True for image in disk.images()}) as guestfs:
+            rows = [
+                read_row(image.name, guestfs.shows(image.path), content.geometry, self.run, content.shows(image.name))
+                for image in disk.images()
+            ]
+        seen = Table(tuple(rows), content.geometry)
+        wrong = difference(content.table(guest=False).without_contents(), seen)
+        if wrong:
+            raise CheckFailed(f"every layer shows at {moment} what the oracle says", "otherwise, by libguestfs", wrong)
+        self.journal.record(Kind.TABLE, f"{moment}\n{seen}", {"read by": f"libguestfs {guestfs.version}"})
+        return seen
+
+    def remove(self, *names: str) -> None:
+        """Delete image files that the chain no longer needs."""
+        disk = self.domain.disk
+        for name in names:
+            self.daemon.sandbox.outside(disk.path(name)).unlink()
+            disk.content = disk.content.remove(name)
+        self.journal.record(Kind.ACT, f"removes {', '.join(names)}")
+
+    def expect_in_log(self, pattern: str, why: str) -> None:
+        """An error line of the daemon that matches `pattern` is no finding in this trial; `why` says the reason."""
+        self.expected_log.append(pattern)
+        self.journal.record(Kind.NOTE, f"the daemon may log {pattern!r}: {why}")
+
+    def offline(self, drives: Mapping[PurePosixPath, bool]) -> Offline:
+        """libguestfs over these images (to whether they are read-only); enter it to launch its appliance."""
+        daemon = self.daemon
+        directory = run_directory(daemon.directory.parent)
+        exported = daemon.sandbox.outside(IMAGES.parent)
+        sandbox = appliance_sandbox(directory, exported, daemon.guest, self.cache / "guestfs", kvm=daemon.kvm)
+        return Offline(sandbox, drives)
+
+    def path(self, name: str) -> PurePosixPath:
+        """Where the image of this name lies, as the stack sees it."""
+        return IMAGES / f"{name}.qcow2"
+
+    def _pattern(self, label: str, cell: int, geometry: Geometry) -> bytes:
+        return pattern.fill(label, self.run, cell * geometry.cell_size, geometry.cell_size, geometry.cell_size)
+
     def define(self, content: Content, *, root_on_vda: bool = False) -> Domain:
-        """Define the VM on the active layer of `content`; it is destroyed and undefined when the trial ends."""
+        """Define the VM on the active layer of `content`; it is destroyed and undefined when the trial ends.
+
+        With `root_on_vda` the guest lives on the disk, and the bytes on it are its own.
+        """
         machine = replace(self.machine, root_on_vda=root_on_vda)
         domain = Domain(self.daemon, machine, content, self.run, self.journal)
+        domain.disk.opaque = root_on_vda
         self._domain = self._stack.enter_context(domain)
         return domain
 
@@ -128,10 +210,23 @@ class Trial:
 
         Returns the table as measured and enters it in the journal. Raises CheckFailed with the cells that differ.
         """
+        if self.domain.disk.opaque:
+            raise ValueError("the guest's own bytes are on the disk: there is no table to verify")
         with self.journal.timed("verification"):
             seen = self._verified(moment)
         self.journal.record(Kind.TABLE, f"{moment}\n{seen}", {"read by": "the guest, an own qcow2 reader, qemu-img"})
         return seen
+
+    def verify_guest(self, moment: str) -> None:
+        """Hold what the guest sees to the oracle, where the images cannot be: a mirror that is on writes them late."""
+        content = self.domain.disk.content
+        with self.journal.timed("verification"):
+            rows = tuple(row for row in content.table().rows if row.name == "guest")
+            seen = Table(self._guest_row(), content.geometry)
+            wrong = difference(Table(rows, content.geometry), seen)
+        if wrong:
+            raise CheckFailed(f"the guest sees at {moment} what the oracle says", "otherwise", wrong)
+        self.journal.record(Kind.TABLE, f"{moment}\n{seen}", {"read by": "the guest"})
 
     def _verified(self, moment: str) -> Table:
         disk = self.domain.disk

@@ -30,6 +30,7 @@ class Disk:
     """A disk (`target`: vda), with the oracle's `content` of all its images, which scenarios advance by acting.
 
     `run` is the id that its marker patterns carry; images are named after the oracle's files: sn1 is sn1.qcow2.
+    An `opaque` disk holds the guest's own files: the oracle knows its chain, not its bytes.
     """
 
     def __init__(self, domain: Domain, target: str, content: Content, run: str) -> None:
@@ -37,6 +38,7 @@ class Disk:
         self.target = target
         self.content = content
         self.run = run
+        self.opaque = False
 
     def path(self, name: str) -> PurePosixPath:
         """Where the image of this name lies, as libvirt sees it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self, TypeVar
@@ -115,6 +115,13 @@ class Domain:
         self._guest = Guest(self, Agent(self.handle, self.guarded))
         self.journal.record(Kind.GUEST, "is ready: its agent has connected")
         return self._guest
+
+    def grow(self, layers: Sequence[tuple[str, str, Sequence[int]]]) -> None:
+        """Live: make (image, label, cells) layers, writing each layer's marker while it is the active one."""
+        for name, label, cells in layers:
+            if name not in self.disk.content.files():
+                self.disk.snapshot(name)
+            self.guest.write_marker(label, cells)
 
     def shut_off(self) -> None:
         """End QEMU politely (it flushes and closes its images); the definition stays."""

@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.errors import AgentError
 from harness.journal import Kind
 from harness.layers import pattern
 from harness.vm.agent import Agent
+from harness.vm.guest_host import guest_host
+from harness.waiting import NotYet, wait_until
+
+_WRITER = "/root/written"
+_WRITE_FOREVER = f"""
+cd {_WRITER}
+n=0
+until [ -e /tmp/stop ]; do
+    n=$((n + 1))
+    seq $n $((n + 500)) >f.$n
+    md5sum f.$n >>sums
+    sync
+done
+touch /tmp/stopped
+"""
 
 if TYPE_CHECKING:
+    from testinfra.host import Host
+
     from harness.vm.domain import Domain
 
 
@@ -38,6 +56,53 @@ class Guest:
     def same_boot(self) -> bool:
         """True if the guest has not rebooted since it was first reached: "live" is the claim."""
         return self.boot_id() == self._boot
+
+    @cached_property
+    def host(self) -> Host:
+        """pytest-testinfra's view of this guest."""
+        return guest_host(self._domain.name, self.agent.execute)
+
+    def start_writer(self) -> None:
+        """Have the guest write files, each with its checksum in a list, and flush, until `stop_writer`."""
+        self.run(f"mkdir -p {_WRITER}; rm -f /tmp/stop /tmp/stopped; setsid sh -c '{_WRITE_FOREVER}' >/dev/null 2>&1 &")
+        self._domain.journal.record(Kind.GUEST, "begins to write files, and goes on until it is stopped")
+        self.wait_written()
+
+    def written(self) -> int:
+        """How many files the writer has written and flushed so far."""
+        return int(self.run(f"wc -l <{_WRITER}/sums || echo 0"))
+
+    def wait_written(self) -> None:
+        """Wait until the writer has got on, from where it is now."""
+        start = self.written()
+
+        def more() -> None:
+            if self.written() <= start:
+                raise NotYet(f"it has written {start} files")
+
+        wait_until("the guest's writer to go on", more, timeout=30, interval=0.05)
+
+    def stop_writer(self) -> int:
+        """Stop the writer and return how many files it wrote."""
+        self.run("touch /tmp/stop; until [ -e /tmp/stopped ]; do usleep 20000; done", timeout=30)
+        count = self.written()
+        self._domain.journal.record(Kind.GUEST, f"has written {count} files, and stops")
+        return count
+
+    def check_written(self) -> int:
+        """Read every file of the writer's back from the disk, caches dropped, and return how many are whole.
+
+        Raises AgentError, with the names, if a file is lost or is not what was written.
+        """
+        checked = self.run(f"sync; echo 3 >/proc/sys/vm/drop_caches; cd {_WRITER} && md5sum -c sums 2>&1")
+        return checked.decode().count(": OK")
+
+    def freeze(self) -> int:
+        """Freeze the guest's file systems (guest-fsfreeze-freeze) and return how many; after it, nothing else works."""
+        count = self.agent.command("guest-fsfreeze-freeze")["value"]
+        assert isinstance(count, int)
+        self._domain.journal.record(Kind.GUEST, f"has frozen {count} file systems")
+        return count
 
     def write_marker(self, label: str, cells: Iterable[int]) -> None:
         """Write layer `label`'s marker into whole `cells` of vda, and flush it to the image.

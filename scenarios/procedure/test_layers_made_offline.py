@@ -1,0 +1,29 @@
+"""Layers that libguestfs wrote before the VM ran, merged live: markers in, markers out."""
+
+from __future__ import annotations
+
+from harness.layers.chain import Chain
+from harness.layers.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T2, as_documented
+from harness.verdict.trial import Trial
+
+
+def test_markers_written_offline_into_each_layer_survive_the_live_merge(trial: Trial) -> None:
+    """base <- sn1 <- sn2 <- cur (offline, then live)   becomes   base (live, then started again)."""
+    content = trial.lay_offline(LAYERS)
+    domain = trial.define(content)
+    disk, guest = domain.disk, domain.start()
+    assert as_documented(trial.verify("T0")) == T0
+    assert len(disk.chain()) == 4
+
+    with disk.active_commit(into="base") as job:
+        job.wait_ready()
+        job.pivot()
+    guest.write_marker(*AFTER_SYNC_IS_BROKEN)
+
+    assert as_documented(trial.verify("T2")) == T2
+    assert disk.chain() == Chain.of(disk.image("base"))
+    domain.shut_off()
+    shown = as_documented(trial.verify_offline("T2, shut off"))
+    assert shown == {name: ("", shows) for name, (_, shows) in T2.items() if name != "guest"}
+    domain.start()
+    trial.verify("started again from its persistent definition")
