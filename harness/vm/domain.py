@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 import libvirt
 import libvirt_qemu
 
-from harness.errors import ChainproofError
+from harness.errors import ChainproofError, WaitTimeout
 from harness.journal import Journal, Kind
 from harness.layers.content import Content
 from harness.stack.daemon import Daemon
@@ -83,7 +83,7 @@ class Domain:
         self.handle.undefine()
         self._handle = None
 
-    def start(self) -> Guest:
+    def start(self, timeout: float = BOOT_TIMEOUT) -> Guest:
         """Boot it and reach its guest. Raises DomainFailed with QEMU's or the guest's last words."""
         self.journal.record(Kind.ACT, f"virDomainCreate: {self.name}")
         since = self.daemon.events.mark()
@@ -93,10 +93,17 @@ class Domain:
             except libvirt.libvirtError as error:
                 raise DomainFailed(f"{self.name} did not start: {error}\n{self.qemu_log_tail()}") from error
             self.first_qemu_pid = self.qemu_pid
-            return self.reach(since)
+            return self.reach(since, timeout)
 
-    def reach(self, since: int) -> Guest:
-        """Wait until the guest agent has connected, by an event later than `since`."""
+    def reach(self, since: int, timeout: float = BOOT_TIMEOUT) -> Guest:
+        """Wait until the guest agent has connected, by an event later than `since`: the guest of this boot."""
+        self.wait_agent(since, timeout)
+        self._guest = Guest(self, Agent(self.handle, self.guarded))
+        self.journal.record(Kind.GUEST, "is ready: its agent has connected")
+        return self._guest
+
+    def wait_agent(self, since: int, timeout: float = BOOT_TIMEOUT) -> None:
+        """Wait until the guest agent has connected; raises DomainFailed with the last words if it does not."""
 
         def connected_or_dead(event: Event) -> bool:
             return event.domain == self.name and (
@@ -104,17 +111,13 @@ class Domain:
                 or (event.kind is EventKind.LIFECYCLE and event.status in ("stopped", "crashed"))
             )
 
+        what = "the guest agent to connect"
         try:
-            event = self.daemon.events.wait(
-                "the guest agent to connect", connected_or_dead, since=since, timeout=BOOT_TIMEOUT
-            )
-        except ChainproofError as error:
+            event = self.daemon.events.wait(what, connected_or_dead, since=since, timeout=timeout)
+        except WaitTimeout as error:
             raise DomainFailed(f"{error}\nthe guest's console ends:\n{self.console_tail()}") from error
         if event.status != "connected":
             raise DomainFailed(f"QEMU ended before its guest was ready: {event}\n{self.qemu_log_tail()}")
-        self._guest = Guest(self, Agent(self.handle, self.guarded))
-        self.journal.record(Kind.GUEST, "is ready: its agent has connected")
-        return self._guest
 
     def grow(self, layers: Sequence[tuple[str, str, Sequence[int]]]) -> None:
         """Live: make (image, label, cells) layers, writing each layer's marker while it is the active one."""
