@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
+import runpy
 import sys
 
 import pytest
 
 
 def main() -> int:
-    """Run pytest with this process's arguments."""
+    """Run `python -m pytest` with this process's arguments."""
     try:
-        status = pytest.main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # whoever read what we print is gone: say nothing more, at the interpreter's end neither
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    return 2 if status == pytest.ExitCode.USAGE_ERROR else int(status)
+        runpy.run_module("pytest", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 0
+        return 2 if status == pytest.ExitCode.USAGE_ERROR else status
+    return 0
 
 
 if __name__ == "__main__":
