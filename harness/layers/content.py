@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.layers.geometry import Geometry, Range
-from harness.layers.layer import Layer, Parts, discarded, over, union, written
+from harness.layers.layer import Layer, Parts, discarded, doubtful, over, union, written
 from harness.layers.parts import HOLE, UNDEFINED, ZERO, Part, check_label
 from harness.layers.table import Row, Table
 
@@ -105,12 +105,17 @@ class Content:
     def discard(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
         """The guest discards, and the disk passes it on (`discard='unmap'`); the images are qcow2 version 3.
 
-        See `harness.layers.layer.discarded` for what of it is promised.
+        See `harness.layers.layer.discarded` for what of it is promised, and `doubtful` for how little while a mirror is
+        awake.
         """
         parts = self.geometry.parts_of(cells, ranges)
-        done = self
+        layer, shown = self._layer(self.active), self.guest()
+        if self.mirror is None:
+            return self._holding(self.active, discarded(layer, shown, parts, self.geometry))
+        doubt, done = doubtful(layer, shown, parts), self
         for name in self._written_to():
-            done = done._holding(name, discarded(self._layer(name), self.shows(name), parts, self.geometry))
+            own = self.contains(name)
+            done = done._holding(name, [UNDEFINED if i in doubt else part for i, part in enumerate(own)])
         return done
 
     # what the host does

@@ -64,3 +64,16 @@ def discarded(layer: Layer, shown: Parts, parts: frozenset[int], geometry: Geome
         elif shown[part] not in (ZERO, HOLE):
             after[part] = UNDEFINED
     return tuple(after)
+
+
+def doubtful(layer: Layer, shown: Parts, parts: frozenset[int]) -> frozenset[int]:
+    """Those of `parts` that a discard may or may not change, when it is not certain that it has an effect at all.
+
+    That is so while a mirror is awake: its filter node is opened without BDRV_O_UNMAP, so QEMU 7.2 drops the guest's
+    discards and reports success (block/mirror.c, mirror_start_job; block/io.c, bdrv_co_pdiscard).
+    """
+    return frozenset(
+        part
+        for part in parts
+        if shown[part] not in (ZERO, HOLE) or (layer.own[part] is HOLE and layer.backing is not None)
+    )

@@ -9,6 +9,7 @@ import pytest
 
 from harness.layers.content import Content
 from harness.layers.geometry import Geometry
+from harness.layers.parts import ZERO
 from harness.layers.pattern import fill
 from harness.layers.qemu_img import QemuImg
 from harness.layers.table import Table, difference
@@ -161,8 +162,8 @@ def test_subclusters_are_units_of_allocation(seed: int, tmp_path: Path) -> None:
     assert disk.difference() == ""
 
 
-def test_a_part_of_a_cluster_that_is_discarded_keeps_its_data_in_qemu(tmp_path: Path) -> None:
-    """The oracle promises nothing there; this is what it leaves open, as it is with this QEMU."""
+def test_a_part_of_a_cluster_that_is_discarded_keeps_its_data_or_reads_as_zeros(tmp_path: Path) -> None:
+    """The oracle promises nothing there; QEMU 7.2 keeps the data."""
     geometry = GEOMETRIES["64k clusters"]
     disk = RealDisk(tmp_path, geometry)
     source = tmp_path / "pattern"
@@ -171,7 +172,8 @@ def test_a_part_of_a_cluster_that_is_discarded_keeps_its_data_in_qemu(tmp_path: 
 
     (row,) = reader_of(tmp_path).measure({"l0": PurePosixPath(disk.path("l0"))}, geometry, RUN)
     assert row.contains is not None
-    assert row.contains[:16] == ("A",) * 16
+    assert set(row.contains[1:3]) <= {"A", ZERO}
+    assert set(row.contains[3:16]) == {"A"}
 
 
 # each check is seen to fail
