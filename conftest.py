@@ -16,11 +16,12 @@ from harness.layers.documented import LAYERS
 from harness.process import die_with_parent
 from harness.report.narrated import NarratedRun
 from harness.report.narration import Narrator
+from harness.report.unusable import EXIT_STATUS, PROPERTY, StopWhenUnusable
 from harness.settings import Settings
 from harness.stack import acceleration as accelerations
 from harness.stack.acceleration import Acceleration
 from harness.stack.daemon import GUEST, Daemon
-from harness.stack.sandbox import run_directory
+from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
 from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
@@ -35,12 +36,9 @@ from images.build import guest_files as build_guest
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
-UNUSABLE = "unusable"
-USAGE = 2
 _trials = pytest.StashKey[Trial]()
 _platform = pytest.StashKey[str]()
 _narrated = pytest.StashKey[NarratedRun]()
-_unusable: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,6 +50,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--work-dir", type=Path, default=defaults.default_work(), help="short path on a disk (%(default)s)")
     group.addoption("--evidence", type=Path, default=Path("evidence"), help="what failed scenarios leave (%(default)s)")
     group.addoption("--deadlines", type=float, default=1.0, metavar="FACTOR", help="stretch every deadline")
+    group.addoption(
+        "--kills", type=int, default=3, metavar="N", help="how often the killed run is killed (%(default)s)"
+    )
     group.addoption("--narrate", action="store_true", help="tell what happens, as it happens")
 
 
@@ -60,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
     parent = getattr(config, "workerinput", {}).get("chainproof_parent")
     if parent is not None:
         die_with_parent(parent)
+    else:
+        config.pluginmanager.register(StopWhenUnusable(config.pluginmanager.get_plugin("dsession")))
     if config.option.narrate:  # in place of pytest's own report
         config.pluginmanager.unregister(name="terminalreporter")
 
@@ -73,7 +76,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         settings, stack = _settings(config), Stack.host()
         chosen = _acceleration(settings, stack, build_guest(settings.images))
     except Unusable as error:
-        pytest.exit(str(error), returncode=USAGE)
+        pytest.exit(str(error), returncode=EXIT_STATUS)
     config.stash[_platform] = f"{stack}, {chosen} ({chosen.reason}), {settings.mode} mode"
     if config.option.narrate:
         claim = "the documented live merge keeps every byte"
@@ -84,22 +87,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"chainproof: {config.stash.get(_platform, 'no scenario, no VM')}"
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    for name, problem in report.user_properties:
-        if name == UNUSABLE:
-            _unusable.append(str(problem))
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if _unusable:
-        session.exitstatus = USAGE
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for problem in dict.fromkeys(_unusable):
-        terminalreporter.write_line(f"chainproof: this machine cannot be used: {problem}", red=True)
 
 
 def _teller(config: pytest.Config) -> Callable[[str], None]:
@@ -137,6 +124,11 @@ def settings(request: pytest.FixtureRequest) -> Settings:
 
 
 @pytest.fixture(scope="session")
+def kills(request: pytest.FixtureRequest) -> int:
+    return int(request.config.option.kills)
+
+
+@pytest.fixture(scope="session")
 def stack() -> Stack:
     return Stack.host()
 
@@ -153,7 +145,7 @@ def acceleration(settings: Settings, stack: Stack, guest_files: GuestFiles) -> A
 
 @pytest.fixture(scope="session")
 def daemon(settings: Settings, stack: Stack, guest_files: GuestFiles, acceleration: Acceleration) -> Iterator[Daemon]:
-    directory = run_directory(settings.work)
+    directory = RunDirectory(settings.work)
     with Daemon(stack, directory, mode=settings.mode, kvm=acceleration.kvm, guest=guest_files.directory) as running:
         yield running
 
@@ -207,7 +199,7 @@ def pytest_runtest_makereport(
     report = yield
     if call.excinfo is not None and call.excinfo.errisinstance(Unusable):
         report.longrepr = str(call.excinfo.value)
-        report.user_properties.append((UNUSABLE, str(call.excinfo.value)))
+        report.user_properties.append((PROPERTY, str(call.excinfo.value)))
     elif report.failed and _trials in item.stash:
         kept = collect(item.stash[_trials], report.longreprtext, item.config.option.evidence.absolute())
         report.sections.append(("evidence", str(kept)))

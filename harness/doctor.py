@@ -15,7 +15,8 @@ from harness.errors import ChainproofError, Unusable
 from harness.process import run
 from harness.settings import default_cache, default_mode, default_work
 from harness.stack.acceleration import choose
-from harness.stack.sandbox import Isolation, Sandbox, run_directory
+from harness.stack.run_directory import RunDirectory
+from harness.stack.sandbox import Isolation, Sandbox
 from harness.stack.stack import Stack
 
 _PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -93,7 +94,7 @@ def user() -> Fact:
 def sandbox(work: Path) -> Fact:
     """Whether the sandbox that every scenario runs in can be built."""
     try:
-        with Sandbox(run_directory(work), Isolation()):
+        with Sandbox(RunDirectory(work), Isolation()):
             return Fact("sandbox", "works")
     except ChainproofError as error:
         return Fact("sandbox", one_line(error), enough=False)

@@ -19,6 +19,7 @@ from harness.waiting import now, scaled
 Child = subprocess.Popen[bytes]
 PIPE = subprocess.PIPE
 STDOUT = subprocess.STDOUT
+NOWHERE = subprocess.DEVNULL
 
 _PR_SET_PDEATHSIG = 1
 
@@ -116,6 +117,15 @@ def wait(child: Child, what: str, *, timeout: float) -> int:
         return child.wait(seconds)
     except subprocess.TimeoutExpired:
         raise WaitTimeout(what, seconds, f"process {child.pid} still runs") from None
+
+
+def ended_within(child: Child, seconds: float) -> bool:
+    """Wait for `seconds` (not scaled), or less if the child ends before; say whether it has."""
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def read_until(stream: int, wanted: bytes | None, what: str, *, seconds: float) -> bytes:

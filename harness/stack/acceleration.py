@@ -11,7 +11,8 @@ from typing import Literal
 
 from harness.errors import Unusable, WaitTimeout
 from harness.process import PIPE, STDOUT, read_until
-from harness.stack.sandbox import Isolation, Sandbox, run_directory
+from harness.stack.run_directory import RunDirectory
+from harness.stack.sandbox import Isolation, Sandbox
 from harness.stack.stack import Stack
 from harness.waiting import now
 
@@ -100,7 +101,7 @@ def probe(
     command += ["-append", "console=ttyS0 quiet cryptomgr.notests panic=-1"]
     isolation = Isolation(stack.tree, kvm=accelerator == "kvm", binds=((guest, PurePosixPath("/guest"), False),))
     began = now()
-    with Sandbox(run_directory(work), isolation) as sandbox:
+    with Sandbox(RunDirectory(work), isolation) as sandbox:
         qemu = sandbox.spawn(command, stdout=PIPE, stderr=STDOUT)
         assert qemu.stdout is not None
         assert qemu.stdin is not None

@@ -6,13 +6,14 @@ from pathlib import Path, PurePosixPath
 
 from harness.layers import offline
 from harness.layers.offline import WORKER
+from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES, Isolation, Sandbox
 
 _CACHE = PurePosixPath("/appliance")
 _GUEST = PurePosixPath("/guest")
 
 
-def appliance_sandbox(directory: Path, exported: Path, guest: Path, cache: Path, *, kvm: bool) -> Sandbox:
+def appliance_sandbox(directory: RunDirectory, exported: Path, guest: Path, cache: Path, *, kvm: bool) -> Sandbox:
     """A sandbox around `directory` that sees `exported` as /export, runs on the kernel of `guest` (a built guest).
 
     supermin's appliance is kept in `cache`: it is built once, and anew when the host's packages change.

@@ -9,9 +9,10 @@ from typing import Literal, Self
 
 import libvirt
 
-from harness.errors import Unusable
+from harness.errors import Unusable, WaitTimeout
 from harness.process import STDOUT, Child, Completed, wait
 from harness.stack.events import EventHub, start_event_loop
+from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES, Isolation, Sandbox
 from harness.stack.stack import Stack
 from harness.waiting import NotYet, wait_until
@@ -54,15 +55,15 @@ keepalive_interval = -1
 
 
 class Daemon:
-    """One libvirtd of `stack` in a sandbox around `directory`, and a connection to it.
+    """One libvirtd of `stack` in a sandbox around a run directory, and a connection to it.
 
     `guest` (the built guest's directory) is shown read-only as /guest; the images of a scenario lie in /export/images.
     """
 
-    def __init__(self, stack: Stack, directory: Path, *, mode: Mode, kvm: bool, guest: Path) -> None:
+    def __init__(self, stack: Stack, run_directory: RunDirectory, *, mode: Mode, kvm: bool, guest: Path) -> None:
         self.stack = stack
         self.mode: Mode = mode
-        self.directory = directory
+        self.directory = directory = run_directory.path
         self.kvm = kvm
         self.guest = guest
         self._process: Child | None = None
@@ -88,7 +89,7 @@ class Daemon:
         }
         environment = {"LIBVIRT_DEFAULT_URI": self.uri, **(session if mode == "session" else {})}
         uid = _SESSION_UID if mode == "session" else None
-        self.sandbox = Sandbox(directory, Isolation(stack.tree, uid, kvm, binds=binds, environment=environment))
+        self.sandbox = Sandbox(run_directory, Isolation(stack.tree, uid, kvm, binds=binds, environment=environment))
 
     @property
     def uri(self) -> str:
@@ -121,9 +122,9 @@ class Daemon:
         return self._events
 
     def __enter__(self) -> Self:
-        self._lay_out()
-        self.sandbox.__enter__()
         try:
+            self._lay_out()
+            self.sandbox.__enter__()
             self.start()
         except BaseException:
             self.sandbox.close()
@@ -148,7 +149,12 @@ class Daemon:
             command = [self.stack.libvirtd, "-f", "/etc/libvirt/libvirtd.conf", "-p", f"/run/libvirt/{_PIDFILE}"]
             self._process = self.sandbox.spawn(command, stdout=out, stderr=STDOUT)
         # ready is an open connection: the socket accepts before the drivers are up, which can still fail
-        self._connection = wait_until("libvirtd to answer", self._open, timeout=30)
+        try:
+            self._connection = wait_until("libvirtd to answer", self._open, timeout=30)
+        except WaitTimeout as error:
+            raise Unusable(
+                f"libvirtd of {self.stack.name} does not answer", "see its last words", str(error)
+            ) from error
         self._connection.setKeepAlive(5, 12)
         self._events = EventHub(self._connection)
 
@@ -202,7 +208,7 @@ class Daemon:
             if self._process.poll() is not None:
                 raise Unusable(
                     f"libvirtd of {self.stack.name} ended with status {self._process.returncode} at its start",
-                    "its last words follow",
+                    "see its last words",
                     self.log_tail(),
                 ) from error
             raise NotYet(f"{error} | log: {self.log_tail(3)}") from error

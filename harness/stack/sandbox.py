@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -14,6 +13,7 @@ from typing import IO, Self
 
 from harness.errors import Unusable, WaitTimeout
 from harness.process import PIPE, Child, Completed, run, spawn, wait
+from harness.stack.run_directory import RunDirectory, static_busybox
 from harness.waiting import now, scaled
 
 IMAGES = PurePosixPath("/export/images")
@@ -22,17 +22,14 @@ _ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": 
 _OWN = frozenset(
     {"proc", "dev", "sys", "run", "tmp", "chainproof", "export"}
 )  # not the tree's, even if it is shown whole
-_SOCKET_PATH_BYTES = 108  # sun_path, unix(7)
 
 # PID 1 of the sandbox: says that it is up, holds still while its stdin (the life-line) is open, and reaps what is
-# orphaned; then kills everything else and removes the run directory, whoever let go of the life-line and why.
+# orphaned; then ends, and the kernel kills everything else, whoever let go of the life-line and why.
 _SUPERVISOR = f"""
 exec 3<&0 </dev/null
 echo up
 {BUSYBOX} cat <&3 >/dev/null &
 wait $!
-kill -9 -1
-exec {BUSYBOX} rm -rf "$1"
 """
 
 
@@ -53,13 +50,14 @@ class Isolation:
 
 
 class Sandbox:
-    """Private PID, mount, IPC, network and UTS namespaces around a run directory `directory`.
+    """Private PID, mount, IPC, network and UTS namespaces around a run directory.
 
     The run directory belongs to the sandbox: it is bound at its own path inside, and goes with it.
     """
 
-    def __init__(self, directory: Path, isolation: Isolation) -> None:
-        self.directory = directory
+    def __init__(self, run_directory: RunDirectory, isolation: Isolation) -> None:
+        self.directory = run_directory.path
+        self._run_directory = run_directory
         self.isolation = isolation
         self.environment = {**_ENVIRONMENT, **isolation.environment}
         self._bwrap: Child | None = None
@@ -67,7 +65,6 @@ class Sandbox:
 
     def __enter__(self) -> Self:
         """Build the namespaces. Raises Unusable if bubblewrap cannot."""
-        self.directory.mkdir(parents=True, exist_ok=True)
         status_read, status_write = os.pipe()
         try:
             self._bwrap = spawn(self._command(status_write), environment=self.environment, pass_fds=[status_write])
@@ -88,10 +85,12 @@ class Sandbox:
 
     def close(self) -> None:
         """Let go of the life-line and wait until everything inside is dead and the run directory is gone."""
-        bwrap = self._bwrap
-        if bwrap is None:
-            return
-        self._bwrap = None
+        bwrap, self._bwrap = self._bwrap, None
+        if bwrap is not None:
+            self._end(bwrap)
+        self._run_directory.close()
+
+    def _end(self, bwrap: Child) -> None:
         assert bwrap.stdin is not None
         bwrap.stdin.close()
         try:
@@ -104,7 +103,6 @@ class Sandbox:
             for stream in (bwrap.stdout, bwrap.stderr):
                 assert stream is not None
                 stream.close()
-            shutil.rmtree(self.directory, ignore_errors=True)
 
     def run(self, command: Sequence[str], *, timeout: float, input_bytes: bytes | None = None) -> Completed:
         """As harness.process.run, inside; the Completed names the command as typed there."""
@@ -150,12 +148,9 @@ class Sandbox:
         command += self._file_systems()
         for outside, inside, writable in self.isolation.binds:
             command += ["--bind" if writable else "--ro-bind", str(outside), str(inside)]
-        command += ["--bind", str(self.directory.parent), str(self.directory.parent)]
-        busybox = shutil.which("busybox", path="/usr/bin:/bin")
-        if busybox is None:
-            raise Unusable("not installed: busybox-static", "run: ci/run doctor")
-        command += ["--ro-bind", busybox, BUSYBOX]
-        return [*command, "--", BUSYBOX, "sh", "-c", _SUPERVISOR, "sh", str(self.directory)]
+        command += ["--bind", str(self.directory), str(self.directory)]
+        command += ["--ro-bind", static_busybox(), BUSYBOX]
+        return [*command, "--", BUSYBOX, "sh", "-c", _SUPERVISOR]
 
     def _file_systems(self) -> list[str]:
         tree = self.isolation.tree
@@ -236,37 +231,3 @@ def _remedy() -> str:
         "unprivileged user namespaces must be allowed (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu also"
         " kernel.apparmor_restrict_unprivileged_userns=0), or run as root"
     )
-
-
-def run_directory(work: Path) -> Path:
-    """A new directory for one sandbox below `work`, which is made private to us; sweeps what dead owners left.
-
-    Raises Unusable where `work` cannot hold a socket or cannot be written.
-    """
-    try:
-        work.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sweep(work)
-        for number in range(1000):
-            directory = work / f"{os.getpid()}-{number}"
-            if len(str(directory / "sock/libvirt-sock")) >= _SOCKET_PATH_BYTES:
-                raise Unusable(
-                    f"the work directory's path is too long for a socket ({len(str(work))} bytes): {work}",
-                    "choose a shorter one with --work-dir",
-                )
-            try:
-                directory.mkdir(mode=0o700)
-            except FileExistsError:
-                continue
-            return directory
-    except OSError as error:
-        raise Unusable(
-            f"the work directory {work} cannot be used: {error.strerror}", "choose another with --work-dir"
-        ) from error
-    raise Unusable(f"the work directory {work} is full of run directories of process {os.getpid()}", "remove them")
-
-
-def _sweep(work: Path) -> None:
-    for old in work.iterdir():
-        owner, _, number = old.name.partition("-")
-        if owner.isdecimal() and number.isdecimal() and not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(old, ignore_errors=True)

@@ -29,9 +29,8 @@ class Stack:
     qemu_img: str
 
     @classmethod
-    def host(cls) -> Stack:
-        """The pair that is installed on this machine. Raises Unusable if a program of it is missing."""
-        path = "/usr/sbin:/usr/bin:/sbin:/bin"
+    def host(cls, path: str = "/usr/sbin:/usr/bin:/sbin:/bin") -> Stack:
+        """The pair that is installed on this machine, as `path` finds it. Raises Unusable if a program is missing."""
         names = ("libvirtd", "virsh", "qemu-system-x86_64", "qemu-img")
         found = {name: shutil.which(name, path=path) for name in names}
         missing = [name for name, program in found.items() if program is None]

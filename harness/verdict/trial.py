@@ -28,7 +28,8 @@ from harness.stack.appliance import appliance_sandbox
 from harness.stack.daemon import GUEST, Daemon
 from harness.stack.events import Event
 from harness.stack.held import HeldCommand
-from harness.stack.sandbox import IMAGES, run_directory
+from harness.stack.run_directory import RunDirectory
+from harness.stack.sandbox import IMAGES
 from harness.vm.domain import Domain
 from harness.vm.domain_xml import Machine
 
@@ -155,7 +156,7 @@ class Trial:
     def offline(self, drives: Mapping[PurePosixPath, bool]) -> Offline:
         """libguestfs over these images (to whether they are read-only); enter it to launch its appliance."""
         daemon = self.daemon
-        directory = run_directory(daemon.directory.parent)
+        directory = RunDirectory(daemon.directory.parent)
         exported = daemon.sandbox.outside(IMAGES.parent)
         sandbox = appliance_sandbox(directory, exported, daemon.guest, self.cache / "guestfs", kvm=daemon.kvm)
         return Offline(sandbox, drives)

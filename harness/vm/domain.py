@@ -91,7 +91,8 @@ class Domain:
             try:
                 self.guarded("the start", self.handle.create)
             except libvirt.libvirtError as error:
-                raise DomainFailed(f"{self.name} did not start: {error}\n{self.qemu_log_tail()}") from error
+                words = f"QEMU's log ends:\n{self.qemu_log_tail()}"
+                raise DomainFailed(f"{self.name} did not start: {error}\n{words}") from error
             self.first_qemu_pid = self.qemu_pid
             return self.reach(since, timeout)
 
@@ -117,7 +118,8 @@ class Domain:
         except WaitTimeout as error:
             raise DomainFailed(f"{error}\nthe guest's console ends:\n{self.console_tail()}") from error
         if event.status != "connected":
-            raise DomainFailed(f"QEMU ended before its guest was ready: {event}\n{self.qemu_log_tail()}")
+            words = f"QEMU's log ends:\n{self.qemu_log_tail()}\nthe guest's console ends:\n{self.console_tail()}"
+            raise DomainFailed(f"QEMU ended before its guest was ready: {event}\n{words}")
 
     def grow(self, layers: Sequence[tuple[str, str, Sequence[int]]]) -> None:
         """Live: make (image, label, cells) layers, writing each layer's marker while it is the active one."""

@@ -1,0 +1,40 @@
+"""A run of pytest inside a scenario: for what can only be seen from outside one, as its exit status or its kill."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from harness.process import NOWHERE, Child, Completed, run, spawn
+
+ROOT = Path(__file__).resolve().parents[2]
+MARK = "CHAINPROOF_INNER_RUN"  # in the environment of a run and of all its processes, to know them by
+SCENARIO = (
+    "scenarios/commit/test_intermediate.py"
+    "::test_an_intermediate_commit_drops_its_layers_and_nothing_that_the_guest_sees[sn1-base]"
+)
+"""One that is short: a boot, three snapshots, one job."""
+
+
+def inner_run(
+    *arguments: str, environment: Mapping[str, str] | None = None, within: Sequence[str] = (), timeout: float = 120
+) -> Completed:
+    """Run pytest with `arguments` to its end, as ci/run does; `within` is put before the command line."""
+    return run([*within, *_command(arguments)], timeout=timeout, environment=_environment(environment), directory=ROOT)
+
+
+def start_inner_run(*arguments: str, environment: Mapping[str, str] | None = None) -> Child:
+    """Start pytest with `arguments`; who calls must end it."""
+    command, variables = _command(arguments), _environment(environment)
+    return spawn(command, environment=variables, directory=ROOT, stdin=NOWHERE, stdout=NOWHERE, stderr=NOWHERE)
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "ci/run_pytest.py", "-p", "no:cacheprovider", *arguments]
+
+
+def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return {**kept, **(more or {})}

@@ -1,0 +1,120 @@
+"""What cannot be used is said in one line, with what to do about it, and exit status 2."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import Unusable
+from harness.settings import Settings
+from harness.stack.acceleration import Acceleration
+from harness.stack.daemon import Daemon
+from harness.stack.run_directory import RunDirectory
+from harness.stack.stack import Stack
+from harness.verdict.inner_run import SCENARIO, inner_run
+from harness.verdict.trial import Trial
+from harness.vm.domain import DomainFailed
+from harness.vm.images import GuestFiles
+
+
+def test_an_unknown_option_value() -> None:
+    ended = inner_run(SCENARIO, "--accel", "hvf")
+
+    assert ended.exit_status == 2
+    assert "argument --accel: invalid choice: 'hvf'" in ended.stderr
+
+
+def test_a_work_directory_whose_path_is_too_long_for_a_socket() -> None:
+    ended = inner_run(SCENARIO, "--work-dir", f"/var/tmp/{'x' * 90}")
+
+    assert ended.exit_status == 2
+    assert "path is too long for a socket" in ended.output
+    assert "--work-dir" in ended.output
+
+
+def test_a_full_disk_in_the_work_directory() -> None:
+    small = ["bwrap", "--dev-bind", "/", "/", "--size", str(1 << 20), "--tmpfs", "/mnt"]
+    ended = inner_run(SCENARIO, "--work-dir", "/mnt/work", within=small)
+
+    assert ended.exit_status == 2
+    assert re.search("has [01] MiB free.*; choose another: --work-dir", ended.output)
+
+
+def test_kvm_that_hangs_its_guests(acceleration: Acceleration) -> None:
+    if acceleration.kvm:
+        pytest.skip("KVM works on this machine")
+    ended = inner_run(SCENARIO, "--accel", "kvm")
+
+    assert ended.exit_status == 2
+    assert "--accel kvm, but KVM does not work" in ended.output
+    assert "use --accel tcg, or auto" in ended.output
+
+
+def test_a_damaged_guest_image_is_built_anew(guest_files: GuestFiles, tmp_path: Path) -> None:
+    kept = tmp_path / "images" / guest_files.digest
+    shutil.copytree(guest_files.directory, kept)
+    whole = (kept / "initrd").read_bytes()
+    (kept / "initrd").write_bytes(whole[: len(whole) // 2])
+
+    ended = inner_run(SCENARIO, "--accel", "tcg", environment={"CHAINPROOF_CACHE": str(tmp_path)})
+
+    assert ended.exit_status == 0, ended.output
+    assert (kept / "initrd").stat().st_size == len(whole)
+
+
+@pytest.mark.sabotaged
+def test_a_qemu_that_dies_at_its_start_has_its_last_words_told(trial: Trial) -> None:
+    trial.machine = replace(trial.machine, memory_mib=64 << 20)
+    domain = trial.define(trial.create_base())
+
+    with pytest.raises(DomainFailed, match="cannot set up guest memory"):
+        domain.start()
+
+
+@pytest.mark.sabotaged
+def test_a_guest_that_never_gets_ready_has_its_console_told(trial: Trial) -> None:
+    domain = trial.define(trial.create_base(), root_on_vda=True)  # there is no file system on it
+
+    with pytest.raises(DomainFailed, match="chainproof: cannot mount vda as the root file system"):
+        domain.start()
+
+
+@pytest.mark.sabotaged
+def test_a_guest_that_is_not_ready_in_time(trial: Trial) -> None:
+    domain = trial.define(trial.create_base())
+
+    with pytest.raises(DomainFailed, match=r"waited \d+ s for the guest agent to connect"):
+        domain.start(timeout=0.2)
+
+
+def test_a_daemon_that_fails_to_start_has_its_log_told(
+    settings: Settings, stack: Stack, guest_files: GuestFiles
+) -> None:
+    directory = RunDirectory(settings.work)
+    with Daemon(stack, directory, mode=settings.mode, kvm=False, guest=guest_files.directory) as daemon:
+        daemon.stop()
+        (daemon.directory / "etc/libvirtd.conf").write_text("max_clients = several\n")
+        with pytest.raises(Unusable, match="libvirtd of host ended with status") as caught:
+            daemon.start()
+    assert "/etc/libvirt/libvirtd.conf:1: expecting a value" in str(caught.value)
+
+
+def test_a_stack_that_starts_no_vm_at_all_ends_the_run(guest_files: GuestFiles, tmp_path: Path) -> None:
+    kept = tmp_path / "images" / guest_files.digest
+    shutil.copytree(guest_files.directory, kept)
+    kernel = b"no kernel"
+    (kept / "vmlinuz").write_bytes(kernel)
+    seal = json.loads((kept / "seal.json").read_text())
+    (kept / "seal.json").write_text(json.dumps({**seal, "vmlinuz": hashlib.sha256(kernel).hexdigest()}))
+
+    ended = inner_run(SCENARIO, "--accel", "tcg", environment={"CHAINPROOF_CACHE": str(tmp_path)})
+
+    assert ended.exit_status == 2
+    assert "chainproof: no VM can be started; see its last words" in ended.output
+    assert "qemu: linux kernel too old to load a ram disk" in ended.output

@@ -1,0 +1,49 @@
+"""A run that is killed leaves nothing, and the next one is none the worse for it."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.process import ended_within
+from harness.verdict.inner_run import MARK, SCENARIO, inner_run, start_inner_run
+from harness.verdict.leftovers import leftovers
+from harness.waiting import NotYet, wait_until
+
+LONGEST = 6.0  # seconds: past the end of the run that is killed, on a quiet machine
+WITHIN = 1.0
+
+
+@pytest.fixture
+def work() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="cp-", dir="/var/tmp") as directory:  # short: sockets lie below it
+        yield Path(directory)
+
+
+def test_kill_9_at_any_instant_leaves_nothing(work: Path, kills: int) -> None:
+    """Processes, mounts, sockets, files: all gone one second after pytest was killed, workers and all."""
+    instants = random.Random(kills)
+    options = ("-n", "2", "--work-dir", str(work), SCENARIO, SCENARIO.replace("sn1-base", "sn2-base"))
+
+    for _ in range(kills):
+        instant = instants.uniform(0.0, LONGEST)
+        mark = f"{work}-{instant}"
+        run = start_inner_run(*options, environment={MARK: mark})
+        ended_within(run, instant)
+        run.kill()
+        run.wait()
+
+        def nothing_left(mark: str = mark, instant: float = instant) -> None:
+            left = leftovers(mark, work)
+            if left:
+                raise NotYet(f"after a kill at {instant:.3f} s: {'; '.join(left)}")
+
+        wait_until("everything of the killed run to be gone", nothing_left, timeout=WITHIN, interval=0.02)
+
+    ended = inner_run(*options)
+    assert ended.exit_status == 0, ended.output
+    assert leftovers(str(work), work) == []
