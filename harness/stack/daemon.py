@@ -127,13 +127,16 @@ class Daemon:
             self.sandbox.__enter__()
             self.start()
         except BaseException:
-            self.sandbox.close()
+            self._close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         try:
             self._disconnect()
         finally:

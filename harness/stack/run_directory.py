@@ -35,12 +35,13 @@ class RunDirectory:
     """
 
     def __init__(self, work: Path) -> None:
+        first = work / f"{os.getpid()}-0000"
+        if len(str(first / _LONGEST_SOCKET)) >= _SOCKET_PATH_BYTES:
+            problem = f"the work directory's path is too long for a socket ({len(str(work))} bytes): {work}"
+            raise Unusable(problem, "choose a shorter one: --work-dir")
         _prepare(work)
         numbers = (work / f"{os.getpid()}-{number}" for number in range(10_000))
         self.path = next(path for path in numbers if not path.exists())
-        if len(str(self.path / _LONGEST_SOCKET)) >= _SOCKET_PATH_BYTES:
-            problem = f"the work directory's path is too long for a socket ({len(str(work))} bytes): {work}"
-            raise Unusable(problem, "choose a shorter one: --work-dir")
         keeper = [static_busybox(), "sh", "-c", _KEEPER, "keeper", str(self.path)]
         self._keeper: Child | None = spawn(keeper, stderr=NOWHERE)
         assert self._keeper.stdout is not None

@@ -169,7 +169,11 @@ class Sandbox:
             command += ["--dir", "/root", "--symlink", "../run", "/var/run"]
         for scratch in ("/tmp", "/var/tmp", "/run", "/chainproof"):
             command += ["--tmpfs", scratch]
-        command += ["--dev", "/dev", "--proc", "/proc", "--ro-bind", "/sys", "/sys"]
+        # not --dev: for its devpts bwrap would make a second user namespace, and nsenter could not follow without root
+        command += ["--tmpfs", "/dev", "--dir", "/dev/shm", "--symlink", "/proc/self/fd", "/dev/fd"]
+        for device in ("null", "zero", "full", "random", "urandom", "tty"):
+            command += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
+        command += ["--proc", "/proc", "--ro-bind", "/sys", "/sys"]
         if self.isolation.kvm:
             command += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
         return command
