@@ -163,11 +163,11 @@ class Daemon:
 
     def stop(self) -> None:
         """End the daemon with SIGTERM; VMs go on running."""
-        self._signal("-TERM")
+        self._signal("TERM")
 
     def kill(self) -> None:
         """End the daemon with SIGKILL; VMs go on running."""
-        self._signal("-KILL")
+        self._signal("KILL")
 
     def virsh(self, *arguments: str, timeout: float = 120) -> Completed:
         """Run the stack's own virsh inside the sandbox; its exit status is not checked."""
@@ -184,7 +184,7 @@ class Daemon:
             raise ValueError("the daemon is not running")
         pid = self.pid
         self._disconnect()
-        self.sandbox.run(["/chainproof/busybox", "kill", signal, str(pid)], timeout=10).check()
+        self.sandbox.signal(pid, signal)
         wait(process, "libvirtd to end", timeout=30)
         self._reap(process)
         self._process = None

@@ -124,9 +124,9 @@ class Sandbox:
         user = ["-U", "--preserve-credentials"] if self._has_user_namespace else []
         return ["nsenter", "-t", str(self._pid), *user, "-m", "-p", "-i", "-n", "-u", "--", *command]
 
-    def kill(self, pid: int) -> None:
-        """SIGKILL to the process that has this pid inside; one that is gone already is no error."""
-        run(self.entered([BUSYBOX, "kill", "-9", str(pid)]), timeout=10)
+    def signal(self, pid: int, name: str) -> None:
+        """Send a signal (KILL, STOP, TERM) to the process that has this pid inside; one that is gone is no error."""
+        run(self.entered([BUSYBOX, "kill", f"-{name}", str(pid)]), timeout=10)
 
     def outside(self, path: PurePosixPath) -> Path:
         """The path on this machine of a path inside, for the directories that both can see."""

@@ -44,6 +44,7 @@ class Domain:
         self.machine = machine
         self.journal = journal
         self.name = NAME
+        self.call_timeout = CALL_TIMEOUT
         self.disk = Disk(self, "vda", content, run)
         self.first_qemu_pid = 0
         self._guest: Guest | None = None
@@ -156,12 +157,12 @@ class Domain:
 
     def guarded(self, what: str, call: Callable[[], T]) -> T:
         """Make a call of libvirt's; if it hangs, QEMU is killed so that the call returns, and WaitTimeout is raised."""
-        with watchdog(f"{what} of {self.name}", CALL_TIMEOUT, self._kill_qemu):
+        with watchdog(f"{what} of {self.name}", self.call_timeout, self._kill_qemu):
             return call()
 
     def _kill_qemu(self) -> None:
         self.journal.record(Kind.NOTE, "a call hangs: QEMU is killed")
-        self.daemon.sandbox.kill(self.qemu_pid)
+        self.daemon.sandbox.signal(self.qemu_pid, "KILL")
 
     def qemu_log_tail(self, lines: int = 12) -> str:
         """The last lines of QEMU's log."""

@@ -7,7 +7,7 @@ import re
 import libvirt
 import pytest
 
-from harness.errors import CheckFailed
+from harness.errors import CheckFailed, WaitTimeout
 from harness.stack.events import EventKind
 from harness.verdict.checks import verify_all
 from harness.verdict.sabotage import flipped_bit, put_back
@@ -93,3 +93,13 @@ def test_an_error_in_the_daemons_log_is_found(trial: Trial, layered: Domain) -> 
 
     with pytest.raises(CheckFailed, match="the daemon logs no error"):
         verify_all(trial)
+
+
+def test_a_qemu_that_hangs_is_killed_so_that_the_call_returns(layered: Domain) -> None:
+    layered.call_timeout = 1.0
+    since = layered.daemon.events.mark()
+    layered.daemon.sandbox.signal(layered.qemu_pid, "STOP")
+
+    with pytest.raises(WaitTimeout, match="the snapshot late of vm1; last seen: the call was broken off"):
+        layered.disk.snapshot("late")
+    layered.daemon.events.wait("the VM to be off", lambda event: event.status == "stopped", since=since, timeout=10)
