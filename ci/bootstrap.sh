@@ -126,7 +126,7 @@ EOT
 what_lacks() {
     for need in $lacking; do
         case $need in
-            import:*) printf '%s' "Python's ${need#*:}" ;;
+            import:*) printf '%s' "${need#*:} of Python" ;;
             lists:*) printf '%s' "apt's package lists" ;;
             *) printf '%s' "${need##*[:/]}" ;;
         esac

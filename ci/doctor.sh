@@ -9,8 +9,8 @@ doctor() {
     [ "$machine" = x86_64 ] || { line problem "VMs need an x86_64 machine"; status=1; }
     look run
     line Python "${python_version:-not installed} ($system_python)"
-    if [ -z "$python_version" ]; then
-        line problem "no versions are shown: that needs Python"
+    if ! has_import libvirt; then
+        line problem "no versions are shown: that needs Python and its libvirt"
         status=1
     elif old_python; then
         line problem "Python 3.$python_minor or newer is needed"

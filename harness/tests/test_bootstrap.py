@@ -212,6 +212,21 @@ def test_a_relative_cache_is_made_absolute(machine: Machine) -> None:
     assert done.stdout == "/usr/tmp/x\n"
 
 
+def test_the_doctor_needs_no_python(machine: Machine) -> None:
+    machine.has("first")
+    done = machine.run(
+        f"system_python=/nowhere/python3; . {ROOT}/ci/doctor.sh;"
+        " needs() { echo venv import libvirt a b c d; echo run program second two b c d; }; doctor"
+    )
+    assert done.exit_status == 1
+    assert done.stderr == ""
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert lines["distribution"].startswith("Debian GNU/Linux 13 (trixie)")
+    assert lines["Python"] == "not installed (/nowhere/python3)"
+    assert lines["missing"] == "libvirt of Python, second"
+    assert lines["verdict"] == "a run is not possible as things are"
+
+
 def test_every_need_has_a_name_on_every_distribution() -> None:
     table = run(["sh", "-c", f". {ROOT}/ci/bootstrap.sh; needs"], timeout=30).check().stdout
     rows = [line.split() for line in table.splitlines()]
