@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.stack.acceleration import Wanted
-from harness.stack.daemon import Mode
+if TYPE_CHECKING:  # the doctor reads this module on machines that lack what these import
+    from harness.stack.acceleration import Wanted
+    from harness.stack.daemon import Mode
 
 
 @dataclass(frozen=True)

@@ -233,5 +233,5 @@ def _remedy() -> str:
         return "see its message"
     return (
         "unprivileged user namespaces must be allowed (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu also"
-        " kernel.apparmor_restrict_unprivileged_userns=0), or run as root"
+        " kernel.apparmor_restrict_unprivileged_userns=0); inside a container only root can do it"
     )

@@ -24,7 +24,7 @@ from harness.layers.reader import Reader
 from harness.layers.rows import read_row
 from harness.layers.table import Row, Table, difference
 from harness.process import Completed
-from harness.stack.appliance import appliance_sandbox
+from harness.stack.appliance import appliance_sandbox, built_appliance
 from harness.stack.daemon import GUEST, Daemon
 from harness.stack.events import Event
 from harness.stack.held import HeldCommand
@@ -156,9 +156,11 @@ class Trial:
     def offline(self, drives: Mapping[PurePosixPath, bool]) -> Offline:
         """libguestfs over these images (to whether they are read-only); enter it to launch its appliance."""
         daemon = self.daemon
-        directory = RunDirectory(daemon.directory.parent)
+        work = daemon.directory.parent
+        appliance = built_appliance(self.cache / "guestfs", daemon.guest, work)
+        directory = RunDirectory(work)
         exported = daemon.sandbox.outside(IMAGES.parent)
-        sandbox = appliance_sandbox(directory, exported, daemon.guest, self.cache / "guestfs", kvm=daemon.kvm)
+        sandbox = appliance_sandbox(directory, exported, daemon.guest, appliance, kvm=daemon.kvm)
         return Offline(sandbox, drives)
 
     def path(self, name: str) -> PurePosixPath:

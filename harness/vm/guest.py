@@ -39,6 +39,7 @@ class Guest:
     def __init__(self, domain: Domain, agent: Agent) -> None:
         self.agent = agent
         self._domain = domain
+        self.run(f"[ -b /dev/{domain.disk.target} ]")  # else dd would make a file there, and all would seem well
         self._boot = self.boot_id()
 
     def run(self, script: str, *, input_bytes: bytes = b"", timeout: float = 60) -> bytes:
