@@ -180,6 +180,8 @@ def _populate(tree: Path, unpacked: Path) -> None:
         shutil.copy(library, target)
     shutil.copy(RECIPE / "guest/init", tree / "init")
     (tree / "init").chmod(0o755)
+    shutil.copy(RECIPE / "guest/disk-server", tree / "bin/disk-server")
+    (tree / "bin/disk-server").chmod(0o755)
     shutil.copy(RECIPE / "guest/shims", tree / "etc/shims")
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (tree / "etc/group").write_text("root:x:0:\n")

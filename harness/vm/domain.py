@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -18,6 +18,7 @@ from harness.stack.events import Event, EventKind
 from harness.stack.sandbox import IMAGES
 from harness.vm.agent import Agent
 from harness.vm.disk import Disk
+from harness.vm.disk_port import DiskPort
 from harness.vm.domain_xml import Machine, domain_xml
 from harness.vm.guest import Guest
 from harness.waiting import watchdog
@@ -72,13 +73,14 @@ class Domain:
 
     def __enter__(self) -> Self:
         source = self.disk.path(self.disk.content.chain()[-1])
-        console = PurePosixPath(IMAGES.parent / f"{self.name}.console")
-        self._handle = self.daemon.connection.defineXML(domain_xml(self.name, self.machine, source, console))
+        xml = domain_xml(self.name, self.machine, source, IMAGES.parent)
+        self._handle = self.daemon.connection.defineXML(xml)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._leave_guest()
         if self.is_running():
             self.guarded("destroy", self.handle.destroy)
         self.handle.undefine()
@@ -100,7 +102,9 @@ class Domain:
     def reach(self, since: int, timeout: float = BOOT_TIMEOUT) -> Guest:
         """Wait until the guest agent has connected, by an event later than `since`: the guest of this boot."""
         self.wait_agent(since, timeout)
-        self._guest = Guest(self, Agent(self.handle, self.guarded))
+        self._leave_guest()
+        port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"))
+        self._guest = Guest(self, Agent(self.handle, self.guarded), port)
         self.journal.record(Kind.GUEST, "is ready: its agent has connected")
         return self._guest
 
@@ -133,7 +137,12 @@ class Domain:
         """End QEMU politely (it flushes and closes its images); the definition stays."""
         self.journal.record(Kind.ACT, f"virDomainDestroyFlags: {self.name}, graceful")
         self.guarded("the shut-off", lambda: self.handle.destroyFlags(libvirt.VIR_DOMAIN_DESTROY_GRACEFUL))
-        self._guest = None
+        self._leave_guest()
+
+    def _leave_guest(self) -> None:
+        guest, self._guest = self._guest, None
+        if guest is not None:
+            guest.close()
 
     def is_running(self) -> bool:
         """True unless the domain is shut off or has crashed."""

@@ -46,6 +46,10 @@ _TEMPLATE = """\
     <channel type='unix'>
       <target type='virtio' name='org.qemu.guest_agent.0'/>
     </channel>
+    <channel type='unix'>
+      <source mode='bind' path={port}/>
+      <target type='virtio' name='org.chainproof.disk.0'/>
+    </channel>
     <memballoon model='none'/>
   </devices>
 </domain>
@@ -64,22 +68,39 @@ class Machine:
 
 
 def domain_xml(
-    name: str, machine: Machine, source: PurePosixPath, console: PurePosixPath, image_format: str = "qcow2"
+    name: str, machine: Machine, source: PurePosixPath, directory: PurePosixPath, image_format: str = "qcow2"
 ) -> str:
-    """The XML to define domain `name` with: its disk vda is the image `source`, its serial console goes to a file."""
+    """The XML to define domain `name` with: its disk vda is the image `source`.
+
+    In `directory` lie what its guest prints on the serial console (`name`.console) and the socket of its disk server
+    (`name`.disk).
+    """
     command_line = f"{COMMAND_LINE} {ROOT_ON_VDA}" if machine.root_on_vda else COMMAND_LINE
     return _TEMPLATE.format(
         type=machine.type,
         name=name,
-        uuid=uuid.uuid4(),
+        uuid=uuid.uuid5(uuid.NAMESPACE_DNS, name),  # the same in every run: saved guests are restored under it
         memory=machine.memory_mib,
         guest=machine.guest,
         command_line=command_line,
         emulator=machine.emulator,
         format=image_format,
         source=quoteattr(str(source)),
-        console=quoteattr(str(console)),
+        console=quoteattr(str(directory / f"{name}.console")),
+        port=quoteattr(str(directory / f"{name}.disk")),
     )
+
+
+def with_source(xml: str, target: str, source: PurePosixPath) -> str:
+    """Domain XML as libvirt gave it, with another image for disk `target`, whose chain libvirt is to find by itself."""
+    root = ElementTree.fromstring(xml)
+    for disk in root.iterfind("devices/disk"):
+        found, image = disk.find("target"), disk.find("source")
+        if found is not None and found.get("dev") == target and image is not None:
+            image.set("file", str(source))
+            for backing in disk.findall("backingStore"):
+                disk.remove(backing)
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def disk_element(xml: str, target: str) -> ElementTree.Element:

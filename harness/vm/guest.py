@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from harness.errors import AgentError
 from harness.journal import Kind
 from harness.layers import pattern
 from harness.vm.agent import Agent
+from harness.vm.disk_port import DiskPort
 from harness.vm.guest_host import guest_host
 from harness.waiting import NotYet, wait_until
 
@@ -36,11 +36,15 @@ if TYPE_CHECKING:
 class Guest:
     """The running guest of a domain. Reads and writes of the disk are O_DIRECT and flushed: never its page cache."""
 
-    def __init__(self, domain: Domain, agent: Agent) -> None:
+    def __init__(self, domain: Domain, agent: Agent, port: DiskPort) -> None:
         self.agent = agent
         self._domain = domain
-        self.run(f"[ -b /dev/{domain.disk.target} ]")  # else dd would make a file there, and all would seem well
+        self._port = port
         self._boot = self.boot_id()
+
+    def close(self) -> None:
+        """Let go of the guest; it runs on."""
+        self._port.close()
 
     def run(self, script: str, *, input_bytes: bytes = b"", timeout: float = 60) -> bytes:
         """The standard output of a shell script in the guest. Raises AgentError if it ends with a status not 0."""
@@ -52,7 +56,7 @@ class Guest:
 
     def boot_id(self) -> str:
         """The kernel's random name of this boot."""
-        return self.run("cat /proc/sys/kernel/random/boot_id").decode().strip()
+        return self._port.boot_id()
 
     def same_boot(self) -> bool:
         """True if the guest has not rebooted since it was first reached: "live" is the claim."""
@@ -113,30 +117,20 @@ class Guest:
         disk = self._domain.disk
         size = disk.content.geometry.cell_size
         wanted = sorted(set(cells))
-        data, script = b"", ["gunzip -c >/tmp/marker"]
-        skip = 0
-        for first, count in _runs(wanted):
-            data += pattern.fill(label, disk.run, first * size, count * size, size)
-            script.append(
-                f"dd if=/tmp/marker of=/dev/{disk.target} bs={size} skip={skip} seek={first} count={count}"
-                " oflag=direct conv=notrunc,fsync 2>/dev/null"
-            )
-            skip += count
-        # packed, for the agent's sake: given some 300 KB of input at once, it may not answer again
-        self.run("\n".join(["set -e", *script, "rm /tmp/marker"]), input_bytes=gzip.compress(data, 1))
+        runs = list(_runs(wanted))
+        data = b"".join(pattern.fill(label, disk.run, first * size, count * size, size) for first, count in runs)
+        self._port.write(size, runs, data)
         disk.content = disk.content.write(label, cells=tuple(wanted))
         where = ", ".join(str(cell) for cell in wanted)
         self._domain.journal.record(Kind.GUEST, f"writes {label} into cells {where} of {disk.target}")
 
     def read_disk(self) -> bytes:
         """Every byte of vda as the guest's device gives it now."""
-        disk = self._domain.disk
-        packed = self.run(f"dd if=/dev/{disk.target} iflag=direct bs=1M 2>/dev/null | gzip -1 -c")
-        return gzip.decompress(packed)
+        return self._port.read()
 
     def flush(self) -> None:
         """Flush the disk, so that its images can be read from outside: QEMU keeps qcow2 metadata until then."""
-        self.run(f"dd if=/dev/null of=/dev/{self._domain.disk.target} conv=notrunc,fsync 2>/dev/null")
+        self._port.flush()
 
 
 def _runs(cells: list[int]) -> Iterator[tuple[int, int]]:
