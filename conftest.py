@@ -20,7 +20,7 @@ from harness.report.unusable import EXIT_STATUS, PROPERTY, StopWhenUnusable
 from harness.settings import Settings
 from harness.stack import acceleration as accelerations
 from harness.stack.acceleration import Acceleration
-from harness.stack.daemon import GUEST, Daemon
+from harness.stack.daemon import GUEST, Daemon, Setup
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
 from harness.verdict.checks import verify_all
@@ -30,6 +30,7 @@ from harness.vm.domain import Domain, DomainFailed
 from harness.vm.domain_xml import Machine
 from harness.vm.guest import Guest
 from harness.vm.images import GuestFiles
+from harness.vm.warm import WarmGuests
 from harness.waiting import scale_deadlines
 from images.build import guest_files as build_guest
 
@@ -50,6 +51,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--work-dir", type=Path, default=defaults.default_work(), help="short path on a disk (%(default)s)")
     group.addoption("--evidence", type=Path, default=Path("evidence"), help="what failed scenarios leave (%(default)s)")
     group.addoption("--deadlines", type=float, default=1.0, metavar="FACTOR", help="stretch every deadline")
+    group.addoption("--guest", choices=("warm", "cold"), default="warm", help="restored from a saved guest, or booted")
     group.addoption(
         "--kills", type=int, default=3, metavar="N", help="how often the killed run is killed (%(default)s)"
     )
@@ -104,7 +106,7 @@ def _settings(config: pytest.Config) -> Settings:
     option = config.option
     mode = defaults.default_mode() if option.mode == "auto" else option.mode
     work, evidence = option.work_dir.absolute(), option.evidence.absolute()
-    return Settings(option.accel, mode, work, defaults.default_cache(), evidence, option.deadlines)
+    return Settings(option.accel, mode, work, defaults.default_cache(), evidence, option.deadlines, option.guest)
 
 
 def _acceleration(settings: Settings, stack: Stack, guest: GuestFiles) -> Acceleration:
@@ -144,18 +146,34 @@ def acceleration(settings: Settings, stack: Stack, guest_files: GuestFiles) -> A
 
 
 @pytest.fixture(scope="session")
-def daemon(settings: Settings, stack: Stack, guest_files: GuestFiles, acceleration: Acceleration) -> Iterator[Daemon]:
-    directory = RunDirectory(settings.work)
-    with Daemon(stack, directory, mode=settings.mode, kvm=acceleration.kvm, guest=guest_files.directory) as running:
+def warm_guests(settings: Settings, stack: Stack, guest_files: GuestFiles, acceleration: Acceleration) -> WarmGuests:
+    provenance = f"{stack} {stack.name} {guest_files.digest} {acceleration} {settings.mode}"
+    return WarmGuests(settings.cache / "warm", provenance)
+
+
+@pytest.fixture(scope="session")
+def setup(settings: Settings, guest_files: GuestFiles, acceleration: Acceleration, warm_guests: WarmGuests) -> Setup:
+    return Setup(settings.mode, acceleration.kvm, guest_files.directory, warm_guests.directory)
+
+
+@pytest.fixture(scope="session")
+def daemon(settings: Settings, stack: Stack, setup: Setup) -> Iterator[Daemon]:
+    with Daemon(stack, RunDirectory(settings.work), setup) as running:
         yield running
 
 
 @pytest.fixture
+def machine(stack: Stack, acceleration: Acceleration) -> Machine:
+    return Machine(stack.qemu, acceleration.domain_type, GUEST)
+
+
+@pytest.fixture
 def trial(
-    request: pytest.FixtureRequest, daemon: Daemon, settings: Settings, stack: Stack, acceleration: Acceleration
+    request: pytest.FixtureRequest, daemon: Daemon, settings: Settings, machine: Machine, warm_guests: WarmGuests
 ) -> Iterator[Trial]:
-    machine = Machine(stack.qemu, acceleration.domain_type, GUEST)
-    with Trial(daemon, machine, request.node.nodeid, settings.cache) as running:
+    cold = settings.guest == "cold" or request.node.get_closest_marker("cold") is not None
+    warm = None if cold else warm_guests
+    with Trial(daemon, machine, request.node.nodeid, settings.cache, warm) as running:
         request.node.stash[_trials] = running
         if request.config.option.narrate:
             running.journal.listeners.append(Narrator(_teller(request.config)))
@@ -174,7 +192,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 def domain(trial: Trial) -> Domain:
     domain = trial.define(trial.create_base())
     try:
-        domain.start()
+        trial.bring_up()
     except DomainFailed as error:  # before any act: the stack or the machine, not what a scenario is about
         raise Unusable("no VM can be started", "see its last words", str(error)) from error
     return domain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # the doctor reads this module on machines that lack what these import
     from harness.stack.acceleration import Wanted
@@ -18,6 +18,7 @@ class Settings:
 
     `work` holds run directories (gone when their run ends), `cache` what is built once, `evidence` what failed
     scenarios leave. `deadline_factor` stretches every deadline besides what the acceleration asks for.
+    `guest` says whether guests are restored from a saved one, or booted.
     """
 
     accel: Wanted
@@ -26,6 +27,7 @@ class Settings:
     cache: Path
     evidence: Path
     deadline_factor: float
+    guest: Literal["warm", "cold"]
 
     @property
     def images(self) -> Path:

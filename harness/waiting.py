@@ -36,6 +36,11 @@ def now() -> float:
     return time.monotonic()
 
 
+def wall_clock() -> float:
+    """Seconds since 1970, for clocks to be set by; never for measuring."""
+    return time.time()
+
+
 def wait_until(what: str, probe: Callable[[], T], timeout: float, interval: float = 0.01) -> T:
     """Call `probe` until it returns instead of raising NotYet.
 

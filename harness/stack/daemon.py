@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Literal, Self
@@ -20,6 +21,7 @@ from harness.waiting import NotYet, wait_until
 Mode = Literal["system", "session"]
 
 GUEST = PurePosixPath("/guest")
+WARM = PurePosixPath("/warm")
 _SESSION_UID = 1000
 _PIDFILE = "libvirtd.pid"
 
@@ -36,13 +38,16 @@ cgroup_controllers = [ ]
 namespaces = [ ]
 seccomp_sandbox = 0
 stdio_handler = "file"
+capability_filters = [ "cpu-unavailable-features" ]
 """
-# identical on every release from 7.0 on; why each key: a sandbox has no cgroups, no virtlogd and one user
+# identical on every release from 7.0 on; why each key: a sandbox has no cgroups, no virtlogd and one user; and without
+# the filter libvirt asks QEMU for each CPU property by itself at every start, 400 times (a third of a second)
 _SESSION_QEMU_CONF = """\
 security_driver = "none"
 namespaces = [ ]
 seccomp_sandbox = 0
 stdio_handler = "file"
+capability_filters = [ "cpu-unavailable-features" ]
 """
 _LIBVIRTD_CONF = """\
 unix_sock_dir = "{sockets}"
@@ -54,24 +59,38 @@ keepalive_interval = -1
 """
 
 
+@dataclass(frozen=True)
+class Setup:
+    """How a daemon is set up.
+
+    `guest` (the built guest's directory) is shown read-only as /guest, `warm` (saved guests) as /warm.
+    """
+
+    mode: Mode
+    kvm: bool
+    guest: Path
+    warm: Path
+
+
 class Daemon:
     """One libvirtd of `stack` in a sandbox around a run directory, and a connection to it.
 
-    `guest` (the built guest's directory) is shown read-only as /guest; the images of a scenario lie in /export/images.
+    The images of a scenario lie in /export/images.
     """
 
-    def __init__(self, stack: Stack, run_directory: RunDirectory, *, mode: Mode, kvm: bool, guest: Path) -> None:
+    def __init__(self, stack: Stack, run_directory: RunDirectory, setup: Setup) -> None:
         self.stack = stack
-        self.mode: Mode = mode
+        self.mode = setup.mode
         self.directory = directory = run_directory.path
-        self.kvm = kvm
-        self.guest = guest
+        self.kvm = setup.kvm
+        self.guest = setup.guest
         self._process: Child | None = None
         self._connection: libvirt.virConnect | None = None
         self._events: EventHub | None = None
         etc, var = directory / "etc", directory / "var"
         binds = (
-            (guest, GUEST, False),
+            (setup.guest, GUEST, False),
+            (setup.warm, WARM, False),
             (directory / "export", IMAGES.parent, True),
             (etc, PurePosixPath("/etc/libvirt"), True),
             *((etc / name, PurePosixPath("/etc") / name, False) for name in ("passwd", "group", "nsswitch.conf")),
@@ -87,9 +106,11 @@ class Daemon:
             "XDG_CACHE_HOME": "/var/cache",
             "XDG_DATA_HOME": "/var/lib",
         }
-        environment = {"LIBVIRT_DEFAULT_URI": self.uri, **(session if mode == "session" else {})}
-        uid = _SESSION_UID if mode == "session" else None
-        self.sandbox = Sandbox(run_directory, Isolation(stack.tree, uid, kvm, binds=binds, environment=environment))
+        environment = {"LIBVIRT_DEFAULT_URI": self.uri, **(session if self.mode == "session" else {})}
+        uid = _SESSION_UID if self.mode == "session" else None
+        self.sandbox = Sandbox(
+            run_directory, Isolation(stack.tree, uid, self.kvm, binds=binds, environment=environment)
+        )
 
     @property
     def uri(self) -> str:

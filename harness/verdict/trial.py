@@ -32,6 +32,8 @@ from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES
 from harness.vm.domain import Domain
 from harness.vm.domain_xml import Machine
+from harness.vm.guest import Guest
+from harness.vm.warm import WarmGuests
 
 BASE = "base"
 CELL = 65536
@@ -40,12 +42,14 @@ CELL = 65536
 class Trial:
     """Owns /export/images, which is empty at its start and removed at its end, and the domain that runs on it.
 
-    `run` is the id in the markers of this trial: another trial's bytes are foreign to it.
+    `run` is the id in the markers of this trial: another trial's bytes are foreign to it. `warm` has the saved guests
+    that it may start from; None boots.
     """
 
-    def __init__(self, daemon: Daemon, machine: Machine, name: str, cache: Path) -> None:
+    def __init__(self, daemon: Daemon, machine: Machine, name: str, cache: Path, warm: WarmGuests | None) -> None:
         self.daemon = daemon
         self.cache = cache
+        self.warm = warm
         self.machine = machine
         self.name = name
         self.run = secrets.token_hex(4)
@@ -191,6 +195,12 @@ class Trial:
         """Enter a command that was typed, and what it printed."""
         detail: Detail = {"output": done.output, "exit status": done.exit_status, "seconds": round(done.seconds, 3)}
         self.journal.record(Kind.COMMAND, line, detail)
+
+    def bring_up(self) -> Guest:
+        """Start the domain for the first time: restored where the trial may and the guest does not live on the disk."""
+        if self.warm is None or self.domain.disk.opaque:
+            return self.domain.start()
+        return self.warm.bring_up(self.domain)
 
     def step(self, text: str) -> None:
         """Begin a numbered step of a documented procedure."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -80,9 +80,7 @@ class Domain:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave_guest()
-        if self.is_running():
-            self.guarded("destroy", self.handle.destroy)
+        self.stop_hard()
         self.handle.undefine()
         self._handle = None
 
@@ -98,6 +96,31 @@ class Domain:
                 raise DomainFailed(f"{self.name} did not start: {error}\n{words}") from error
             self.first_qemu_pid = self.qemu_pid
             return self.reach(since, timeout)
+
+    def restore(self, saved: PurePosixPath, xml: str | None) -> Guest:
+        """Start it from a saved guest (virDomainRestoreFlags), with `xml` in place of the saved one if it is given.
+
+        The guest's clock is set and its random numbers are stirred: it woke up where many others did.
+        """
+        self.journal.record(Kind.ACT, f"virDomainRestoreFlags: {self.name}")
+        since = self.daemon.events.mark()
+        connection = self.daemon.connection
+        self.guarded("the restore", lambda: connection.restoreFlags(str(saved), xml, libvirt.VIR_DOMAIN_SAVE_RUNNING))
+        self.first_qemu_pid = self.qemu_pid
+        guest = self.reach(since)
+        guest.adjust()
+        return guest
+
+    def save(self, file: PurePosixPath) -> None:
+        """Save the running guest into a file and end it (virDomainSave)."""
+        self._leave_guest()
+        self.guarded("the save", lambda: self.handle.save(str(file)))
+
+    def stop_hard(self) -> None:
+        """End QEMU if it runs, at once and without flushing anything."""
+        self._leave_guest()
+        if self.is_running():
+            self.guarded("destroy", self.handle.destroy)
 
     def reach(self, since: int, timeout: float = BOOT_TIMEOUT) -> Guest:
         """Wait until the guest agent has connected, by an event later than `since`: the guest of this boot."""

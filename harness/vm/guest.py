@@ -12,7 +12,7 @@ from harness.layers import pattern
 from harness.vm.agent import Agent
 from harness.vm.disk_port import DiskPort
 from harness.vm.guest_host import guest_host
-from harness.waiting import NotYet, wait_until
+from harness.waiting import NotYet, wait_until, wall_clock
 
 _WRITER = "/root/written"
 _WRITE_FOREVER = f"""
@@ -41,6 +41,10 @@ class Guest:
         self._domain = domain
         self._port = port
         self._boot = self.boot_id()
+
+    def adjust(self) -> None:
+        """Set the guest's clock to ours and feed its random number generator, after it was restored."""
+        self._port.adjust(round(wall_clock()))
 
     def close(self) -> None:
         """Let go of the guest; it runs on."""

@@ -14,7 +14,7 @@ import pytest
 from harness.errors import Unusable
 from harness.settings import Settings
 from harness.stack.acceleration import Acceleration
-from harness.stack.daemon import Daemon
+from harness.stack.daemon import Daemon, Setup
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
 from harness.verdict.inner_run import SCENARIO, inner_run
@@ -93,11 +93,8 @@ def test_a_guest_that_is_not_ready_in_time(trial: Trial) -> None:
         domain.start(timeout=0.2)
 
 
-def test_a_daemon_that_fails_to_start_has_its_log_told(
-    settings: Settings, stack: Stack, guest_files: GuestFiles
-) -> None:
-    directory = RunDirectory(settings.work)
-    with Daemon(stack, directory, mode=settings.mode, kvm=False, guest=guest_files.directory) as daemon:
+def test_a_daemon_that_fails_to_start_has_its_log_told(settings: Settings, stack: Stack, setup: Setup) -> None:
+    with Daemon(stack, RunDirectory(settings.work), setup) as daemon:
         daemon.stop()
         (daemon.directory / "etc/libvirtd.conf").write_text("max_clients = several\n")
         with pytest.raises(Unusable, match="libvirtd of host ended with status") as caught:

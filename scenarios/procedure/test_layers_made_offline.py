@@ -11,7 +11,7 @@ def test_markers_written_offline_into_each_layer_survive_the_live_merge(trial: T
     """base <- sn1 <- sn2 <- cur (offline, then live)   becomes   base (live, then started again)."""
     content = trial.lay_offline(LAYERS)
     domain = trial.define(content)
-    disk, guest = domain.disk, domain.start()
+    disk, guest = domain.disk, trial.bring_up()
     assert as_documented(trial.verify("T0")) == T0
     assert len(disk.chain()) == 4
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.layers.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T1, T2, as_documented
 from harness.stack.events import EventKind
 from harness.verdict.trial import Trial
@@ -9,6 +11,7 @@ from harness.vm.domain import Domain
 from harness.vm.virsh import active_images, job_progress, listed_images
 
 
+@pytest.mark.cold
 def test_the_documented_live_merge_folds_the_whole_chain_into_its_base(trial: Trial, domain: Domain) -> None:
     """base <- sn1 <- sn2 <- cur (live)   becomes   base (live)."""
     disk, guest = domain.disk, domain.guest

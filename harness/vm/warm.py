@@ -1,0 +1,91 @@
+"""Guests that were booted once, saved, and are handed out restored: a throwaway VM in a fraction of its boot."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+
+import libvirt
+from filelock import FileLock
+
+from harness.errors import ChainproofError
+from harness.journal import Kind
+from harness.stack.daemon import WARM
+from harness.stack.sandbox import IMAGES
+from harness.vm.domain import Domain
+from harness.vm.domain_xml import domain_xml, with_source
+from harness.vm.guest import Guest
+
+_BEING_WARM = IMAGES.parent / "being-saved"
+# Nothing of vda may be cached in the guest, and what is free in its memory should be zeros: QEMU does not save those.
+_SETTLE = """
+set -e
+sync
+blockdev --flushbufs /dev/vda
+mount -o remount,size=100% /tmp
+echo 3 >/proc/sys/vm/drop_caches
+free=$(awk '/^MemFree:/ { print $2 }' /proc/meminfo)
+dd if=/dev/zero of=/tmp/zeros bs=64k count=$(((free - 12288) / 64)) 2>/dev/null
+rm /tmp/zeros
+"""
+
+
+class WarmGuests:
+    """Saved guests in `directory`, each by the hash of everything that went into it; built once for all workers.
+
+    `provenance` names what runs them: libvirt, QEMU, the built guest, libvirt's mode. Counts how often a guest was
+    `restored`, and how often that failed and it was booted instead (`booted`).
+    """
+
+    def __init__(self, directory: Path, provenance: str) -> None:
+        self.directory = directory
+        self.restored = 0
+        self.booted = 0
+        self._provenance = provenance
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def bring_up(self, domain: Domain) -> Guest:
+        """Start a defined domain from the saved guest of its shape, which is made first where there is none."""
+        saved = self._saved(domain)
+        try:
+            with domain.journal.timed("boot"):
+                guest = domain.restore(WARM / saved.name, self._changed_xml(domain, saved))
+        except (ChainproofError, libvirt.libvirtError) as error:
+            domain.journal.record(Kind.NOTE, f"the saved guest cannot be restored, so it boots: {error}")
+            self.booted += 1
+            domain.stop_hard()
+            saved.unlink(missing_ok=True)
+            return domain.start()
+        self.restored += 1
+        return guest
+
+    def _saved(self, domain: Domain) -> Path:
+        """The file of the saved guest that fits the domain: the same but for the image of its disk."""
+        shape = domain_xml(domain.name, domain.machine, PurePosixPath("any"), IMAGES.parent)
+        size = domain.disk.content.geometry.size
+        key = hashlib.sha256(f"{self._provenance}\n{shape}\n{size}\n{_SETTLE}".encode()).hexdigest()[:16]
+        file = self.directory / key
+        with FileLock(f"{file}.lock"):
+            if not file.exists():
+                self._make(domain, file)
+        return file
+
+    def _make(self, domain: Domain, file: Path) -> None:
+        domain.start().run(_SETTLE)
+        domain.save(_BEING_WARM)
+        fresh = domain.daemon.sandbox.outside(_BEING_WARM)
+        scratch = file.with_name(f"{file.name}.{os.getpid()}")
+        try:
+            shutil.move(fresh, scratch)
+            scratch.rename(file)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    def _changed_xml(self, domain: Domain, saved: Path) -> str | None:
+        """The saved guest's XML with the image that the domain's disk has now; None if it was saved with that one."""
+        connection = domain.daemon.connection
+        xml = str(connection.saveImageGetXMLDesc(str(WARM / saved.name), libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
+        wanted = with_source(xml, domain.disk.target, domain.disk.expected_chain().active.path)
+        return None if wanted == with_source(xml, domain.disk.target, IMAGES / "base.qcow2") else wanted
