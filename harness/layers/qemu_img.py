@@ -15,7 +15,7 @@ from harness.errors import CheckFailed, ImageError
 from harness.layers.content import Content
 from harness.layers.extents import Extent, Kind, merged
 from harness.layers.geometry import Geometry
-from harness.layers.rows import Measured, backing_name, row_of
+from harness.layers.rows import Measured, backing_name, only, row_of
 from harness.layers.table import Row
 from harness.process import Completed, Runner
 
@@ -155,7 +155,7 @@ class QemuImg:
         extents = merged(Extent(entry.start, entry.length, _kind(entry)) for entry in entries)
         vacant = [Extent(entry.start, entry.length, Kind.HOLE) for entry in entries if not entry.present]
         backing = backing_name(chain[0].backing_filename, names)
-        return Measured(name, _only(Kind.DATA, extents, shown), extents, shown, vacant, backing)
+        return Measured(name, only(Kind.DATA, extents, shown), extents, shown, vacant, backing)
 
     def _measured_alone(self, name: str, path: PurePosixPath, names: Mapping[PurePosixPath, str]) -> Measured:
         """As `_measured` for an image that has lost a backing file: what it contains, without what it shows."""
@@ -201,16 +201,6 @@ def _unlocked(chain: Sequence[ImageInfo]) -> str:
         file = {"driver": "file", "filename": str(info.filename), "locking": "off"}
         spec = {"driver": info.format, "file": file, **({} if info.format == "raw" else {"backing": spec})}
     return f"json:{json.dumps(spec)}"
-
-
-def _only(kind: Kind, extents: Sequence[Extent], shown: bytes) -> bytes:
-    """`shown` with zeros wherever `extents` are not of `kind`."""
-    own = bytearray(len(shown))
-    for extent in extents:
-        if extent.kind is kind:
-            end = extent.offset + extent.length
-            own[extent.offset : end] = shown[extent.offset : end]
-    return bytes(own)
 
 
 def _kind(entry: MapEntry) -> Kind:

@@ -77,6 +77,11 @@ class Reader:
         """The size of the image's virtual disk in bytes."""
         return sum(extent.length for extent in self.own(path))
 
+    def backing(self, path: PurePosixPath) -> PurePosixPath | None:
+        """The backing file that the image's header names, as a path like that of the image; None if it names none."""
+        with ExitStack() as files:
+            return self._open(path, path in self.raw, files).backing
+
     def own(self, path: PurePosixPath) -> list[Extent]:
         """What the image itself holds, in order and without gaps to the end of its virtual disk."""
         with ExitStack() as files:

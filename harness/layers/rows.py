@@ -70,6 +70,16 @@ def backing_name(path: PurePosixPath | None, names: Mapping[PurePosixPath, str])
     return names.get(path, str(path) if path.stem in names.values() else path.stem)
 
 
+def only(kind: Kind, extents: Sequence[Extent], shown: bytes) -> bytes:
+    """`shown` with zeros wherever `extents` are not of `kind`."""
+    own = bytearray(len(shown))
+    for extent in extents:
+        if extent.kind is kind:
+            end = extent.offset + extent.length
+            own[extent.offset : end] = shown[extent.offset : end]
+    return bytes(own)
+
+
 def _values(data: bytes, geometry: Geometry, run: str) -> list[Seen]:
     data = data[: geometry.size].ljust(geometry.size, b"\0")
     return [_seen(unit) for unit in decode(data, 0, run, geometry.cell_size, geometry.part_size)]

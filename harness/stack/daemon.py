@@ -16,6 +16,7 @@ from harness.stack.events import EventHub, start_event_loop
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES, Isolation, Sandbox
 from harness.stack.stack import Stack
+from harness.stack.storage_daemon import StorageDaemon
 from harness.waiting import NotYet, wait_until
 
 Mode = Literal["system", "session"]
@@ -111,6 +112,7 @@ class Daemon:
         self.sandbox = Sandbox(
             run_directory, Isolation(stack.tree, uid, self.kvm, binds=binds, environment=environment)
         )
+        self.storage = StorageDaemon(self.sandbox)
 
     @property
     def uri(self) -> str:
@@ -161,6 +163,7 @@ class Daemon:
         try:
             self._disconnect()
         finally:
+            self.storage.close()
             self.sandbox.close()
             if self._process is not None:
                 self._reap(self._process)

@@ -18,6 +18,7 @@ from harness.journal import Detail, Journal, Kind
 from harness.layers import pattern
 from harness.layers.content import Content
 from harness.layers.geometry import Geometry
+from harness.layers.nbd_reader import NbdReader
 from harness.layers.offline import Offline
 from harness.layers.qemu_img import QemuImg
 from harness.layers.reader import Reader
@@ -55,6 +56,7 @@ class Trial:
         self.run = secrets.token_hex(4)
         self.journal = Journal()
         self.reader = Reader(daemon.sandbox.outside)
+        self.storage = NbdReader(daemon.storage, self.reader.backing)
         self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside)
         self.daemon_pid = daemon.pid
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
@@ -227,7 +229,9 @@ class Trial:
             raise ValueError("the guest's own bytes are on the disk: there is no table to verify")
         with self.journal.timed("verification"):
             seen = self._verified(moment)
-        self.journal.record(Kind.TABLE, f"{moment}\n{seen}", {"read by": "the guest, an own qcow2 reader, qemu-img"})
+        self.journal.record(
+            Kind.TABLE, f"{moment}\n{seen}", {"read by": "the guest, an own qcow2 reader, QEMU over NBD"}
+        )
         return seen
 
     def verify_guest(self, moment: str) -> None:
@@ -246,7 +250,7 @@ class Trial:
         expected = disk.content.table(guest=self.domain.is_running())
         guest = self._guest_row()
         paths = {image.name: image.path for image in disk.images()}
-        for who, reader in (("chainproof's qcow2 reader", self.reader), ("qemu-img", self.qemu_img)):
+        for who, reader in (("chainproof's qcow2 reader", self.reader), ("QEMU over NBD", self.storage)):
             rows = reader.measure(paths, disk.content.geometry, self.run, disk.content)
             seen = Table((*rows, *guest), disk.content.geometry)
             wrong = difference(expected, seen)
@@ -265,8 +269,6 @@ class Trial:
         domain = self.domain
         if not domain.is_running():
             return ()
-        # unflushed metadata is in QEMU's cache only: an outside read before a flush would see corruption that is none
-        domain.guest.flush()
         data = domain.guest.read_disk()
         content = domain.disk.content
         return (read_row("guest", data, content.geometry, self.run, content.guest()),)

@@ -50,7 +50,7 @@ class DiskPort:
         self._ask(f"write {block} {len(data)} {' '.join(places)}", data)
 
     def read(self) -> bytes:
-        """Every byte of the disk."""
+        """Every byte of the disk, which is flushed before."""
         return self._ask("read")
 
     def flush(self) -> None:
@@ -61,10 +61,10 @@ class DiskPort:
         """The kernel's random name of this boot."""
         return self._ask("boot").decode()
 
-    def adjust(self, seconds: int) -> None:
-        """Set the guest's clock to `seconds` since 1970 and feed its random number generator."""
+    def adjust(self, seconds: int) -> str:
+        """Set the guest's clock to `seconds` since 1970 and feed its random number generator; returns the boot id."""
         entropy = os.urandom(64)
-        self._ask(f"adjust {seconds} {len(entropy)}", entropy)
+        return self._ask(f"adjust {seconds} {len(entropy)}", entropy).decode()
 
     def _ask(self, request: str, data: bytes = b"") -> bytes:
         what = f"the guest's disk server to answer: {request}"

@@ -107,9 +107,7 @@ class Domain:
         connection = self.daemon.connection
         self.guarded("the restore", lambda: connection.restoreFlags(str(saved), xml, libvirt.VIR_DOMAIN_SAVE_RUNNING))
         self.first_qemu_pid = self.qemu_pid
-        guest = self.reach(since)
-        guest.adjust()
-        return guest
+        return self.reach(since, restored=True)
 
     def save(self, file: PurePosixPath) -> None:
         """Save the running guest into a file and end it (virDomainSave)."""
@@ -122,12 +120,12 @@ class Domain:
         if self.is_running():
             self.guarded("destroy", self.handle.destroy)
 
-    def reach(self, since: int, timeout: float = BOOT_TIMEOUT) -> Guest:
+    def reach(self, since: int, timeout: float = BOOT_TIMEOUT, *, restored: bool = False) -> Guest:
         """Wait until the guest agent has connected, by an event later than `since`: the guest of this boot."""
         self.wait_agent(since, timeout)
         self._leave_guest()
         port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"))
-        self._guest = Guest(self, Agent(self.handle, self.guarded), port)
+        self._guest = Guest(self, Agent(self.handle, self.guarded), port, restored=restored)
         self.journal.record(Kind.GUEST, "is ready: its agent has connected")
         return self._guest
 

@@ -36,15 +36,12 @@ if TYPE_CHECKING:
 class Guest:
     """The running guest of a domain. Reads and writes of the disk are O_DIRECT and flushed: never its page cache."""
 
-    def __init__(self, domain: Domain, agent: Agent, port: DiskPort) -> None:
+    def __init__(self, domain: Domain, agent: Agent, port: DiskPort, *, restored: bool = False) -> None:
         self.agent = agent
         self._domain = domain
         self._port = port
-        self._boot = self.boot_id()
-
-    def adjust(self) -> None:
-        """Set the guest's clock to ours and feed its random number generator, after it was restored."""
-        self._port.adjust(round(wall_clock()))
+        # one that was restored woke up where many others did: its clock stands, its random numbers are theirs
+        self._boot = port.adjust(round(wall_clock())) if restored else port.boot_id()
 
     def close(self) -> None:
         """Let go of the guest; it runs on."""
@@ -129,7 +126,11 @@ class Guest:
         self._domain.journal.record(Kind.GUEST, f"writes {label} into cells {where} of {disk.target}")
 
     def read_disk(self) -> bytes:
-        """Every byte of vda as the guest's device gives it now."""
+        """Every byte of vda as the guest's device gives it now.
+
+        The disk is flushed before: unflushed metadata is in QEMU's cache only, and images that are read from outside
+        would seem corrupt.
+        """
         return self._port.read()
 
     def flush(self) -> None:

@@ -1,0 +1,99 @@
+"""The stack's qemu-storage-daemon, kept for the whole life of a sandbox: QEMU's own eyes for images, without a VM."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from harness.errors import ChainproofError, Unusable
+from harness.process import NOWHERE, PIPE, Child, read_until
+from harness.stack.sandbox import IMAGES, Sandbox
+from harness.waiting import scaled
+
+Command = tuple[str, Mapping[str, object]]
+Json = dict[str, object]
+
+TIMEOUT = 60.0
+_SOCKET = IMAGES.parent / "storage.nbd"
+
+
+class QmpError(ChainproofError):
+    """The storage daemon refused a command."""
+
+
+class StorageDaemon:
+    """One qemu-storage-daemon in `sandbox`, driven by QMP; its NBD exports are reached through `socket`.
+
+    It starts when it is first needed, and again when it is needed after it was closed.
+    """
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._child: Child | None = None
+        self._received = b""
+        self._events: list[Json] = []
+
+    @property
+    def socket(self) -> Path:
+        """The NBD server's socket, on this machine."""
+        return self._sandbox.outside(_SOCKET)
+
+    def _start(self) -> Child:
+        self.socket.unlink(missing_ok=True)
+        self._received = b""
+        self._events.clear()
+        command = ["qemu-storage-daemon", "--chardev", "stdio,id=monitor", "--monitor", "chardev=monitor"]
+        self._child = self._sandbox.spawn(command, stdout=PIPE, stderr=NOWHERE)
+        self._next()  # the greeting
+        address = {"type": "unix", "data": {"path": str(_SOCKET)}}
+        self.execute([("qmp_capabilities", {}), ("nbd-server-start", {"addr": address})])
+        return self._child
+
+    def close(self) -> None:
+        """End it: it quits when its monitor is closed, or with its sandbox at the latest."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.kill()  # nsenter, whose pipes are the monitor
+        child.wait()
+        for stream in (child.stdin, child.stdout):
+            if stream is not None:
+                stream.close()
+
+    def execute(self, commands: Sequence[Command]) -> list[object]:
+        """What each command returns; all are sent at once. Raises QmpError for the first that is refused."""
+        child = self._child or self._start()
+        assert child.stdin is not None
+        lines = [json.dumps({"execute": name, "arguments": arguments}) for name, arguments in commands]
+        child.stdin.write("\n".join([*lines, ""]).encode())
+        child.stdin.flush()
+        answers: list[Json] = []
+        while len(answers) < len(commands):
+            message = self._next()
+            (self._events if "event" in message else answers).append(message)
+        for (name, _), answer in zip(commands, answers, strict=True):
+            if "error" in answer:
+                raise QmpError(f"qemu-storage-daemon: {name}: {answer['error']}")
+        return [answer["return"] for answer in answers]
+
+    def wait_event(self, name: str, count: int) -> None:
+        """Wait until `count` events of this name have come, and forget all events so far."""
+        while sum(event["event"] == name for event in self._events) < count:
+            self._events.append(self._next())
+        self._events.clear()
+
+    def _next(self) -> Json:
+        child = self._child
+        assert child is not None
+        assert child.stdout is not None
+        while b"\n" not in self._received:
+            stream, what = child.stdout.fileno(), "qemu-storage-daemon to answer"
+            data = read_until(stream, b"\n", what, seconds=scaled(TIMEOUT))
+            if not data:
+                raise Unusable("qemu-storage-daemon has ended", "is it part of the stack?", f"status {child.poll()}")
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
+        message = json.loads(line)
+        assert isinstance(message, dict)
+        return message
