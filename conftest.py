@@ -14,6 +14,7 @@ from harness import settings as defaults
 from harness.errors import Unusable
 from harness.layers.documented import LAYERS
 from harness.process import die_with_parent
+from harness.report import tally
 from harness.report.narrated import NarratedRun
 from harness.report.narration import Narrator
 from harness.report.unusable import EXIT_STATUS, PROPERTY, StopWhenUnusable
@@ -64,6 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if parent is not None:
         die_with_parent(parent)
     else:
+        config.pluginmanager.register(tally.GuestTally())
         config.pluginmanager.register(StopWhenUnusable(config.pluginmanager.get_plugin("dsession")))
     if config.option.narrate:  # in place of pytest's own report
         config.pluginmanager.unregister(name="terminalreporter")
@@ -215,6 +217,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if report.when == "call" and _trials in item.stash:
+        report.user_properties += [(tally.PROPERTY, how) for how in item.stash[_trials].guests]
     if call.excinfo is not None and call.excinfo.errisinstance(Unusable):
         report.longrepr = str(call.excinfo.value)
         report.user_properties.append((PROPERTY, str(call.excinfo.value)))

@@ -34,7 +34,7 @@ from harness.stack.sandbox import IMAGES
 from harness.vm.domain import Domain
 from harness.vm.domain_xml import Machine
 from harness.vm.guest import Guest
-from harness.vm.warm import WarmGuests
+from harness.vm.warm import FELL_BACK, WarmGuests
 
 BASE = "base"
 CELL = 65536
@@ -62,6 +62,7 @@ class Trial:
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
         self.first_event = daemon.events.mark()
         self.expected_log: list[str] = []
+        self.guests: list[str] = []  # how each came up
         self._domain: Domain | None = None
         self._stack = ExitStack()
 
@@ -201,8 +202,12 @@ class Trial:
     def bring_up(self) -> Guest:
         """Start the domain for the first time: restored where the trial may and the guest does not live on the disk."""
         if self.warm is None or self.domain.disk.opaque:
+            self.guests.append("booted")
             return self.domain.start()
-        return self.warm.bring_up(self.domain)
+        failed = self.warm.booted
+        guest = self.warm.bring_up(self.domain)
+        self.guests.append("restored" if self.warm.booted == failed else FELL_BACK)
+        return guest
 
     def step(self, text: str) -> None:
         """Begin a numbered step of a documented procedure."""

@@ -18,7 +18,10 @@ from harness.vm.domain import Domain
 from harness.vm.domain_xml import domain_xml, with_source
 from harness.vm.guest import Guest
 
-_BEING_WARM = IMAGES.parent / "being-saved"
+FELL_BACK = "booted since its restore failed"
+"""How a guest came up whose saved file could not be used."""
+
+_BEING_SAVED = IMAGES.parent / "being-saved"
 # Nothing of vda may be cached in the guest, and what is free in its memory should be zeros: QEMU does not save those.
 _SETTLE = """
 set -e
@@ -61,12 +64,15 @@ class WarmGuests:
         self.restored += 1
         return guest
 
-    def _saved(self, domain: Domain) -> Path:
-        """The file of the saved guest that fits the domain: the same but for the image of its disk."""
+    def file_for(self, domain: Domain) -> Path:
+        """The file of the saved guest that fits the domain, there or not: the same but for the image of its disk."""
         shape = domain_xml(domain.name, domain.machine, PurePosixPath("any"), IMAGES.parent)
         size = domain.disk.content.geometry.size
         key = hashlib.sha256(f"{self._provenance}\n{shape}\n{size}\n{_SETTLE}".encode()).hexdigest()[:16]
-        file = self.directory / key
+        return self.directory / key
+
+    def _saved(self, domain: Domain) -> Path:
+        file = self.file_for(domain)
         with FileLock(f"{file}.lock"):
             if not file.exists():
                 self._make(domain, file)
@@ -74,8 +80,8 @@ class WarmGuests:
 
     def _make(self, domain: Domain, file: Path) -> None:
         domain.start().run(_SETTLE)
-        domain.save(_BEING_WARM)
-        fresh = domain.daemon.sandbox.outside(_BEING_WARM)
+        domain.save(_BEING_SAVED)
+        fresh = domain.daemon.sandbox.outside(_BEING_SAVED)
         scratch = file.with_name(f"{file.name}.{os.getpid()}")
         try:
             shutil.move(fresh, scratch)
