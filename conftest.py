@@ -217,7 +217,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.when == "call" and _trials in item.stash:
+    if report.when == "call" and _trials in item.stash and item.get_closest_marker("sabotaged") is None:
         report.user_properties += [(tally.PROPERTY, how) for how in item.stash[_trials].guests]
     if call.excinfo is not None and call.excinfo.errisinstance(Unusable):
         report.longrepr = str(call.excinfo.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self, TypeVar
@@ -15,7 +16,7 @@ from harness.journal import Journal, Kind
 from harness.layers.content import Content
 from harness.stack.daemon import Daemon
 from harness.stack.events import Event, EventKind
-from harness.stack.sandbox import IMAGES
+from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.vm.agent import Agent
 from harness.vm.disk import Disk
 from harness.vm.disk_port import DiskPort
@@ -46,6 +47,9 @@ class Domain:
         self.journal = journal
         self.name = NAME
         self.call_timeout = CALL_TIMEOUT
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="shut-off")
+        self._shut_off: Future[int] | None = None
+        self._shut_off_since = 0
         self.disk = Disk(self, "vda", content, run)
         self.first_qemu_pid = 0
         self._guest: Guest | None = None
@@ -54,7 +58,8 @@ class Domain:
 
     @property
     def handle(self) -> libvirt.virDomain:
-        """libvirt's object; looked up anew after the daemon was restarted (see reconnected)."""
+        """libvirt's object. Raises ValueError unless the domain is defined."""
+        self._await_shut_off()
         if self._handle is None:
             raise ValueError(f"domain {self.name} is not defined")
         return self._handle
@@ -80,12 +85,16 @@ class Domain:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop_hard()
-        self.handle.undefine()
+        try:
+            self.stop_hard()
+            self.handle.undefine()
+        finally:
+            self._aside.shutdown()
         self._handle = None
 
     def start(self, timeout: float = BOOT_TIMEOUT) -> Guest:
         """Boot it and reach its guest. Raises DomainFailed with QEMU's or the guest's last words."""
+        self._await_shut_off()
         self.journal.record(Kind.ACT, f"virDomainCreate: {self.name}")
         since = self.daemon.events.mark()
         with self.journal.timed("boot"):
@@ -102,6 +111,7 @@ class Domain:
 
         The guest's clock is set and its random numbers are stirred: it woke up where many others did.
         """
+        self._await_shut_off()
         self.journal.record(Kind.ACT, f"virDomainRestoreFlags: {self.name}")
         since = self.daemon.events.mark()
         connection = self.daemon.connection
@@ -157,8 +167,26 @@ class Domain:
     def shut_off(self) -> None:
         """End QEMU politely (it flushes and closes its images); the definition stays."""
         self.journal.record(Kind.ACT, f"virDomainDestroyFlags: {self.name}, graceful")
-        self.guarded("the shut-off", lambda: self.handle.destroyFlags(libvirt.VIR_DOMAIN_DESTROY_GRACEFUL))
         self._leave_guest()
+        handle, pid = self.handle, self.qemu_pid
+        self._shut_off_since = self.daemon.events.mark()
+        self._shut_off = self._aside.submit(handle.destroyFlags, libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
+        # libvirt looks after 0.2 s whether QEMU is gone, which takes a tenth of that: what comes next need not wait
+        watch = f"while {BUSYBOX} kill -0 {pid} 2>/dev/null; do {BUSYBOX} usleep 1000; done"
+        self.daemon.sandbox.run([BUSYBOX, "sh", "-c", watch], timeout=CALL_TIMEOUT).check()
+
+    def _await_shut_off(self) -> None:
+        """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""
+        pending, self._shut_off = self._shut_off, None
+        if pending is not None:
+            with watchdog(f"the shut-off of {self.name}", self.call_timeout, self._kill_qemu):
+                pending.result()
+            self.daemon.events.wait(
+                f"the end of {self.name} to be told",
+                lambda event: event.domain == self.name and event.status == "stopped",
+                since=self._shut_off_since,
+                timeout=10,
+            )
 
     def _leave_guest(self) -> None:
         guest, self._guest = self._guest, None
@@ -167,7 +195,7 @@ class Domain:
 
     def is_running(self) -> bool:
         """True unless the domain is shut off or has crashed."""
-        return bool(self.handle.isActive())
+        return self._shut_off is None and bool(self.handle.isActive())
 
     def xml(self, *, inactive: bool = False) -> str:
         """The domain XML: as it runs, or as it will start next time."""
