@@ -12,10 +12,11 @@ from filelock import FileLock
 
 from harness.errors import ChainproofError
 from harness.journal import Kind
+from harness.layers.geometry import Geometry
 from harness.stack.daemon import WARM
 from harness.stack.sandbox import IMAGES
-from harness.vm.domain import Domain
-from harness.vm.domain_xml import domain_xml, with_source
+from harness.vm.domain import NAME, Domain
+from harness.vm.domain_xml import Machine, domain_xml, with_source
 from harness.vm.guest import Guest
 
 FELL_BACK = "booted since its restore failed"
@@ -66,8 +67,14 @@ class WarmGuests:
 
     def file_for(self, domain: Domain) -> Path:
         """The file of the saved guest that fits the domain, there or not: the same but for the image of its disk."""
-        shape = domain_xml(domain.name, domain.machine, PurePosixPath("any"), IMAGES.parent)
-        size = domain.disk.content.geometry.size
+        return self._file(domain.machine, domain.disk.content.geometry.size)
+
+    def file_in_sandbox(self, machine: Machine, size: int = Geometry().size) -> PurePosixPath:
+        """Where the sandbox sees the saved guest of a machine with a disk of `size` bytes."""
+        return WARM / self._file(machine, size).name
+
+    def _file(self, machine: Machine, size: int) -> Path:
+        shape = domain_xml(NAME, machine, PurePosixPath("any"), IMAGES.parent)
         key = hashlib.sha256(f"{self._provenance}\n{shape}\n{size}\n{_SETTLE}".encode()).hexdigest()[:16]
         return self.directory / key
 

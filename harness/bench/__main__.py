@@ -1,0 +1,90 @@
+"""`ci/run bench`: the ways in turn, several rounds, in one run; medians and ratios as a table and as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from harness.bench.ways import Laps, Way, floor, harness, script
+from harness.settings import default_cache, default_mode, default_work
+from harness.stack.acceleration import choose
+from harness.stack.daemon import GUEST, Daemon, Setup
+from harness.stack.run_directory import RunDirectory
+from harness.stack.stack import Stack
+from harness.verdict.trial import Trial
+from harness.vm.domain_xml import Machine
+from harness.vm.warm import WarmGuests
+from harness.waiting import scale_deadlines
+from images.build import guest_files
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way, on warm or cold guests."""
+
+    name: str
+    way: Way
+    warm: bool
+
+
+CONTENDERS = (
+    Contender("harness, warm", harness, True),
+    Contender("harness, cold", harness, False),
+    Contender("shell script", script, False),
+    Contender("floor: bare API calls, warm", floor, True),
+)
+
+
+def main() -> None:
+    """Run the rounds and print the figures."""
+    parser = argparse.ArgumentParser(prog="ci/run bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="how often each way is measured (%(default)s)")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    options = parser.parse_args()
+    stack, cache, work = Stack.host(), default_cache(), default_work()
+    guest = guest_files(cache / "images")
+    chosen = choose("auto", stack, guest.directory, cache, work)
+    scale_deadlines(chosen.deadline_factor)
+    warm = WarmGuests(cache / "warm", f"{stack} {stack.name} {guest.digest} {chosen} {default_mode()}")
+    machine = Machine(stack.qemu, chosen.domain_type, GUEST)
+    measured: dict[str, list[Laps]] = {contender.name: [] for contender in CONTENDERS}
+    setup = Setup(default_mode(), chosen.kvm, guest.directory, warm.directory)
+    print(f"{stack}, {chosen} ({chosen.reason}); {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+    with Daemon(stack, RunDirectory(work), setup) as daemon:
+        with Trial(daemon, machine, "warm-up", cache, warm) as trial:
+            harness(trial)
+        for number in range(options.rounds):
+            for contender in CONTENDERS:
+                with Trial(daemon, machine, contender.name, cache, warm if contender.warm else None) as trial:
+                    measured[contender.name].append(contender.way(trial))
+            print(f"round {number + 1} of {options.rounds}", flush=True)
+    print(table(measured))
+    if options.json:
+        options.json.write_text(json.dumps({name: [lap.seconds for lap in laps] for name, laps in measured.items()}))
+
+
+def table(measured: dict[str, list[Laps]]) -> str:
+    """Medians in milliseconds, by phase, and the ratios that matter (of medians, in this one run)."""
+    lines = []
+    totals = {name: median(lap.total for lap in laps) for name, laps in measured.items()}
+    for name, laps in measured.items():
+        phases = ", ".join(f"{phase} {1000 * _median(laps, phase):.0f}" for phase in laps[0].seconds)
+        lines.append(f"{name:28} {1000 * totals[name]:7.0f} ms  ({phases})")
+    warm, cold, shell, bare = (totals[contender.name] for contender in CONTENDERS)
+    lines.append(f"shell script / harness, warm  {shell / warm:6.1f}   (to be at least 10)")
+    lines.append(f"harness, warm / floor         {warm / bare:6.2f}   (to be at most 1.3)")
+    lines.append(f"harness, cold / shell script  {cold / shell:6.2f}   (to be at most 0.7)")
+    return "\n".join(lines)
+
+
+def _median(laps: Sequence[Laps], phase: str) -> float:
+    return median(lap.seconds.get(phase, 0.0) for lap in laps)
+
+
+if __name__ == "__main__":
+    main()
