@@ -13,7 +13,7 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True)
 class Geometry:
-    """Sizes in bytes; the virtual disk is `cells * cell_size` long.
+    """Sizes in bytes; the virtual disk is `cells * cell_size` long, and `tail` more, which nobody writes to.
 
     A part is the smallest unit whose content is tracked. `cluster_size` is the unit in which the images allocate: the
     qcow2 cluster, or the subcluster (cluster_size / 32) with extended L2 entries; it is a multiple of `part_size` and
@@ -30,6 +30,7 @@ class Geometry:
     part_size: int = 4096
     cluster_size: int = 65536
     discard_size: int = 0
+    tail: int = 0
 
     def __post_init__(self) -> None:
         if self.cells < 1:
@@ -42,10 +43,17 @@ class Geometry:
             raise ValueError(f"the cluster size {self.cluster_size} is no multiple of the part size {self.part_size}")
         if self.discard_size < 0 or self.discard_size % self.cluster_size:
             raise ValueError(f"the discard size {self.discard_size} is no multiple of the cluster size")
+        if self.tail < 0 or self.tail % SECTOR:
+            raise ValueError(f"the tail of {self.tail} bytes is no multiple of {SECTOR}")
+
+    @property
+    def disk_size(self) -> int:
+        """Bytes of the virtual disk."""
+        return self.size + self.tail
 
     @property
     def size(self) -> int:
-        """Bytes of the virtual disk."""
+        """Bytes of all cells."""
         return self.cells * self.cell_size
 
     @property

@@ -60,7 +60,8 @@ class NbdReader:
     ) -> tuple[Row, ...]:
         """A row for each image, as `Reader.measure` makes them, by other means; the images may be in use.
 
-        Every file of a chain that is to be shown must be among `paths`.
+        Every file of a chain that is to be shown must be among `paths`. What lies past the cells of `geometry` is left
+        to the own reader: QEMU tells of holes in pieces of 4 GiB at most.
         """
         names = {path: name for name, path in paths.items()}
         backings = {name: self._backing_of(path) for name, path in paths.items()}
@@ -74,7 +75,7 @@ class NbdReader:
                 backing = backings[name]
                 if confirmed[name] != (None if backing is None else str(backing)):
                     raise ImageError(str(paths[name]), f"QEMU reads backing file {confirmed[name]}, we read {backing}")
-                measured = self._measured(name, backing_name(backing, names), name in shown)
+                measured = self._measured(name, backing_name(backing, names), name in shown, geometry.size)
                 rows[name] = row_of(measured, geometry, run)
         except BaseException:
             self._storage.close()  # with whatever it has open; the next call starts it anew
@@ -94,14 +95,14 @@ class NbdReader:
             commands += [("blockdev-add", node), ("block-export-add", export)]
         return _headers(self._storage.execute([*commands, ("query-named-block-nodes", {})])[-1])
 
-    def _measured(self, name: str, backing: str | None, shown: bool) -> Measured:
-        data, allocation, depth = self._read(name)
+    def _measured(self, name: str, backing: str | None, shown: bool, window: int) -> Measured:
+        data, allocation, depth = self._read(name, window)
         extents = merged(_own(allocation, depth))
         own = only(Kind.DATA, extents, data)
         return Measured(name, own, extents, data if shown else None, list(_vacant(depth)), backing)
 
-    def _read(self, name: str) -> tuple[bytes, Flags, Flags]:
-        """Every byte of an export, and its extents by both of QEMU's contexts."""
+    def _read(self, name: str, window: int) -> tuple[bytes, Flags, Flags]:
+        """The first `window` bytes of an export, and its extents by both of QEMU's contexts."""
         with watchdog(f"qemu-storage-daemon to read {name}", TIMEOUT, self._storage.close):
             handle = nbd.NBD()
             for context in (_ALLOCATION, _DEPTH):
@@ -109,7 +110,7 @@ class NbdReader:
             handle.set_export_name(name)
             try:
                 handle.connect_unix(str(self._storage.socket))
-                size = handle.get_size()
+                size = min(handle.get_size(), window)
                 data = b"".join(bytes(handle.pread(min(_PIECE, size - at), at)) for at in range(0, size, _PIECE))
                 flags = _status(handle, size)
                 handle.shutdown()

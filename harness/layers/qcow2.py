@@ -47,18 +47,23 @@ class Qcow2:
         count = -(-header.size // span)
         table = self.file.read(header.l1_offset, count * 8, "the L1 table")
         seen: set[int] = set()
+        hole = 0  # where the present stretch of absent L2 tables began
         for index, (entry,) in enumerate(struct.iter_unpack(">Q", table)):
             start = index * span
             length = min(span, header.size - start)
             l2_offset = entry & _OFFSET
             if l2_offset == 0:
-                yield Run(Extent(start, length, Kind.HOLE))
                 continue
+            if hole < start:
+                yield Run(Extent(hole, start - hole, Kind.HOLE))
+            hole = start + length
             if l2_offset % header.cluster_size or l2_offset in seen:
                 problem = "is no cluster boundary" if l2_offset % header.cluster_size else "is in use twice"
                 raise ImageError(self.file.image, f"the L2 table of L1 entry {index} at byte {l2_offset} {problem}")
             seen.add(l2_offset)
             yield from self._l2(l2_offset, start, length)
+        if hole < header.size:
+            yield Run(Extent(hole, header.size - hole, Kind.HOLE))
 
     def read(self, run: Run) -> bytes:
         """The data of a run of kind DATA."""

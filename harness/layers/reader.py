@@ -43,17 +43,27 @@ class _Opened:
     def __post_init__(self) -> None:
         self.extents = merged(run.extent for run in self.runs)
 
-    def lay_over(self, below: bytearray) -> bytearray:
+    @property
+    def end(self) -> int:
+        """Where the last of what this image holds ends; it is a hole from there to its size."""
+        held = (extent for extent in self.extents if extent.kind is not Kind.HOLE)
+        return max((extent.offset + extent.length for extent in held), default=0)
+
+    def lay_over(self, below: bytearray, window: int | None = None) -> bytearray:
         """The virtual disk of this image over `below`, which is what its backing file shows; `below` is changed.
 
-        Where the backing file is shorter than this image, zeros are read (QEMU block/io.c, bdrv_co_preadv).
+        With `window`, only that many bytes of it. Where the backing file is shorter than this image, zeros are read
+        (QEMU block/io.c, bdrv_co_preadv).
         """
-        if self.size > LARGEST:
-            raise ImageError(str(self.path), f"is a disk of {self.size} bytes; up to {LARGEST} are read")
-        del below[self.size :]
-        below.extend(bytes(self.size - len(below)))
+        size = self.size if window is None else min(self.size, window)
+        if size > LARGEST:
+            raise ImageError(str(self.path), f"is a disk of {size} bytes; up to {LARGEST} are read")
+        del below[size:]
+        below.extend(bytes(size - len(below)))
         for run in self.runs:
-            start, end = run.extent.offset, run.extent.offset + run.extent.length
+            start, end = run.extent.offset, min(run.extent.offset + run.extent.length, size)
+            if start >= size:
+                break
             if run.extent.kind is Kind.DATA:
                 below[start:end] = self.data_of(run)
             elif run.extent.kind is Kind.ZERO:
@@ -114,17 +124,22 @@ class Reader:
         rows = []
         with ExitStack() as files:
             known: dict[PurePosixPath, _Opened] = {}
+            chains: dict[str, list[_Opened]] = {}
+            for name, path in paths.items():
+                gone = expected is not None and name in expected.layers and not expected.readable(name)
+                self._known(path, path in self.raw, known, files)
+                chains[name] = [] if gone else self._open_chain(path, known, files)
+            # past this, all of them are holes: a disk may be large and nearly empty
+            window = max(geometry.size, *(image.end for image in known.values()))
             shown: dict[PurePosixPath, bytes] = {}
             for name, path in paths.items():
-                image = self._known(path, path in self.raw, known, files)
-                gone = expected is not None and name in expected.layers and not expected.readable(name)
-                chain = [] if gone else self._open_chain(path, known, files)
+                image, chain = known[path], chains[name]
                 measured = Measured(
                     name,
-                    bytes(image.lay_over(bytearray())),
+                    bytes(image.lay_over(bytearray(), window)),
                     image.extents,
-                    None if gone else _shown(chain, shown),
-                    _vacant(chain),
+                    _shown(chain, shown, window) if chain else None,
+                    _vacant(chain, window),
                     backing_name(image.backing, names),
                 )
                 rows.append(row_of(measured, geometry, run))
@@ -201,24 +216,28 @@ def _relative(name: str, image: PurePosixPath) -> PurePosixPath:
     return image.parent / name
 
 
-def _shown(chain: Sequence[_Opened], known: dict[PurePosixPath, bytes]) -> bytes:
-    """The virtual disk through `chain`, base first; `known` is what was shown already, and gets this."""
+def _shown(chain: Sequence[_Opened], known: dict[PurePosixPath, bytes], window: int | None = None) -> bytes:
+    """The virtual disk, or `window` bytes of it, through `chain`, base first.
+
+    `known` is what was shown already, and gets this.
+    """
     below = b""
     for image in chain:
         if image.path not in known:
-            known[image.path] = bytes(image.lay_over(bytearray(below)))
+            known[image.path] = bytes(image.lay_over(bytearray(below), window))
         below = known[image.path]
     return below
 
 
-def _vacant(chain: Sequence[_Opened]) -> list[Extent]:
-    """Where no image of `chain`, base first, holds anything."""
+def _vacant(chain: Sequence[_Opened], window: int) -> list[Extent]:
+    """Where in the first `window` bytes no image of `chain`, base first, holds anything."""
     if not chain:
         return []
-    held = bytearray(-(-chain[-1].size // SECTOR))
+    size = min(chain[-1].size, window)
+    held = bytearray(-(-size // SECTOR))
     for image in chain:
         for extent in image.extents:
-            if extent.kind is not Kind.HOLE and extent.offset < chain[-1].size:
+            if extent.kind is not Kind.HOLE and extent.offset < size:
                 start, end = extent.offset // SECTOR, -(-(extent.offset + extent.length) // SECTOR)
                 held[start:end] = b"\1" * (min(end, len(held)) - start)
     gaps = re.finditer(b"\0+", held)

@@ -98,7 +98,7 @@ class Trial:
     def create_base(self, geometry: Geometry | None = None) -> Content:
         """Make the empty image `base` (qcow2, a file of its own) and return its content."""
         content = Content.new(BASE, geometry)
-        size = content.geometry.size
+        size = content.geometry.disk_size
         self.qemu_img.create(self.path(BASE), size)
         self.journal.record(Kind.NOTE, f"image {BASE}: qcow2, {size} bytes, empty")
         return content
@@ -274,7 +274,7 @@ class Trial:
         domain = self.domain
         if not domain.is_running():
             return ()
-        data = domain.guest.read_disk()
+        data = domain.guest.read_disk(domain.disk.content.geometry.size)
         content = domain.disk.content
         return (read_row("guest", data, content.geometry, self.run, content.guest()),)
 

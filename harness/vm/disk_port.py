@@ -49,9 +49,10 @@ class DiskPort:
             skip += count
         self._ask(f"write {block} {len(data)} {' '.join(places)}", data)
 
-    def read(self) -> bytes:
-        """Every byte of the disk, which is flushed before."""
-        return self._ask("read")
+    def read(self, length: int) -> bytes:
+        """The first `length` bytes of the disk (whole sectors), which is flushed before."""
+        block = next(size for size in (1 << 20, 1 << 16, 1 << 12, 512) if length % size == 0)
+        return self._ask(f"read {block} {length // block}")
 
     def flush(self) -> None:
         """Flush the disk."""

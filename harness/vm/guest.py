@@ -125,13 +125,13 @@ class Guest:
         where = ", ".join(str(cell) for cell in wanted)
         self._domain.journal.record(Kind.GUEST, f"writes {label} into cells {where} of {disk.target}")
 
-    def read_disk(self) -> bytes:
-        """Every byte of vda as the guest's device gives it now.
+    def read_disk(self, length: int) -> bytes:
+        """The first `length` bytes of vda as the guest's device gives them now.
 
         The disk is flushed before: unflushed metadata is in QEMU's cache only, and images that are read from outside
         would seem corrupt.
         """
-        return self._port.read()
+        return self._port.read(length)
 
     def flush(self) -> None:
         """Flush the disk, so that its images can be read from outside: QEMU keeps qcow2 metadata until then."""

@@ -67,9 +67,9 @@ class WarmGuests:
 
     def file_for(self, domain: Domain) -> Path:
         """The file of the saved guest that fits the domain, there or not: the same but for the image of its disk."""
-        return self._file(domain.machine, domain.disk.content.geometry.size)
+        return self._file(domain.machine, domain.disk.content.geometry.disk_size)
 
-    def file_in_sandbox(self, machine: Machine, size: int = Geometry().size) -> PurePosixPath:
+    def file_in_sandbox(self, machine: Machine, size: int = Geometry().disk_size) -> PurePosixPath:
         """Where the sandbox sees the saved guest of a machine with a disk of `size` bytes."""
         return WARM / self._file(machine, size).name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -104,3 +105,21 @@ def test_nothing_is_left_of_it(bench: Bench) -> None:
     bench.over_nbd.measure({"base": bench.path("base")}, GEOMETRY, RUN)
     bench.sandbox.close()
     assert not bench.sandbox.directory.exists()
+
+
+def test_a_large_disk_is_as_quickly_read_and_what_lies_far_out_is_found(bench: Bench) -> None:
+    large = replace(GEOMETRY, tail=(1 << 40) - GEOMETRY.size)
+    for name, backing in (("base", None), ("cur", "base")):
+        below = None if backing is None else bench.path(backing)
+        bench.tool.create(bench.path(name), large.disk_size, backing=below)
+    bench.mark("base", "A", 0)
+    bench.mark("cur", "D", 11)
+    paths = {name: bench.path(name) for name in ("base", "cur")}
+
+    rows = bench.own.measure(paths, large, RUN)
+    assert bench.over_nbd.measure(paths, large, RUN) == rows
+    assert [row.beyond for row in rows] == ["", ""]
+
+    stray = ["qemu-io", "-c", f"write -P 7 {GEOMETRY.size + (64 << 20)} 512", str(bench.path("cur"))]
+    bench.sandbox.run(stray, timeout=30).check()
+    assert "of the disk is foreign" in bench.own.measure(paths, large, RUN)[1].beyond
