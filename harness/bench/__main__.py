@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -30,12 +30,13 @@ class Contender:
     name: str
     way: Way
     warm: bool
+    stock: bool = False
 
 
 CONTENDERS = (
     Contender("harness, warm", harness, True),
     Contender("harness, cold", harness, False),
-    Contender("shell script", script, False),
+    Contender("shell script, stock", script, False, stock=True),
     Contender("floor: bare API calls, warm", floor, True),
 )
 
@@ -55,12 +56,18 @@ def main() -> None:
     measured: dict[str, list[Laps]] = {contender.name: [] for contender in CONTENDERS}
     setup = Setup(default_mode(), chosen.kvm, guest.directory, warm.directory)
     print(f"{stack}, {chosen} ({chosen.reason}); {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
-    with Daemon(stack, RunDirectory(work), setup) as daemon:
-        with Trial(daemon, machine, "warm-up", cache, warm) as trial:
+    with (
+        Daemon(stack, RunDirectory(work), setup) as tuned,
+        # libvirt's own configuration and the kernel's own command line: what a person would have
+        Daemon(stack, RunDirectory(work), replace(setup, stock=True)) as stock,
+    ):
+        with Trial(tuned, machine, "warm-up", cache, warm) as trial:
             harness(trial)
         for number in range(options.rounds):
             for contender in CONTENDERS:
-                with Trial(daemon, machine, contender.name, cache, warm if contender.warm else None) as trial:
+                daemon = stock if contender.stock else tuned
+                shape = replace(machine, command_line="console=ttyS0") if contender.stock else machine
+                with Trial(daemon, shape, contender.name, cache, warm if contender.warm else None) as trial:
                     measured[contender.name].append(contender.way(trial))
             print(f"round {number + 1} of {options.rounds}", flush=True)
     print(table(measured))

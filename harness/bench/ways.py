@@ -17,6 +17,7 @@ from harness.verdict.trial import Trial
 from harness.vm.disk_port import DiskPort
 from harness.vm.domain import NAME
 from harness.vm.domain_xml import domain_xml
+from harness.vm.guest import runs_of
 from harness.waiting import now, wall_clock
 
 SCRIPT = Path(__file__).with_name("procedure.sh")
@@ -100,8 +101,8 @@ def floor(trial: Trial) -> Laps:
     laps = Laps()
 
     def write(port: DiskPort, label: str, cells: tuple[int, ...]) -> None:
-        runs = [(cell, 1) for cell in cells]
-        port.write(CELL, runs, b"".join(pattern.fill(label, trial.run, cell * CELL, CELL, CELL) for cell in cells))
+        data = b"".join(pattern.fill(label, trial.run, cell * CELL, CELL, CELL) for cell in cells)
+        port.write(CELL, runs_of(list(cells)), data)
 
     def heard(kind: EventKind, status: str, since: int) -> None:
         events.wait(status, lambda event: event.kind is kind and event.status == status, since=since, timeout=60)

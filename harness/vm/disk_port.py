@@ -43,11 +43,8 @@ class DiskPort:
 
         Raises AgentError if the guest cannot.
         """
-        skip, places = 0, []
-        for first, count in runs:
-            places.append(f"{skip} {first} {count}")
-            skip += count
-        self._ask(f"write {block} {len(data)} {' '.join(places)}", data)
+        places = " ".join(f"{first} {count}" for first, count in runs)
+        self._ask(f"write {block} {places}", data)
 
     def read(self, length: int) -> bytes:
         """The first `length` bytes of the disk (whole sectors), which is flushed before."""
@@ -64,8 +61,7 @@ class DiskPort:
 
     def adjust(self, seconds: int) -> str:
         """Set the guest's clock to `seconds` since 1970 and feed its random number generator; returns the boot id."""
-        entropy = os.urandom(64)
-        return self._ask(f"adjust {seconds} {len(entropy)}", entropy).decode()
+        return self._ask(f"adjust {seconds} {os.urandom(64).hex()}").decode()
 
     def _ask(self, request: str, data: bytes = b"") -> bytes:
         what = f"the guest's disk server to answer: {request}"

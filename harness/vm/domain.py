@@ -122,13 +122,17 @@ class Domain:
     def save(self, file: PurePosixPath) -> None:
         """Save the running guest into a file and end it (virDomainSave)."""
         self._leave_guest()
+        since = self.daemon.events.mark()
         self.guarded("the save", lambda: self.handle.save(str(file)))
+        self._await_end_told(since)
 
     def stop_hard(self) -> None:
         """End QEMU if it runs, at once and without flushing anything."""
         self._leave_guest()
         if self.is_running():
+            since = self.daemon.events.mark()
             self.guarded("destroy", self.handle.destroy)
+            self._await_end_told(since)
 
     def reach(self, since: int, timeout: float = BOOT_TIMEOUT, *, restored: bool = False) -> Guest:
         """Wait until the guest agent has connected, by an event later than `since`: the guest of this boot."""
@@ -181,12 +185,16 @@ class Domain:
         if pending is not None:
             with watchdog(f"the shut-off of {self.name}", self.call_timeout, self._kill_qemu):
                 pending.result()
-            self.daemon.events.wait(
-                f"the end of {self.name} to be told",
-                lambda event: event.domain == self.name and event.status == "stopped",
-                since=self._shut_off_since,
-                timeout=10,
-            )
+            self._await_end_told(self._shut_off_since)
+
+    def _await_end_told(self, since: int) -> None:
+        """Wait for the event of the end, which may come after the call: it must not be taken for a later one."""
+        self.daemon.events.wait(
+            f"the end of {self.name} to be told",
+            lambda event: event.domain == self.name and event.status == "stopped",
+            since=since,
+            timeout=10,
+        )
 
     def _leave_guest(self) -> None:
         guest, self._guest = self._guest, None

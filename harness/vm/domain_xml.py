@@ -65,6 +65,7 @@ class Machine:
     guest: PurePosixPath
     memory_mib: int = 192
     root_on_vda: bool = False
+    command_line: str = COMMAND_LINE
 
 
 def domain_xml(
@@ -75,7 +76,7 @@ def domain_xml(
     In `directory` lie what its guest prints on the serial console (`name`.console) and the socket of its disk server
     (`name`.disk).
     """
-    command_line = f"{COMMAND_LINE} {ROOT_ON_VDA}" if machine.root_on_vda else COMMAND_LINE
+    command_line = f"{machine.command_line} {ROOT_ON_VDA}" if machine.root_on_vda else machine.command_line
     return _TEMPLATE.format(
         type=machine.type,
         name=name,

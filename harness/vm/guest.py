@@ -118,7 +118,7 @@ class Guest:
         disk = self._domain.disk
         size = disk.content.geometry.cell_size
         wanted = sorted(set(cells))
-        runs = list(_runs(wanted))
+        runs = list(runs_of(wanted))
         data = b"".join(pattern.fill(label, disk.run, first * size, count * size, size) for first, count in runs)
         self._port.write(size, runs, data)
         disk.content = disk.content.write(label, cells=tuple(wanted))
@@ -138,7 +138,7 @@ class Guest:
         self._port.flush()
 
 
-def _runs(cells: list[int]) -> Iterator[tuple[int, int]]:
+def runs_of(cells: list[int]) -> Iterator[tuple[int, int]]:
     """(first, count) of each run of consecutive cells."""
     start = 0
     for index in range(1, len(cells) + 1):

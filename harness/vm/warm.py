@@ -19,6 +19,7 @@ from harness.vm.domain import NAME, Domain
 from harness.vm.domain_xml import Machine, domain_xml, with_source
 from harness.vm.guest import Guest
 
+_KEPT = 12  # saved guests, of some 76 MB each: every change of what goes into one makes another
 FELL_BACK = "booted since its restore failed"
 """How a guest came up whose saved file could not be used."""
 
@@ -80,9 +81,10 @@ class WarmGuests:
 
     def _saved(self, domain: Domain) -> Path:
         file = self.file_for(domain)
-        with FileLock(f"{file}.lock"):
-            if not file.exists():
-                self._make(domain, file)
+        if not file.exists():
+            with FileLock(self.directory / "lock"):
+                if not file.exists():
+                    self._make(domain, file)
         return file
 
     def _make(self, domain: Domain, file: Path) -> None:
@@ -95,6 +97,9 @@ class WarmGuests:
             scratch.rename(file)
         finally:
             scratch.unlink(missing_ok=True)
+        saved = [other for other in self.directory.iterdir() if other.name != "lock"]
+        for old in sorted(saved, key=lambda other: other.stat().st_mtime)[:-_KEPT]:
+            old.unlink(missing_ok=True)
 
     def _changed_xml(self, domain: Domain, saved: Path) -> str | None:
         """The saved guest's XML with the image that the domain's disk has now; None if it was saved with that one."""

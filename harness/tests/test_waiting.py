@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from harness.errors import WaitTimeout
+from harness.waiting import NotYet, wait_until, watchdog
+
+
+def test_a_wait_that_fails_says_what_it_saw_last() -> None:
+    def probe() -> None:
+        raise NotYet("two of three")
+
+    with pytest.raises(WaitTimeout, match=r"waited 0 s for the third; last seen: two of three"):
+        wait_until("the third", probe, timeout=0.02)
+
+
+def test_a_guarded_call_that_hangs_is_broken_off_and_others_are_left_alone() -> None:
+    hangs = threading.Event()
+
+    with (
+        watchdog("the long one", 60, pytest.fail),
+        pytest.raises(WaitTimeout, match="for the hanging call; last seen: the call returned only after it was broken"),
+        watchdog("the hanging call", 0.02, hangs.set),
+    ):
+        assert hangs.wait(10)
+
+
+def test_a_guarded_call_that_fails_by_itself_keeps_its_error() -> None:
+    with pytest.raises(KeyError), watchdog("a call", 60, pytest.fail):
+        raise KeyError
+
+
+def test_an_error_that_comes_of_breaking_off_is_told_as_a_timeout() -> None:
+    broken = threading.Event()
+
+    def call() -> None:
+        assert broken.wait(10)
+        raise OSError("no monitor")
+
+    with pytest.raises(WaitTimeout, match="broken off: no monitor"), watchdog("a call", 0.02, broken.set):
+        call()
