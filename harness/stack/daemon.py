@@ -26,8 +26,16 @@ WARM = PurePosixPath("/warm")
 _SESSION_UID = 1000
 _PIDFILE = "libvirtd.pid"
 
-# what libvirtd logs as errors in any sandbox: it has no cgroups, no host network devices and no DMI table
-_SANDBOX_NOISE = ("virCgroupDetectControllers", "virNetDevSendEthtoolIoctl", "virSysinfo", "/dev/mem")
+# what libvirtd logs as errors in any sandbox (no cgroups, no host network devices, no DMI table), and, now and then,
+# when a VM ends: its sockets end a moment before libvirt hears of it
+_NO_FINDING = (
+    "virCgroupDetectControllers",
+    "virNetDevSendEthtoolIoctl",
+    "virSysinfo",
+    "/dev/mem",
+    "End of file from agent socket",
+    "End of file from qemu monitor",
+)
 
 _QEMU_CONF = """\
 user = "{user}"
@@ -244,11 +252,11 @@ class Daemon:
         return connection
 
     def errors_logged(self, since: int) -> list[str]:
-        """The error lines of the log after byte `since`, without those that only say that this is a sandbox."""
+        """The error lines of the log after byte `since`, without those that are no finding."""
         with self.log.open(errors="replace") as log:
             log.seek(since)
             errors = [line.strip() for line in log if " error : " in line]
-        return [line for line in errors if not any(noise in line for noise in _SANDBOX_NOISE)]
+        return [line for line in errors if not any(noise in line for noise in _NO_FINDING)]
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of what the daemon wrote."""
