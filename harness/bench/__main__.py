@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+from harness.bench.growth import NewTrial, by_data, by_length, by_virtual_size, by_workers
 from harness.bench.ways import Laps, Way, floor, harness, script
 from harness.settings import default_cache, default_mode, default_work
 from harness.stack.acceleration import choose
@@ -45,6 +46,7 @@ def main() -> None:
     """Run the rounds and print the figures."""
     parser = argparse.ArgumentParser(prog="ci/run bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="how often each way is measured (%(default)s)")
+    parser.add_argument("--growth", action="store_true", help="how cost grows, in place of the comparison")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
     stack, cache, work = Stack.host(), default_cache(), default_work()
@@ -53,9 +55,13 @@ def main() -> None:
     scale_deadlines(chosen.deadline_factor)
     warm = WarmGuests(cache / "warm", f"{stack} {stack.name} {guest.digest} {chosen} {default_mode()}")
     machine = Machine(stack.qemu, chosen.domain_type, GUEST)
-    measured: dict[str, list[Laps]] = {contender.name: [] for contender in CONTENDERS}
     setup = Setup(default_mode(), chosen.kvm, guest.directory, warm.directory)
     print(f"{stack}, {chosen} ({chosen.reason}); {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+    if options.growth:
+        with Daemon(stack, RunDirectory(work), setup) as daemon:
+            print_growth(lambda name: Trial(daemon, machine, name, cache, warm))
+        return
+    measured: dict[str, list[Laps]] = {contender.name: [] for contender in CONTENDERS}
     with (
         Daemon(stack, RunDirectory(work), setup) as tuned,
         # libvirt's own configuration and the kernel's own command line: what a person would have
@@ -73,6 +79,16 @@ def main() -> None:
     print(table(measured))
     if options.json:
         options.json.write_text(json.dumps({name: [lap.seconds for lap in laps] for name, laps in measured.items()}))
+
+
+def print_growth(new: NewTrial) -> None:
+    """Print a line per size as soon as it is measured, in milliseconds by phase."""
+    for way in (by_length, by_data, by_virtual_size):
+        for name, laps in way(new):
+            phases = ", ".join(f"{phase} {1000 * seconds:.0f}" for phase, seconds in laps.seconds.items())
+            print(f"{name:20} {1000 * laps.total:8.0f} ms  ({phases})", flush=True)
+    for name, seconds in by_workers():
+        print(f"{name:20} {seconds:8.1f} s", flush=True)
 
 
 def table(measured: dict[str, list[Laps]]) -> str:
