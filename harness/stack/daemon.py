@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Literal, Self
@@ -14,7 +14,7 @@ from harness.errors import Unusable, WaitTimeout
 from harness.process import STDOUT, Child, Completed, wait
 from harness.stack.events import EventHub, start_event_loop
 from harness.stack.run_directory import RunDirectory
-from harness.stack.sandbox import IMAGES, Isolation, Sandbox
+from harness.stack.sandbox import IMAGES, Sandbox
 from harness.stack.stack import Stack
 from harness.stack.storage_daemon import StorageDaemon
 from harness.waiting import NotYet, wait_until
@@ -27,7 +27,9 @@ _SESSION_UID = 1000
 _PIDFILE = "libvirtd.pid"
 
 # what libvirtd logs as errors in any sandbox: it has no cgroups, no host network devices and no DMI table
-_SANDBOX_NOISE = ("virCgroupDetectControllers", "virNetDevSendEthtoolIoctl", "virSysinfo", "/dev/mem")
+_SANDBOX_NOISE = ("virCgroupDetectControllers", "virNetDevSendEthtoolIoctl", "virSysinfo", "/dev/mem", "/dev/kvm")
+# at the end of a VM libvirt closes the agent's socket; where QEMU is quicker (often with 11.1), this is logged instead
+_SHUT_OFF_NOISE = ("End of file from agent socket",)
 
 _QEMU_CONF = """\
 user = "{user}"
@@ -111,9 +113,8 @@ class Daemon:
         }
         environment = {"LIBVIRT_DEFAULT_URI": self.uri, **(session if self.mode == "session" else {})}
         uid = _SESSION_UID if self.mode == "session" else None
-        self.sandbox = Sandbox(
-            run_directory, Isolation(stack.tree, uid, self.kvm, binds=binds, environment=environment)
-        )
+        isolation = replace(stack.isolation(), uid=uid, kvm=self.kvm, binds=binds, environment=environment)
+        self.sandbox = Sandbox(run_directory, isolation)
         self.storage = StorageDaemon(self.sandbox)
 
     @property
@@ -248,7 +249,7 @@ class Daemon:
         with self.log.open(errors="replace") as log:
             log.seek(since)
             errors = [line.strip() for line in log if " error : " in line]
-        return [line for line in errors if not any(noise in line for noise in _SANDBOX_NOISE)]
+        return [line for line in errors if not any(noise in line for noise in (*_SANDBOX_NOISE, *_SHUT_OFF_NOISE))]
 
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of what the daemon wrote."""
