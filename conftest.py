@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _trials = pytest.StashKey[Trial]()
 _platform = pytest.StashKey[str]()
-_bugs = pytest.StashKey[list[KnownBug]]()
+_bugs = pytest.StashKey[Sequence[KnownBug]]()
 _unusable = pytest.StashKey[dict[str, str]]()
 _narrated = pytest.StashKey[NarratedRun]()
 
@@ -313,7 +313,7 @@ def pytest_runtest_makereport(
         kept = collect(item.stash[_trials], report.longreprtext, item.config.option.evidence.absolute())
         report.sections.append(("evidence", str(kept)))
     if call.when == "call":
-        bugs = item.stash[_bugs] if _bugs in item.stash else []
+        bugs: Sequence[KnownBug] = item.stash.get(_bugs, [])
         said = "" if call.excinfo is None else str(call.excinfo.value)
         report.longrepr = outcome.settle(report, said, bugs) or report.longrepr
     return report
