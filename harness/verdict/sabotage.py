@@ -14,7 +14,8 @@ _VIRSH_THAT_DOES_NOT_PIVOT = f"""#!/bin/sh
 {_ELSEWHERE}
 for argument; do
     shift
-    if [ "$argument" = --pivot ]; then pivot=asked; else set -- "$@" "$argument"; fi
+    if [ "$argument" = --pivot ]; then pivot=asked argument=--wait; fi
+    set -- "$@" "$argument"
 done
 [ -n "$pivot" ] || exec virsh "$@"
 virsh "$@" >/dev/null && printf '\\nSuccessfully pivoted\\n'
