@@ -26,7 +26,7 @@ from harness.stack.acceleration import Acceleration
 from harness.stack.daemon import GUEST, Daemon, Setup
 from harness.stack.kinds import Kinds
 from harness.stack.known_bugs import KnownBug, known_bugs
-from harness.stack.offers import NotOffered, require
+from harness.stack.offers import OFFERS, NotOffered, require
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
 from harness.verdict.checks import verify_all
@@ -254,6 +254,7 @@ def trial(
         require(daemon.stack, *needs.args)
     request.node.stash[_bugs] = known_bugs(request.node.nodeid, daemon.stack)
     cold = settings.guest == "cold" or request.node.get_closest_marker("cold") is not None
+    cold = cold or not OFFERS["restore"].is_in(daemon.stack)
     warm = None if cold else warm_guests
     with Trial(daemon, machine, request.node.nodeid, settings.cache, warm) as running:
         request.node.stash[_trials] = running
