@@ -18,9 +18,7 @@ def test_what_a_release_does_not_offer_is_said_with_the_version_that_does() -> N
     require(STACK, "external-snapshot-delete")
     older = replace(STACK, libvirt_version=Version("7.0.0"))
 
-    with pytest.raises(
-        NotOffered, match=r"external-snapshot-delete is not offered by dir:x: libvirt 7.0.0, .* has it since 9.0.0"
-    ):
+    with pytest.raises(NotOffered, match=r"external-snapshot-delete is not offered by dir:x: libvirt 7.*since 9.0.0"):
         require(older, "external-snapshot-delete")
 
 
@@ -28,7 +26,7 @@ def test_a_newer_qemu_may_need_a_newer_libvirt() -> None:
     require(STACK, "restore")
     newer = replace(STACK, libvirt_version=Version("11.3.0"), qemu_version=Version("11.1.3"))
 
-    with pytest.raises(NotOffered, match="libvirt has it with QEMU from 11.0.0 on since 12.8.0"):
+    with pytest.raises(NotOffered, match=r"libvirt has it with QEMU from 11\.0\.0 on since 12\.8\.0"):
         require(newer, "restore")
     require(replace(newer, libvirt_version=Version("12.8.0")), "restore")
 
