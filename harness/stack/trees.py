@@ -188,7 +188,10 @@ def _mmdebstrap(suite: str, mirror: Mirror, out: Path, scratch: Path) -> list[st
     if shutil.which("mmdebstrap", path="/usr/bin:/bin") is None or shutil.which("zstd", path="/usr/bin:/bin") is None:
         raise Unusable(f"debian:{suite}: not installed: mmdebstrap or zstd", "apt-get install mmdebstrap zstd")
     mode = "root" if os.getuid() == 0 else "chrootless"
-    command = ["mmdebstrap", "--variant=extract", f"--mode={mode}", "--architectures=amd64", "--skip=chroot/mount"]
+    # in a process namespace of its own: it forks, and a build that is killed must not go on
+    command = ["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "--die-with-parent"]
+    command += ["--cap-add", "ALL"] if mode == "root" else []
+    command += ["mmdebstrap", "--variant=extract", f"--mode={mode}", "--architectures=amd64", "--skip=chroot/mount"]
     command += [f"--aptopt={option}" for option in _APT]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
     if len(suites(suite)) > 1 and not suites(suite)[-1].endswith("-security"):
@@ -227,7 +230,7 @@ def _run(suite: str, command: list[str], seconds: float) -> None:
     except CommandFailed as error:
         said = [line for line in error.stderr.splitlines() if line.startswith("E: ")]
         words = said[0] if said else error.stderr.strip()[-200:]
-        problem = f"debian:{suite}: {_cause(error.stderr) or f'{command[0]} failed'}: {words}"
+        problem = f"debian:{suite}: {_cause(error.stderr) or 'the build failed'}: {words}"
         raise Unusable(problem, "", error.stderr.strip()[-2000:]) from error
     except ChainproofError as error:
         raise Unusable(f"debian:{suite}: the tree could not be built in time", "", str(error)[-2000:]) from error
