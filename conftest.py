@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +14,19 @@ from harness import settings as defaults
 from harness.errors import Unusable
 from harness.layers.documented import LAYERS
 from harness.process import die_with_parent
-from harness.report import tally
+from harness.report import outcome, tally
+from harness.report.matrix import Matrix
 from harness.report.narrated import NarratedRun
 from harness.report.narration import Narrator
 from harness.report.unusable import EXIT_STATUS, PROPERTY, StopWhenUnusable
 from harness.settings import Settings
 from harness.stack import acceleration as accelerations
+from harness.stack import kinds
 from harness.stack.acceleration import Acceleration
 from harness.stack.daemon import GUEST, Daemon, Setup
+from harness.stack.kinds import Kinds
+from harness.stack.known_bugs import KnownBug, known_bugs
+from harness.stack.offers import OFFERS, NotOffered, require
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
 from harness.verdict.checks import verify_all
@@ -40,7 +45,11 @@ if TYPE_CHECKING:
 
 _trials = pytest.StashKey[Trial]()
 _platform = pytest.StashKey[str]()
+_bugs = pytest.StashKey[Sequence[KnownBug]]()
+_unusable = pytest.StashKey[dict[str, str]]()
 _narrated = pytest.StashKey[NarratedRun]()
+
+STACK_SETS = Path(__file__).with_name("ci") / "stacks.toml"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +58,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mode", choices=("auto", "system", "session"), default="auto", help="libvirt's mode (root: system)"
     )
+    group.addoption(
+        "--stack",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"what to test, repeatable: {kinds.HELP}, a set",
+    )
+    group.addoption(
+        "--procedure-on", action="append", default=[], metavar="NAME", help="where the documented procedure runs too"
+    )
+    for piece in kinds.PIECES:
+        group.addoption(f"--{piece}", type=Path, metavar="PATH", help=f"a {piece} in place of each stack's own")
+    group.addoption("--results", type=Path, metavar="FILE", help="save what came out, by scenario and stack")
     group.addoption("--work-dir", type=Path, default=defaults.default_work(), help="short path on a disk (%(default)s)")
     group.addoption("--evidence", type=Path, default=Path("evidence"), help="what failed scenarios leave (%(default)s)")
     group.addoption("--deadlines", type=float, default=1.0, metavar="FACTOR", help="stretch every deadline")
@@ -61,12 +83,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)  # after pytest has made the reporter that a narrated run takes out
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(capability, ...): what a release must offer (harness.stack.offers)")
     parent = getattr(config, "workerinput", {}).get("chainproof_parent")
     if parent is not None:
         die_with_parent(parent)
     else:
         config.pluginmanager.register(tally.GuestTally())
-        config.pluginmanager.register(StopWhenUnusable(config.pluginmanager.get_plugin("dsession")))
+        several = len(_stack_names(config)) > 1
+        scheduler = config.pluginmanager.get_plugin("dsession")
+        config.pluginmanager.register(StopWhenUnusable(scheduler, others_go_on=several))
     if config.option.narrate:  # in place of pytest's own report
         config.pluginmanager.unregister(name="terminalreporter")
 
@@ -77,16 +102,59 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if hasattr(config, "workerinput") or not any("scenarios" in argument for argument in config.args):
         return
     try:
-        settings, stack = _settings(config), Stack.host()
-        chosen = _acceleration(settings, stack, build_guest(settings.images))
+        settings = _settings(config)
+        chosen = _acceleration(settings, build_guest(settings.images))
+        told = _prepare_stacks(config, Kinds(settings.cache, settings.work))
     except Unusable as error:
         pytest.exit(str(error), returncode=EXIT_STATUS)
-    config.stash[_platform] = f"{stack}, {chosen} ({chosen.reason}), {settings.mode} mode"
+    config.stash[_platform] = f"{'; '.join(told.values())}, {chosen} ({chosen.reason}), {settings.mode} mode"
+    config.pluginmanager.register(Matrix(told, config.option.results))
     if config.option.narrate:
         claim = "the documented live merge keeps every byte"
         config.stash[_narrated] = NarratedRun(_teller(config), claim, config.stash[_platform])
         config.pluginmanager.register(config.stash[_narrated])
         _teller(config)(f"On {config.stash[_platform]}:\n")
+
+
+def _stack_names(config: pytest.Config) -> list[str]:
+    names = kinds.expanded(config.option.stack or ["host"], STACK_SETS)
+    return [kinds.changed(name, {piece: config.getoption(f"--{piece}") for piece in kinds.PIECES}) for name in names]
+
+
+def _procedure_names(config: pytest.Config) -> list[str]:
+    names = kinds.expanded(config.option.procedure_on, STACK_SETS)
+    return [name for name in names if name not in _stack_names(config)]
+
+
+def _prepare_stacks(config: pytest.Config, makes: Kinds) -> dict[str, str]:
+    """Every stack by name, made or with what it lacks; raises Unusable if none of those that were asked for is left."""
+    told: dict[str, str] = {}
+    unusable: dict[str, Unusable] = {}
+    for name in (*_stack_names(config), *_procedure_names(config)):
+        try:
+            told[name] = str(makes.stack(name))
+        except Unusable as error:
+            unusable[name] = error
+            told[name] = str(error).splitlines()[0]
+    if all(name in unusable for name in _stack_names(config)):
+        raise Unusable("\n".join(str(unusable[name]) for name in _stack_names(config)))
+    config.stash[_unusable] = {name: str(error) for name, error in unusable.items()}
+    return told
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A stack is a dimension of every scenario that uses one."""
+    if "stack" not in metafunc.fixturenames:
+        return
+    names = _stack_names(metafunc.config)
+    if metafunc.definition.path.parent.name == "procedure":
+        names += _procedure_names(metafunc.config)
+    if names != ["host"]:
+        metafunc.parametrize("stack", names, indirect=True, scope="session")
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    return outcome.status(report)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -111,8 +179,9 @@ def _settings(config: pytest.Config) -> Settings:
     return Settings(option.accel, mode, work, defaults.default_cache(), evidence, option.deadlines, option.guest)
 
 
-def _acceleration(settings: Settings, stack: Stack, guest: GuestFiles) -> Acceleration:
-    chosen = accelerations.choose(settings.accel, stack, guest.directory, settings.cache, settings.work)
+def _acceleration(settings: Settings, guest: GuestFiles) -> Acceleration:
+    """By the host's own QEMU: whether KVM works is about the machine, and a stack that breaks it should show."""
+    chosen = accelerations.choose(settings.accel, Stack.host(), guest.directory, settings.cache, settings.work)
     scale_deadlines(chosen.deadline_factor * settings.deadline_factor)
     return chosen
 
@@ -120,6 +189,7 @@ def _acceleration(settings: Settings, stack: Stack, guest: GuestFiles) -> Accele
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: WorkerController) -> None:
     node.workerinput["chainproof_parent"] = os.getpid()
+    node.workerinput["chainproof_unusable"] = node.config.stash.get(_unusable, {})
 
 
 @pytest.fixture(scope="session")
@@ -133,8 +203,15 @@ def kills(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Stack:
-    return Stack.host()
+def stack(request: pytest.FixtureRequest, settings: Settings) -> Stack:
+    config, name = request.config, getattr(request, "param", "host")
+    passed_on = getattr(config, "workerinput", {}).get("chainproof_unusable", {})
+    problem = config.stash.get(_unusable, passed_on).get(name)
+    if problem is not None and name in _procedure_names(config):
+        pytest.skip(problem.splitlines()[0])
+    if problem is not None:
+        raise Unusable(problem)
+    return Kinds(settings.cache, settings.work).stack(name)
 
 
 @pytest.fixture(scope="session")
@@ -143,13 +220,13 @@ def guest_files(settings: Settings) -> GuestFiles:
 
 
 @pytest.fixture(scope="session")
-def acceleration(settings: Settings, stack: Stack, guest_files: GuestFiles) -> Acceleration:
-    return _acceleration(settings, stack, guest_files)
+def acceleration(settings: Settings, guest_files: GuestFiles) -> Acceleration:
+    return _acceleration(settings, guest_files)
 
 
 @pytest.fixture(scope="session")
 def warm_guests(settings: Settings, stack: Stack, guest_files: GuestFiles, acceleration: Acceleration) -> WarmGuests:
-    provenance = f"{stack} {stack.name} {guest_files.digest} {acceleration} {settings.mode}"
+    provenance = f"{stack} {stack.provenance} {guest_files.digest} {acceleration} {settings.mode}"
     return WarmGuests(settings.cache / "warm", provenance)
 
 
@@ -173,7 +250,11 @@ def machine(stack: Stack, acceleration: Acceleration) -> Machine:
 def trial(
     request: pytest.FixtureRequest, daemon: Daemon, settings: Settings, machine: Machine, warm_guests: WarmGuests
 ) -> Iterator[Trial]:
+    for needs in request.node.iter_markers("needs"):
+        require(daemon.stack, *needs.args)
+    request.node.stash[_bugs] = known_bugs(request.node.nodeid, daemon.stack)
     cold = settings.guest == "cold" or request.node.get_closest_marker("cold") is not None
+    cold = cold or not OFFERS["restore"].is_in(daemon.stack)
     warm = None if cold else warm_guests
     with Trial(daemon, machine, request.node.nodeid, settings.cache, warm) as running:
         request.node.stash[_trials] = running
@@ -219,10 +300,21 @@ def pytest_runtest_makereport(
     report = yield
     if report.when == "call" and _trials in item.stash and item.get_closest_marker("sabotaged") is None:
         report.user_properties += [(tally.PROPERTY, how) for how in item.stash[_trials].guests]
-    if call.excinfo is not None and call.excinfo.errisinstance(Unusable):
+    if "stack" in getattr(item, "fixturenames", ()):
+        name = item.callspec.params.get("stack", "host") if hasattr(item, "callspec") else "host"
+        report.user_properties.append((outcome.STACK, name))
+    if call.excinfo is not None and call.excinfo.errisinstance(NotOffered):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), 0, str(call.excinfo.value))
+        report.user_properties.append((outcome.NOT_OFFERED, str(call.excinfo.value)))
+    elif call.excinfo is not None and call.excinfo.errisinstance(Unusable):
         report.longrepr = str(call.excinfo.value)
         report.user_properties.append((PROPERTY, str(call.excinfo.value)))
     elif report.failed and _trials in item.stash:
         kept = collect(item.stash[_trials], report.longreprtext, item.config.option.evidence.absolute())
         report.sections.append(("evidence", str(kept)))
+    if call.when == "call":
+        bugs: Sequence[KnownBug] = item.stash.get(_bugs, [])
+        said = "" if call.excinfo is None else str(call.excinfo.value)
+        report.longrepr = outcome.settle(report, said, bugs) or report.longrepr
     return report

@@ -14,7 +14,8 @@ fail() {
     exit 1
 }
 
-# The table of needs. First column: venv (all verbs), unit (also the harness's own tests), run (also VMs).
+# The table of needs. First column: venv (all verbs), unit (also the harness's own tests), run (also VMs),
+# trees (also other releases than this machine's).
 # Names for other distributions than Debian and Ubuntu are from memory: not verified.
 #     kind    name                           Debian, Ubuntu             Fedora                     Arch              openSUSE
 needs() {
@@ -41,6 +42,9 @@ run   program ldd                            libc-bin                   glibc-co
 run   program apt-get                        apt                        apt                        apt               -
 run   program dpkg-deb                       dpkg                       dpkg                       dpkg              dpkg
 run   lists   apt                            -                          -                          -                 -
+trees program mmdebstrap                     mmdebstrap                 mmdebstrap                 -                 -
+trees program zstd                           zstd                       zstd                       zstd              zstd
+trees keyring debian-archive-keyring.gpg     debian-archive-keyring     debian-keyring             debian-archive-keyring  -
 EOT
 }
 
@@ -57,6 +61,8 @@ has_library() {
     done
     return 1
 }
+
+has_keyring() { [ -e "/usr/share/keyrings/$1" ]; }
 
 has_import() {
     case " $unimportable " in *" $1 "*) return 1 ;; esac
@@ -107,7 +113,7 @@ EOT
 
 # wanted FOR: does the first column of a need include the level that is looked at?
 wanted() {
-    case $level:$1 in venv:unit | venv:run | unit:run) return 1 ;; esac
+    case $level:$1 in venv:unit | venv:run | unit:run | venv:trees | unit:trees | run:trees) return 1 ;; esac
 }
 
 # packages COLUMN: what has everything that is lacking; 1 is Debian's name, 2 Fedora's, 3 Arch's, 4 openSUSE's
@@ -233,7 +239,7 @@ make_cache() {
 # provide LEVEL: everything that is needed for it is there afterwards, and $venv is the Python environment
 provide() {
     machine=$(uname -m)
-    [ "$1" != run ] || [ "$machine" = x86_64 ] || fail "VMs need an x86_64 machine; this is $machine"
+    case $1 in venv | unit) ;; *) [ "$machine" = x86_64 ] ;; esac || fail "VMs need an x86_64 machine; this is $machine"
     look "$1"
     if [ -n "$lacking" ]; then
         is_debian || fail "lacking: $(what_lacks). chainproof installs itself on Debian and Ubuntu only, and builds its" \

@@ -7,11 +7,12 @@ flushed what it wrote.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from harness.errors import CheckFailed, ImageError
+from harness.layers.allocation import Range, allocated_ranges, split
 from harness.layers.content import Content
 from harness.layers.extents import Extent, Kind, merged
 from harness.layers.geometry import Geometry
@@ -150,7 +151,7 @@ class QemuImg:
     def _measured(self, name: str, path: PurePosixPath, names: Mapping[PurePosixPath, str]) -> Measured:
         chain = self.info_chain(path)
         source = _unlocked(chain)
-        entries = self._mapped(source)
+        entries = self._mapped(chain)
         shown = self._converted(path, [source])
         extents = merged(Extent(entry.start, entry.length, _kind(entry)) for entry in entries)
         vacant = [Extent(entry.start, entry.length, Kind.HOLE) for entry in entries if not entry.present]
@@ -161,7 +162,7 @@ class QemuImg:
         """As `_measured` for an image that has lost a backing file: what it contains, without what it shows."""
         (info,) = self._info(path)
         alone = _unlocked([info])
-        entries = self._mapped(alone)
+        entries = self._mapped([info])
         extents = merged(Extent(entry.start, entry.length, _kind(entry)) for entry in entries)
         backing = backing_name(info.backing_filename, names)
         return Measured(name, self._converted(path, [alone]), extents, None, [], backing)
@@ -170,9 +171,16 @@ class QemuImg:
         done = self._qemu_img("info", "-U", *options, "--output=json", "-f", self._format(path), str(path)).check()
         return tuple(_info(entry) for entry in _objects(done))
 
-    def _mapped(self, source: str) -> list[MapEntry]:
-        done = self._qemu_img("map", "-U", "--output=json", source).check()
-        return [_map_entry(entry) for entry in _objects(done)]
+    def _mapped(self, chain: Sequence[ImageInfo]) -> list[MapEntry]:
+        done = self._qemu_img("map", "-U", "--output=json", _unlocked(chain)).check()
+        objects = _objects(done)
+        entries = [_map_entry(entry) for entry in objects]
+        if chain[-1].format == "raw" or all("present" in entry for entry in objects):
+            return entries
+        # QEMU before 6.1 calls what no image holds zeros of the lowest image
+        command = ["qemu-io", "-r", "-U", "-c", "map", _unlocked(chain[-1:])]
+        held = allocated_ranges(self.run(command, timeout=DEADLINE).check().stdout)
+        return [piece for entry in entries for piece in _told_apart(entry, len(chain) - 1, held)]
 
     def _converted(self, path: PurePosixPath, source: Sequence[str]) -> bytes:
         scratch = path.with_name(f".{path.name}.shown")
@@ -233,6 +241,15 @@ def _map_entry(entry: Mapping[str, object]) -> MapEntry:
         entry.get("data") is True,
         entry.get("present", True) is True,
     )
+
+
+def _told_apart(entry: MapEntry, lowest: int, held: Sequence[Range]) -> Iterator[MapEntry]:
+    """An entry cut into what the lowest image holds and what no image does."""
+    if entry.depth != lowest or entry.data:
+        yield entry
+        return
+    for start, length, present in split(entry.start, entry.length, held):
+        yield replace(entry, start=start, length=length, present=present)
 
 
 def _objects(done: Completed) -> list[Mapping[str, object]]:

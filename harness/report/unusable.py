@@ -28,10 +28,14 @@ class Terminal(Protocol):
 
 
 class StopWhenUnusable:
-    """A pytest plugin, by the names of pytest's hooks; `scheduler` is xdist's, if it runs the scenarios."""
+    """A pytest plugin, by the names of pytest's hooks; `scheduler` is xdist's, if it runs the scenarios.
 
-    def __init__(self, scheduler: Session | None) -> None:
+    Where several stacks run side by side (`others_go_on`), one that cannot be used is told of, and the others go on.
+    """
+
+    def __init__(self, scheduler: Session | None, *, others_go_on: bool) -> None:
         self._scheduler = scheduler
+        self._others_go_on = others_go_on
         self._session: Session | None = None
         self._problems: list[str] = []
 
@@ -45,13 +49,15 @@ class StopWhenUnusable:
         if not problems:
             return
         self._problems += problems
+        if self._others_go_on:
+            return
         for running in (self._session, self._scheduler):
             if running is not None:
                 running.shouldstop = "the machine cannot be used"
 
     def pytest_sessionfinish(self, session: Session) -> None:
         """Set the exit status."""
-        if self._problems:
+        if self._problems and not self._others_go_on:
             session.exitstatus = EXIT_STATUS
 
     def pytest_terminal_summary(self, terminalreporter: Terminal) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from harness.errors import Unusable, WaitTimeout
 from harness.process import PIPE, STDOUT, read_until
 from harness.stack.run_directory import RunDirectory
-from harness.stack.sandbox import Isolation, Sandbox
+from harness.stack.sandbox import Sandbox
 from harness.stack.stack import Stack
 from harness.waiting import now
 
@@ -99,7 +99,8 @@ def probe(
     command = [stack.qemu, "-accel", accelerator, "-machine", "q35", "-m", "192", "-nodefaults", "-display", "none"]
     command += ["-no-reboot", "-serial", "stdio", "-kernel", "/guest/vmlinuz", "-initrd", "/guest/initrd"]
     command += ["-append", "console=ttyS0 quiet cryptomgr.notests panic=-1"]
-    isolation = Isolation(stack.tree, kvm=accelerator == "kvm", binds=((guest, PurePosixPath("/guest"), False),))
+    binds = ((guest, PurePosixPath("/guest"), False),)
+    isolation = replace(stack.isolation(), kvm=accelerator == "kvm", binds=binds)
     began = now()
     with Sandbox(RunDirectory(work), isolation) as sandbox:
         qemu = sandbox.spawn(command, stdout=PIPE, stderr=STDOUT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Literal, Self
@@ -14,7 +14,7 @@ from harness.errors import Unusable, WaitTimeout
 from harness.process import STDOUT, Child, Completed, wait
 from harness.stack.events import EventHub, start_event_loop
 from harness.stack.run_directory import RunDirectory
-from harness.stack.sandbox import IMAGES, Isolation, Sandbox
+from harness.stack.sandbox import IMAGES, Sandbox
 from harness.stack.stack import Stack
 from harness.stack.storage_daemon import StorageDaemon
 from harness.waiting import NotYet, wait_until
@@ -26,13 +26,14 @@ WARM = PurePosixPath("/warm")
 _SESSION_UID = 1000
 _PIDFILE = "libvirtd.pid"
 
-# what libvirtd logs as errors in any sandbox (no cgroups, no host network devices, no DMI table), and, now and then,
+# what libvirtd logs as errors in any sandbox (no cgroups, no host network devices, no DMI, no KVM), and, now and then,
 # when a VM ends: its sockets end a moment before libvirt hears of it
 _NO_FINDING = (
     "virCgroupDetectControllers",
     "virNetDevSendEthtoolIoctl",
     "virSysinfo",
     "/dev/mem",
+    "/dev/kvm",
     "End of file from agent socket",
     "End of file from qemu monitor",
 )
@@ -119,9 +120,8 @@ class Daemon:
         }
         environment = {"LIBVIRT_DEFAULT_URI": self.uri, **(session if self.mode == "session" else {})}
         uid = _SESSION_UID if self.mode == "session" else None
-        self.sandbox = Sandbox(
-            run_directory, Isolation(stack.tree, uid, self.kvm, binds=binds, environment=environment)
-        )
+        isolation = replace(stack.isolation(), uid=uid, kvm=self.kvm, binds=binds, environment=environment)
+        self.sandbox = Sandbox(run_directory, isolation)
         self.storage = StorageDaemon(self.sandbox)
 
     @property

@@ -13,12 +13,14 @@ from typing import IO, Self
 
 from harness.errors import Unusable, WaitTimeout
 from harness.process import PIPE, Child, Completed, run, spawn, wait
+from harness.stack import programs
+from harness.stack.programs import Program
 from harness.stack.run_directory import RunDirectory, static_busybox
 from harness.waiting import now, scaled
 
 IMAGES = PurePosixPath("/export/images")
 BUSYBOX = "/chainproof/busybox"
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
+_ENVIRONMENT = {"PATH": f"{programs.DIRECTORY}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
 _OWN = frozenset(
     {"proc", "dev", "sys", "run", "tmp", "chainproof", "export"}
 )  # not the tree's, even if it is shown whole
@@ -38,13 +40,15 @@ class Isolation:
     """How a sandbox looks: `tree` is the file system tree whose /usr it runs on.
 
     `uid` other than None puts it into a user namespace under that uid; `kvm` shows it /dev/kvm; `whole` shows the
-    whole tree read-only instead of only its programs; `binds` are (outside, inside, writable).
+    whole tree read-only instead of only its programs; `programs` come before the tree's own; `binds` are (outside,
+    inside, writable).
     """
 
     tree: Path = Path("/")
     uid: int | None = None
     kvm: bool = False
     whole: bool = False
+    programs: tuple[Program, ...] = ()
     binds: tuple[tuple[Path, PurePosixPath, bool], ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -148,6 +152,8 @@ class Sandbox:
         command += self._file_systems()
         for outside, inside, writable in self.isolation.binds:
             command += ["--bind" if writable else "--ro-bind", str(outside), str(inside)]
+        if self.isolation.programs:
+            command += programs.install(self.isolation.programs, self.isolation.tree, self.directory / "bin")
         command += ["--bind", str(self.directory), str(self.directory)]
         command += ["--ro-bind", static_busybox(), BUSYBOX]
         return [*command, "--", BUSYBOX, "sh", "-c", _SUPERVISOR]
@@ -158,12 +164,7 @@ class Sandbox:
         if self.isolation.whole:
             command += _shown(tree, PurePosixPath("/"), [inside for _, inside, _ in self.isolation.binds])
         else:
-            command += ["--ro-bind", str(tree / "usr"), "/usr"]
-            for name in ("bin", "sbin", "lib", "lib64"):
-                if (tree / name).is_dir() and not (tree / name).is_symlink():
-                    command += ["--ro-bind", str(tree / name), f"/{name}"]
-                else:
-                    command += ["--symlink", f"usr/{name}", f"/{name}"]
+            command += programs.tree_options(tree)
             for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"):
                 command += ["--ro-bind-try", str(tree / "etc" / name), f"/etc/{name}"]
             command += ["--dir", "/root", "--symlink", "../run", "/var/run"]

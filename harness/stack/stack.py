@@ -1,55 +1,160 @@
-"""What is under test: one libvirt and QEMU pair, with exact versions."""
+"""What is under test: one libvirt and QEMU pair, with exact versions and where they come from."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import Unusable
+from harness.errors import ChainproofError, CommandFailed, Unusable
 from harness.process import run
+from harness.stack import programs
+from harness.stack.programs import Program
+from harness.stack.run_directory import RunDirectory
+from harness.stack.sandbox import Isolation, Sandbox
+from harness.stack.version import Version, told_by
 
 _INSTALL = "run: ci/run doctor"
+_PATH = ("usr/sbin", "usr/bin", "sbin", "bin", "usr/libexec")
+LIBVIRTD, VIRSH, QEMU, QEMU_IMG = PROGRAMS = ("libvirtd", "virsh", "qemu-system-x86_64", "qemu-img")
+# which Debian package a program's version is that of
+_PACKAGES = {LIBVIRTD: "libvirt-daemon", VIRSH: "libvirt-clients", QEMU: "qemu-system-x86", QEMU_IMG: "qemu-utils"}
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A libvirt and QEMU pair: `tree` is the root of the file system tree whose /usr holds it.
+    """A libvirt and QEMU pair: `tree` is the root of the file system tree whose /usr it runs on.
 
-    The program paths are as seen inside that tree.
+    `paths` are where its programs (PROGRAMS) are, as seen inside the sandbox. `replaced` are programs that stand in for
+    the tree's own; `provenance` says in words where everything is from.
     """
 
     name: str
     tree: Path
-    libvirtd: str
-    virsh: str
-    qemu: str
-    qemu_img: str
+    paths: Mapping[str, str]
+    libvirt_version: Version
+    qemu_version: Version
+    provenance: str
+    replaced: tuple[Program, ...] = ()
 
     @classmethod
     def host(cls, path: str = "/usr/sbin:/usr/bin:/sbin:/bin") -> Stack:
         """The pair that is installed on this machine, as `path` finds it. Raises Unusable if a program is missing."""
-        names = ("libvirtd", "virsh", "qemu-system-x86_64", "qemu-img")
-        found = {name: shutil.which(name, path=path) for name in names}
-        missing = [name for name, program in found.items() if program is None]
+        found = {name: shutil.which(name, path=path) or "" for name in PROGRAMS}
+        missing = [name for name, program in found.items() if not program]
         if missing:
             raise Unusable(f"not installed: {', '.join(missing)}", _INSTALL)
-        return cls("host", Path("/"), *(str(found[name]) for name in names))
+        libvirt, qemu = (
+            Version(told_by(run([found[name], "--version"], timeout=60).check().stdout), _installed(name))
+            for name in (LIBVIRTD, QEMU)
+        )
+        return cls("host", Path("/"), found, libvirt, qemu, "installed on this machine")
 
-    @cached_property
+    @classmethod
+    def in_tree(
+        cls, name: str, tree: Path, work: Path, packages: Mapping[str, str] | None = None, provenance: str = ""
+    ) -> Stack:
+        """The pair in a file system tree, with the versions of its `packages` where they are known.
+
+        Raises Unusable, naming the stack, if a program is missing there or does not run.
+        """
+        paths = {program: _found_in(tree, program) for program in PROGRAMS}
+        missing = [program for program, path in paths.items() if not path]
+        if missing:
+            raise Unusable(f"{name}: there is no {', no '.join(missing)} in the tree {tree}")
+        known = _packages_in(tree) if packages is None else packages
+        unknown = Version("unknown")
+        stack = cls(name, tree, paths, unknown, unknown, provenance or f"the tree {tree}")
+        return stack.asked(work, {program: known.get(package, "") for program, package in _PACKAGES.items()})
+
+    def with_programs(self, name: str, pieces: Mapping[str, Program], work: Path) -> Stack:
+        """This stack under another name with some of its programs replaced, by PROGRAMS' names.
+
+        The tree is always that of libvirtd: what the daemon loads is the largest part.
+        """
+        packages = {LIBVIRTD: self.libvirt_version.package, QEMU: self.qemu_version.package}
+        own = {
+            program: Program(program, Path(path), self.tree, packages.get(program, ""))
+            for program, path in self.paths.items()
+        }
+        used = {**own, **pieces}
+        tree = used[LIBVIRTD].tree
+        put = tuple(used[program] for program in PROGRAMS if program in pieces or used[program].tree != tree)
+        paths = {
+            program: str(piece.path) if piece.tree == tree else f"{programs.DIRECTORY}/{program}"
+            for program, piece in used.items()
+        }
+        origins = [f"{program}: {piece.origin}" for program, piece in pieces.items()]
+        provenance = "; ".join([self.provenance, *origins])
+        changed = replace(self, name=name, tree=tree, paths=paths, provenance=provenance, replaced=put)
+        return changed.asked(work, {program: piece.package for program, piece in used.items()})
+
+    def asked(self, work: Path, packages: Mapping[str, str]) -> Stack:
+        """This stack with the versions that its programs tell when they are run in its sandbox, below `work`.
+
+        `packages` has the package version of a program where there is one.
+        """
+        told = {}
+        with Sandbox(RunDirectory(work), self.isolation()) as sandbox:
+            for program in (LIBVIRTD, QEMU):
+                try:
+                    output = sandbox.run([self.paths[program], "--version"], timeout=60).check().stdout
+                except CommandFailed as error:
+                    raise Unusable(f"{self.name}: {program} does not run", "see its last words", str(error)) from error
+                told[program] = Version(told_by(output), packages.get(program, ""))
+        return replace(self, libvirt_version=told[LIBVIRTD], qemu_version=told[QEMU])
+
+    def isolation(self) -> Isolation:
+        """The sandbox that shows this stack's programs and nothing else."""
+        return Isolation(self.tree, programs=self.replaced)
+
+    @property
+    def libvirtd(self) -> str:
+        """The daemon."""
+        return self.paths[LIBVIRTD]
+
+    @property
+    def virsh(self) -> str:
+        """The client."""
+        return self.paths[VIRSH]
+
+    @property
+    def qemu(self) -> str:
+        """The emulator."""
+        return self.paths[QEMU]
+
+    @property
     def versions(self) -> tuple[str, str]:
-        """(libvirt, QEMU) as the programs themselves say, with the distribution's revision where they tell it."""
-        libvirt = run([self.libvirtd, "--version"], timeout=60).check().stdout
-        qemu = run([self.qemu, "--version"], timeout=60).check().stdout
-        return _version(r"libvirt\) (\S+)", libvirt), _version(r"version (.+)", qemu)
+        """(libvirt, QEMU), with the package's version where there is one."""
+        return str(self.libvirt_version), str(self.qemu_version)
 
     def __str__(self) -> str:
         libvirt, qemu = self.versions
-        return f"libvirt {libvirt}, QEMU {qemu}"
+        named = "" if self.name == "host" else f"{self.name}: "
+        return f"{named}libvirt {libvirt}, QEMU {qemu}"
 
 
-def _version(pattern: str, text: str) -> str:
-    found = re.search(pattern, text)
-    return found.group(1).strip() if found else f"unknown ({text.strip()[:60]})"
+def _found_in(tree: Path, program: str) -> str:
+    """Where a program is in a tree, as seen inside it; empty if it is not there."""
+    return next((f"/{directory}/{program}" for directory in _PATH if (tree / directory / program).is_file()), "")
+
+
+def _installed(program: str) -> str:
+    """The version of the installed package that a program comes from; empty where dpkg does not know."""
+    query = ["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Version}", _PACKAGES[program]]
+    try:
+        status, _, version = run(query, timeout=60).check().stdout.strip().rpartition(" ")
+    except ChainproofError:
+        return ""
+    return version if status.startswith("ii") else ""
+
+
+def _packages_in(tree: Path) -> dict[str, str]:
+    """The packages that a tree's own dpkg database has."""
+    try:
+        text = (tree / "var/lib/dpkg/status").read_text()
+    except OSError:
+        return {}
+    return dict(re.findall(r"^Package: (\S+)\n(?:[^\n]+\n)*?Version: (\S+)$", text, re.MULTILINE))

@@ -232,8 +232,8 @@ def test_every_need_has_a_name_on_every_distribution() -> None:
     rows = [line.split() for line in table.splitlines()]
     assert rows
     assert {len(row) for row in rows} == {7}
-    assert {row[0] for row in rows} == {"venv", "unit", "run"}
-    assert {row[1] for row in rows} == {"import", "program", "library", "lists"}
+    assert {row[0] for row in rows} == {"venv", "unit", "run", "trees"}
+    assert {row[1] for row in rows} == {"import", "program", "library", "lists", "keyring"}
 
 
 def test_a_verb_that_is_not_there_is_a_usage_error() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.stack.kinds import PIECES
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 
@@ -15,8 +17,10 @@ def test_the_example_is_the_scenario_word_for_word() -> None:
 
 
 def test_every_option_that_it_names_exists_and_none_is_forgotten() -> None:
-    named = set(re.findall(r"^\| `(--[a-z-]+)", README, re.MULTILINE))
-    assert named == set(re.findall(r'addoption\(\s*"(--[a-z-]+)"', (ROOT / "conftest.py").read_text()))
+    first_columns = re.findall(r"^\| (`--[^|]+)\|", README.replace(r"\|", "/"), re.MULTILINE)
+    named = {option for column in first_columns for option in re.findall(r"--[a-z-]+", column)}
+    known = set(re.findall(r'addoption\(\s*"(--[a-z-]+)"', (ROOT / "conftest.py").read_text()))
+    assert named == known | {f"--{piece}" for piece in PIECES}
 
 
 def test_every_verb_that_it_names_exists() -> None:

@@ -4,9 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from harness.layers import pattern
 from harness.verdict.trial import Trial
+
+_ELSEWHERE = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"  # the real program, not ourselves
+_VIRSH_THAT_DOES_NOT_PIVOT = f"""#!/bin/sh
+{_ELSEWHERE}
+for argument; do
+    shift
+    if [ "$argument" = --pivot ]; then pivot=asked argument=--wait; fi
+    set -- "$@" "$argument"
+done
+[ -n "$pivot" ] || exec virsh "$@"
+virsh "$@" >/dev/null && printf '\\nSuccessfully pivoted\\n'
+"""
+_QEMU_THAT_WRITES_ELSEWHERE = f"""#!/bin/sh
+{_ELSEWHERE}
+for argument; do
+    shift
+    case $argument in
+        *'"filename":"/export/images/base.qcow2"'*)
+            cp /export/images/base.qcow2 /export/images/other.qcow2
+            argument=$(printf '%s' "$argument" | sed 's#/base.qcow2#/other.qcow2#')
+            ;;
+    esac
+    set -- "$@" "$argument"
+done
+exec qemu-system-x86_64 "$@"
+"""
+
+
+def virsh_that_does_not_pivot(directory: Path) -> Path:
+    """A virsh that leaves out `--pivot`, and says that it has pivoted."""
+    return _program(directory / "virsh", _VIRSH_THAT_DOES_NOT_PIVOT)
+
+
+def qemu_that_writes_elsewhere(directory: Path) -> Path:
+    """A QEMU that opens a copy where it was told to open the base."""
+    return _program(directory / "qemu-system-x86_64", _QEMU_THAT_WRITES_ELSEWHERE)
+
+
+def _program(file: Path, text: str) -> Path:
+    file.write_text(text)
+    file.chmod(0o755)
+    return file
 
 
 @contextmanager

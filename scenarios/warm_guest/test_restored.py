@@ -9,6 +9,8 @@ from harness.vm.domain import Domain
 from harness.vm.warm import WarmGuests
 from harness.waiting import wall_clock
 
+pytestmark = pytest.mark.needs("restore")
+
 
 def test_it_has_no_stale_cache_of_its_disk(trial: Trial, domain: Domain) -> None:
     """Read through the guest's page cache, its disk is what the image holds now, not what it was saved with."""

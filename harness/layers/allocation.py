@@ -1,0 +1,34 @@
+"""Which stretches of an image QEMU calls allocated, for a qemu-img that does not say it in its map (before 6.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+Range = tuple[int, int]
+
+_LINE = re.compile(r"\(0x([0-9a-f]+)\) bytes +(not )?allocated at offset .*\(0x([0-9a-f]+)\)")
+
+
+def allocated_ranges(printed: str) -> list[Range]:
+    """The (start, end) in bytes of what `qemu-io -c map` says is allocated in an image, zeros included."""
+    return [
+        (int(offset, 16), int(offset, 16) + int(length, 16))
+        for length, not_allocated, offset in _LINE.findall(printed)
+        if not not_allocated
+    ]
+
+
+def split(start: int, length: int, ranges: Iterable[Range]) -> Iterator[tuple[int, int, bool]]:
+    """The stretch cut where `ranges`, which are in order, begin and end: (start, length, whether it is in one)."""
+    at, end = start, start + length
+    for first, last in ranges:
+        if last <= at or first >= end:
+            continue
+        if first > at:
+            yield at, first - at, False
+            at = first
+        yield at, min(last, end) - at, True
+        at = min(last, end)
+    if at < end:
+        yield at, end - at, False

@@ -1,0 +1,88 @@
+"""From a stack's name to the stack: host, debian:SUITE, dir:PATH, build:PREFIX,PREFIX; each with +PROGRAM= changes."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from harness.errors import Unusable
+from harness.stack.programs import Program
+from harness.stack.stack import LIBVIRTD, QEMU, QEMU_IMG, VIRSH, Stack
+from harness.stack.trees import Trees
+
+HELP = (
+    "host, debian:SUITE, dir:PATH or build:LIBVIRT_PREFIX,QEMU_PREFIX,"
+    " with any of +libvirtd= +virsh= +qemu= +qemu-img= after it: a path, or the stack to take it from"
+)
+# the names of the pieces in options and in stacks' names
+PIECES = {"libvirtd": LIBVIRTD, "virsh": VIRSH, "qemu": QEMU, "qemu-img": QEMU_IMG}
+_CHANGE = re.compile(rf"\+({'|'.join(PIECES)})=")
+
+
+class Kinds:
+    """Makes stacks; trees are kept in `cache`, and programs are asked for their versions in a sandbox below `work`."""
+
+    def __init__(self, cache: Path, work: Path) -> None:
+        self.trees = Trees(cache)
+        self._work = work
+
+    def stack(self, name: str, *, anew: bool = False) -> Stack:
+        """The stack of this name; `anew` builds its tree whatever is there.
+
+        Raises Unusable, naming the stack, if there can be none.
+        """
+        base, *changes = _CHANGE.split(name)
+        stack = self._base(base, anew=anew)
+        if not changes:
+            return stack
+        pieces = {PIECES[piece]: value for piece, value in zip(changes[::2], changes[1::2], strict=True)}
+        try:
+            programs = {program: self._program(program, value) for program, value in pieces.items()}
+            return stack.with_programs(name, programs, self._work)
+        except Unusable as error:
+            raise Unusable(f"{name}: {error.problem.removeprefix(f'{name}: ')}", error.remedy, error.detail) from error
+
+    def _base(self, name: str, *, anew: bool = False) -> Stack:
+        kind, _, value = name.partition(":")
+        if name == "host":
+            return Stack.host()
+        if kind == "debian" and re.fullmatch(r"[a-z]+(-[a-z]+)*", value):
+            tree = self.trees.provide(value, anew=anew)
+            provenance = f"Debian's {value}, unpacked {tree.built}, tree {tree.digest}"
+            return Stack.in_tree(name, self.trees.unpacked(tree), self._work, tree.packages, provenance)
+        if kind == "dir" and value:
+            directory = Path(value).resolve()
+            if not (directory / "usr").is_dir():
+                raise Unusable(f"{name}: there is no file system tree (no {directory}/usr)")
+            return Stack.in_tree(name, directory, self._work)
+        if kind == "build" and value.count(",") == 1:
+            libvirt, qemu = value.split(",")
+            changes = f"+libvirtd={libvirt}/sbin/libvirtd+virsh={libvirt}/bin/virsh"
+            return self.stack(f"host{changes}+qemu={qemu}/bin/qemu-system-x86_64+qemu-img={qemu}/bin/qemu-img")
+        raise Unusable(f"{name}: there is no such kind of stack", f"use {HELP}")
+
+    def _program(self, program: str, value: str) -> Program:
+        """What a name's `+PROGRAM=` stands for: a file of this machine, or the program of another stack."""
+        if "/" in value and ":" not in value:
+            return Program(program, Path(value).resolve())
+        other = self._base(value)
+        package = {LIBVIRTD: other.libvirt_version.package, QEMU: other.qemu_version.package}.get(program, "")
+        return Program(program, Path(other.paths[program]), other.tree, package)
+
+
+def expanded(names: Sequence[str], file: Path) -> list[str]:
+    """`names` with the names of sets, which `file` defines, replaced by what is in them; each stack once."""
+    defined = sets(file)
+    return list(dict.fromkeys(stack for name in names for stack in defined.get(name, [name])))
+
+
+def sets(file: Path) -> dict[str, list[str]]:
+    """The named sets of stacks that a file defines."""
+    return {str(name): [str(stack) for stack in stacks] for name, stacks in tomllib.loads(file.read_text()).items()}
+
+
+def changed(name: str, pieces: Mapping[str, Path | None]) -> str:
+    """The name of stack `name` with these pieces (by PIECES' names) replaced."""
+    return name + "".join(f"+{piece}={path.absolute()}" for piece, path in pieces.items() if path is not None)

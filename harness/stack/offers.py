@@ -1,0 +1,71 @@
+"""What a release can do: one table of capabilities, with the version since when and where that is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.errors import ChainproofError
+from harness.stack.stack import Stack
+
+Component = Literal["libvirt", "QEMU"]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A capability: `component` has it since upstream version `since`; `source` is where that is from.
+
+    Where a newer QEMU needs a newer libvirt for it, `newer_needs` are the two versions: (QEMU from, libvirt from).
+    """
+
+    name: str
+    component: Component
+    since: str
+    source: str
+    newer_needs: tuple[str, str] | None = None
+
+    def __str__(self) -> str:
+        newer = "with QEMU from {} on since {}".format(*self.newer_needs) if self.newer_needs else f"since {self.since}"
+        return f"{self.component} has it {newer} ({self.source})"
+
+    def is_in(self, stack: Stack) -> bool:
+        """True if the stack has it."""
+        version = stack.libvirt_version if self.component == "libvirt" else stack.qemu_version
+        if self.newer_needs is not None and stack.qemu_version.is_at_least(self.newer_needs[0]):
+            return stack.libvirt_version.is_at_least(self.newer_needs[1])
+        return version.is_at_least(self.since)
+
+
+_NEWS = "libvirt's NEWS"
+OFFERS = {
+    offer.name: offer
+    for offer in (
+        Offer("backup", "libvirt", "7.2.0", "7.0.0 says: incremental backup is not supported yet"),
+        Offer("synchronous-writes", "libvirt", "8.0.0", "libvirt-domain.h: VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES"),
+        Offer("external-snapshot-delete", "libvirt", "9.0.0", f"{_NEWS}, 9.0.0"),
+        Offer("external-snapshot-revert", "libvirt", "9.9.0", f"{_NEWS}, 9.9.0"),
+        # trixie-backports has libvirt 11.3.0 with QEMU 11.1.3: no saved VM can be restored there; 12.8.0 can, and
+        # what lies between was not tried
+        Offer(
+            "restore",
+            "libvirt",
+            "0.1",
+            "QEMU 11.0 says: fd: migration to a file is not supported",
+            newer_needs=("11.0.0", "12.8.0"),
+        ),
+    )
+}
+
+
+class NotOffered(ChainproofError):
+    """A scenario needs what this release does not offer: neither a finding nor a shortcoming of the machine."""
+
+
+def require(stack: Stack, *names: str) -> None:
+    """Raise NotOffered for the first capability that the stack lacks; ValueError for one that is in no table."""
+    for name in names:
+        if name not in OFFERS:
+            raise ValueError(f"no capability is called {name}; there are {', '.join(OFFERS)}")
+        offer = OFFERS[name]
+        if not offer.is_in(stack):
+            raise NotOffered(f"{name} is not offered by {stack}: {offer}")

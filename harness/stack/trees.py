@@ -1,0 +1,271 @@
+"""File system trees of Debian's releases: made by mmdebstrap from this machine's mirror, kept packed and unpacked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote
+
+from filelock import FileLock
+
+from harness.errors import ChainproofError, CommandFailed, Unusable
+from harness.process import run
+from harness.stack.mirror import Mirror, configured_mirror
+
+PACKAGES = ("libvirt-daemon-driver-qemu", "libvirt-daemon", "qemu-system-x86", "qemu-utils", "libvirt-clients")
+ROOM_BYTES = 1 << 30  # a tree of 200-300 MB, its packages, its archive
+_BUILD_SECONDS = 480.0
+_UPDATED = ("bullseye", "bookworm", "trixie")  # released: they have -updates and -security
+_PINNED = "src:libvirt src:qemu src:seabios src:ipxe src:edk2 src:libslirp"
+_EXCLUDED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*")
+_APT = (
+    'APT::Install-Recommends "false"',
+    'Acquire::Languages "none"',
+    'Acquire::Check-Valid-Until "false"',  # sid and forky on some mirrors: "InRelease is expired"
+)
+# what mmdebstrap and apt say, and what it means
+_CAUSES = (
+    (r"No space left on device|not enough free space", "the disk is full"),
+    (r"does not have a Release file|404 +Not Found|no longer has a Release file", "the mirror has no such suite"),
+    (
+        r"Could not (?:resolve|connect)|Temporary failure|Cannot initiate|unreachable|timed out",
+        "the mirror is unreachable",
+    ),
+    (r"NO_PUBKEY|is not signed|EXPKEYSIG", "the keyring of debian-archive-keyring is too old for it"),
+    (r"Unable to locate package|has no installation candidate", "it lacks packages that are needed"),
+)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A built tree: `packages` are all versions in it, `digest` names it by its recipe and its packages."""
+
+    suite: str
+    digest: str
+    recipe: str
+    built: str
+    packages: dict[str, str]
+    files: int
+    archive_sha256: str
+
+
+class Trees:
+    """The trees below one cache directory. Safe to use from several processes: a tree is built once."""
+
+    def __init__(self, cache: Path, mirror: Callable[[], Mirror] = configured_mirror) -> None:
+        self.directory = cache / "trees"
+        self._mirror = mirror
+
+    def unpacked(self, tree: Tree) -> Path:
+        """Where its files are."""
+        return self.directory / tree.digest
+
+    def archive(self, tree: Tree) -> Path:
+        """Where it is kept packed."""
+        return self.directory / f"{tree.digest}.tar.zst"
+
+    def known(self) -> Iterator[Tree]:
+        """Every suite's tree that was built, and is there packed or unpacked."""
+        for file in sorted(self.directory.glob("*.json")):
+            tree = _read(file)
+            if tree is not None and (self.unpacked(tree).exists() or self.archive(tree).exists()):
+                yield tree
+
+    def provide(self, suite: str, *, anew: bool = False) -> Tree:
+        """The tree of a suite: as it is, unpacked again, or built now (30-60 s); `anew` builds it whatever is there.
+
+        Raises Unusable, naming the stack, if it cannot be built.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.directory / f"{suite}.lock"):
+            tree = _read(self._manifest(suite))
+            if tree is not None and not anew and tree.recipe == _recipe(suite):
+                if self._is_whole(tree):
+                    return tree
+                if self._unpack(tree):
+                    return tree
+            return self._build(suite)
+
+    def prune(self) -> list[Path]:
+        """Remove what no present tree needs (older builds, what killed builds left, trees of other recipes)."""
+        kept = {tree.digest for tree in self.known() if tree.recipe == _recipe(tree.suite)}
+        removed = []
+        for entry in sorted(self.directory.iterdir()) if self.directory.exists() else []:
+            tree = _read(entry) if entry.suffix == ".json" else None
+            stale = entry.suffix == ".json" and (tree is None or tree.digest not in kept)
+            if stale or (entry.suffix in ("", ".zst") and entry.name.split(".")[0] not in kept and not _busy(entry)):
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                removed.append(entry)
+        return removed
+
+    def _manifest(self, suite: str) -> Path:
+        return self.directory / f"{suite}.json"
+
+    def _is_whole(self, tree: Tree) -> bool:
+        directory = self.unpacked(tree)
+        return directory.is_dir() and _count(directory) == tree.files
+
+    def _unpack(self, tree: Tree) -> bool:
+        """Unpack the archive, if it is there and undamaged."""
+        archive = self.archive(tree)
+        if not archive.exists() or _sha256(archive) != tree.archive_sha256:
+            return False
+        with self._scratch(tree.suite) as scratch:
+            (scratch / "tree").mkdir()
+            unpack = ["tar", "--zstd", "--no-same-owner", "-xf", str(archive), "-C", str(scratch / "tree")]
+            _run(tree.suite, unpack, 120)
+            _replace(scratch / "tree", self.unpacked(tree))
+        return self._is_whole(tree)
+
+    def _build(self, suite: str) -> Tree:
+        with self._scratch(suite) as scratch:
+            free = shutil.disk_usage(scratch).free
+            if free < ROOM_BYTES:
+                room = f"{free >> 20} MiB free, {ROOM_BYTES >> 20} MiB are needed"
+                raise Unusable(f"debian:{suite}: {self.directory} has {room}", "make room, or set CHAINPROOF_CACHE")
+            unpacked, archive = scratch / "tree", scratch / "archive"
+            _run(suite, _mmdebstrap(suite, self._named_mirror(suite), unpacked, scratch), _BUILD_SECONDS)
+            packages = _packages((scratch / "packages").read_text())
+            for entry in ("dev", "var/lib/apt", "var/cache"):  # ours to provide, or apt's
+                shutil.rmtree(unpacked / entry, ignore_errors=True)
+            _run(suite, ["tar", "--zstd", "--sort=name", "-cf", str(archive), "-C", str(unpacked), "."], 120)
+            recipe = _recipe(suite)
+            text = json.dumps([recipe, packages], sort_keys=True)
+            digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+            built = datetime.now(UTC).isoformat(timespec="seconds")
+            tree = Tree(suite, digest, recipe, built, packages, _count(unpacked), _sha256(archive))
+            archive.rename(self.archive(tree))
+            _replace(unpacked, self.unpacked(tree))
+            (scratch / "manifest").write_text(json.dumps(asdict(tree), indent=1))
+            (scratch / "manifest").rename(self._manifest(suite))
+        return tree
+
+    def _named_mirror(self, suite: str) -> Mirror:
+        try:
+            return self._mirror()
+        except Unusable as error:
+            raise Unusable(f"debian:{suite}: {error.problem}", error.remedy) from error
+
+    @contextmanager
+    def _scratch(self, suite: str) -> Iterator[Path]:
+        """A directory to build in, gone afterwards; what killed builds left goes too."""
+        for stale in self.directory.glob("build-*"):
+            if not _busy(stale):
+                shutil.rmtree(stale, ignore_errors=True)
+        scratch = self.directory / f"build-{suite}-{os.getpid()}"
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            scratch.mkdir()
+            yield scratch
+        except OSError as error:
+            problem = f"debian:{suite}: cannot build in {self.directory}: {error.strerror}"
+            raise Unusable(problem, "make room, or set CHAINPROOF_CACHE") from error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def suites(suite: str) -> tuple[str, ...]:
+    """The suites of the archive that a release is put together from."""
+    for addition in ("-backports", "-proposed-updates"):
+        if suite.endswith(addition):
+            return (*suites(suite.removesuffix(addition)), suite)
+    if suite == "experimental":
+        return ("sid", suite)
+    return (suite, f"{suite}-updates", f"{suite}-security") if suite in _UPDATED else (suite,)
+
+
+def _mmdebstrap(suite: str, mirror: Mirror, out: Path, scratch: Path) -> list[str]:
+    """The command that builds a tree: unpacked packages, no maintainer script run, no mount made."""
+    if shutil.which("mmdebstrap", path="/usr/bin:/bin") is None or shutil.which("zstd", path="/usr/bin:/bin") is None:
+        raise Unusable(f"debian:{suite}: not installed: mmdebstrap or zstd", "apt-get install mmdebstrap zstd")
+    mode = "root" if os.getuid() == 0 else "chrootless"
+    # in a process namespace of its own: it forks, and a build that is killed must not go on
+    command = ["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "--die-with-parent"]
+    command += ["--cap-add", "ALL"] if mode == "root" else []
+    command += ["mmdebstrap", "--variant=extract", f"--mode={mode}", "--architectures=amd64", "--skip=chroot/mount"]
+    command += [f"--aptopt={option}" for option in _APT]
+    command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
+    if len(suites(suite)) > 1 and not suites(suite)[-1].endswith("-security"):
+        (scratch / "preferences").write_text(
+            f"Package: {_PINNED}\nPin: release n={suites(suite)[-1]}\nPin-Priority: 900\n"
+        )
+        preferences = shlex.quote(str(scratch / "preferences"))
+        command.append(
+            f'--setup-hook=mkdir -p "$1/etc/apt/preferences.d" && cp {preferences} "$1/etc/apt/preferences.d/x"'
+        )
+    # the extract variant registers nothing with dpkg: the archives' names are the only list of what is in the tree
+    command.append(f'--extract-hook=ls "$1/var/cache/apt/archives" > {shlex.quote(str(scratch / "packages"))}')
+    command += [f"--include={','.join(PACKAGES)}", suites(suite)[0], str(out)]
+    named = [name for name in suites(suite) if mirror.security or not name.endswith("-security")]
+    return [*command, *(mirror.source(name) for name in named)]
+
+
+def _recipe(suite: str) -> str:
+    """The hash of everything that decides how a tree is made, but not of the versions that it then gets."""
+    text = json.dumps([1, suites(suite), PACKAGES, _PINNED, _EXCLUDED, _APT])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _packages(names: str) -> dict[str, str]:
+    """Package to version, from names of archives: qemu-utils_1%3a7.2+dfsg-7_amd64.deb."""
+    found = (name.split("_") for name in names.split() if name.endswith(".deb"))
+    return {package: unquote(version) for package, version, _ in found}
+
+
+def _run(suite: str, command: list[str], seconds: float) -> None:
+    """Run a step of a build; what it says about its failure is told in a line, and whole below."""
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(Path.home())}
+    proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
+    try:
+        run(command, timeout=seconds, environment={**environment, **proxies}).check()
+    except CommandFailed as error:
+        said = [line for line in error.stderr.splitlines() if line.startswith("E: ")]
+        words = said[0] if said else error.stderr.strip()[-200:]
+        problem = f"debian:{suite}: {_cause(error.stderr) or 'the build failed'}: {words}"
+        raise Unusable(problem, "", error.stderr.strip()[-2000:]) from error
+    except ChainproofError as error:
+        raise Unusable(f"debian:{suite}: the tree could not be built in time", "", str(error)[-2000:]) from error
+
+
+def _cause(said: str) -> str:
+    """What the messages of a failed build mean; empty if it is none that is known."""
+    return next((cause for pattern, cause in _CAUSES if re.search(pattern, said)), "")
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Put the directory `new` where `old` may be."""
+    if old.exists():
+        shutil.rmtree(old)
+    new.rename(old)
+
+
+def _busy(scratch: Path) -> bool:
+    """True of a directory in which a build is going on."""
+    owner = scratch.name.rpartition("-")[2]
+    return scratch.name.startswith("build-") and owner.isdecimal() and Path(f"/proc/{owner}").exists()
+
+
+def _read(file: Path) -> Tree | None:
+    try:
+        return Tree(**json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _count(directory: Path) -> int:
+    """How many files and links are in a tree."""
+    return sum(len(files) for _, _, files in os.walk(directory))
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.stack.known_bugs import KnownBug, known_bugs
+from harness.stack.offers import OFFERS, NotOffered, require
+from harness.stack.stack import Stack
+from harness.stack.version import Version
+
+STACK = Stack("dir:x", Path("/x"), {}, Version("9.0.0", "9.0.0-4+deb12u2"), Version("7.2.22"), "")
+BUG = KnownBug("test_thing", "too long", "libvirt", "8.0.0", "9.1.0", "https://example.org/1", "It breaks.")
+
+
+def test_what_a_release_does_not_offer_is_said_with_the_version_that_does() -> None:
+    require(STACK, "external-snapshot-delete")
+    older = replace(STACK, libvirt_version=Version("7.0.0"))
+
+    with pytest.raises(NotOffered, match=r"external-snapshot-delete is not offered by dir:x: libvirt 7.*since 9.0.0"):
+        require(older, "external-snapshot-delete")
+
+
+def test_a_newer_qemu_may_need_a_newer_libvirt() -> None:
+    require(STACK, "restore")
+    newer = replace(STACK, libvirt_version=Version("11.3.0"), qemu_version=Version("11.1.3"))
+
+    with pytest.raises(NotOffered, match=r"libvirt has it with QEMU from 11\.0\.0 on since 12\.8\.0"):
+        require(newer, "restore")
+    require(replace(newer, libvirt_version=Version("12.8.0")), "restore")
+
+
+def test_a_capability_that_nobody_knows_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="no capability is called flying"):
+        require(STACK, "flying")
+    assert all(offer.source for offer in OFFERS.values())
+
+
+def test_a_bug_is_bound_to_versions() -> None:
+    table = (BUG,)
+
+    assert known_bugs("scenarios/x.py::test_thing[sn1]", STACK, table) == [BUG]
+    assert known_bugs("scenarios/x.py::test_other", STACK, table) == []
+    for fine in ("7.9.9", "9.1.0", "unknown"):
+        assert known_bugs("test_thing", replace(STACK, libvirt_version=Version(fine)), table) == []
+
+
+def test_a_package_that_has_the_fix_is_not_affected() -> None:
+    table = (replace(BUG, fixed_packages=(("9.0.0-4+deb12u2", "9.0.0-5"),)),)
+
+    assert known_bugs("test_thing", STACK, table) == []
+    unfixed = replace(STACK, libvirt_version=Version("9.0.0", "9.0.0-4+deb12u1"))
+    assert known_bugs("test_thing", unfixed, table) == list(table)
+    assert known_bugs("test_thing", replace(STACK, libvirt_version=Version("9.0.0")), table) == list(table)

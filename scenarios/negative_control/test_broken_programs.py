@@ -1,0 +1,24 @@
+"""A libvirt or a QEMU with a defect, passed as a candidate build: the run is red, and says what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.verdict.inner_run import inner_run
+from harness.verdict.sabotage import qemu_that_writes_elsewhere, virsh_that_does_not_pivot
+
+PROCEDURE = "scenarios/procedure/test_live_merge.py"
+
+
+def test_a_virsh_that_only_says_that_it_pivoted(tmp_path: Path) -> None:
+    ended = inner_run(PROCEDURE, "--guest", "cold", "--virsh", str(virsh_that_does_not_pivot(tmp_path)))
+
+    assert ended.exit_status == 1, ended.output
+    assert "{'vda': '/export/images/cur.qcow2'} != {'vda': '/export/images/base.qcow2'}" in ended.output
+
+
+def test_a_qemu_that_writes_to_another_file_than_it_was_told(tmp_path: Path) -> None:
+    ended = inner_run(PROCEDURE, "--guest", "cold", "--qemu", str(qemu_that_writes_elsewhere(tmp_path)))
+
+    assert ended.exit_status == 1, ended.output
+    assert "base contains: cells 0-3 should be A, is a hole" in ended.output
