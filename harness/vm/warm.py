@@ -16,7 +16,7 @@ from harness.layers.geometry import Geometry
 from harness.stack.daemon import WARM
 from harness.stack.sandbox import IMAGES
 from harness.vm.domain import NAME, Domain
-from harness.vm.domain_xml import Machine, domain_xml, with_source
+from harness.vm.domain_xml import Machine, backing_chain, domain_xml, with_source
 from harness.vm.guest import Guest
 
 _KEPT = 12  # saved guests, of some 76 MB each: every change of what goes into one makes another
@@ -105,5 +105,5 @@ class WarmGuests:
         """The saved guest's XML with the image that the domain's disk has now; None if it was saved with that one."""
         connection = domain.daemon.connection
         xml = str(connection.saveImageGetXMLDesc(str(WARM / saved.name), libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
-        wanted = with_source(xml, domain.disk.target, domain.disk.expected_chain().active.path)
-        return None if wanted == with_source(xml, domain.disk.target, IMAGES / "base.qcow2") else wanted
+        chain, path = backing_chain(xml, domain.disk.target), domain.disk.expected_chain().active.path
+        return None if chain == [path] else with_source(xml, domain.disk.target, path)

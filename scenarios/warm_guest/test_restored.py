@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from harness.layers.content import Content
 from harness.verdict.trial import Trial
 from harness.vm.domain import Domain
 from harness.vm.warm import WarmGuests
@@ -21,6 +22,21 @@ def test_it_has_no_stale_cache_of_its_disk(trial: Trial, domain: Domain) -> None
     buffered = guest.run("dd if=/dev/vda bs=64k 2>/dev/null | sha256sum")
     assert buffered == guest.run("dd if=/dev/vda bs=64k iflag=direct 2>/dev/null | sha256sum")
     assert trial.run in guest.run("dd if=/dev/vda bs=64 count=1 2>/dev/null").decode()
+
+
+def test_one_that_was_saved_on_another_image_is_restored_on_its_own(trial: Trial, warm_guests: WarmGuests) -> None:
+    """Saved on `other`, restored on `base`: what the guest was saved with is no longer there."""
+    warm = trial.warm = WarmGuests(warm_guests.directory, f"only for {trial.run}")
+    other = Content.new("other")
+    trial.qemu_img.create(trial.path("other"), other.geometry.disk_size)
+    with Domain(trial.daemon, trial.machine, other, trial.run, trial.journal) as domain:
+        warm.bring_up(domain)
+    trial.daemon.sandbox.outside(trial.path("other")).unlink()
+
+    trial.define(trial.create_base())
+    trial.bring_up()
+
+    assert (warm.restored, warm.booted) == (2, 0)
 
 
 def test_its_clock_is_right_and_its_agent_answers(domain: Domain) -> None:
