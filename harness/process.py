@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -67,13 +68,12 @@ def run(
     try:
         stdout, stderr = child.communicate(input_bytes, timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
+        kill(child)
         stdout, stderr = child.communicate()
         seen = (stderr or stdout).decode(errors="replace").strip()[-2000:]
         raise WaitTimeout(f"the end of: {shlex.join(command)}", seconds, seen) from None
     except BaseException:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+        kill(child)
         raise
     return Completed(
         tuple(command),
@@ -143,6 +143,27 @@ def read_until(stream: int, wanted: bytes | None, what: str, *, seconds: float) 
             break
         said += data
     return said
+
+
+def kill(child: Child) -> None:
+    """End a child at once, what it has started before itself.
+
+    nsenter must outlive what it entered a sandbox with: orphaned, that would wait for this machine's PID 1 to reap it,
+    which in a container may never happen, and the sandbox cannot end before.
+    """
+    if child.poll() is None:
+        try:
+            started = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        except OSError:
+            started = []
+        for pid in started:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(int(pid), signal.SIGKILL)
+        try:
+            child.wait(1 if started else 0)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 def end(child: Child, *, timeout: float) -> int:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.errors import ChainproofError
-from harness.process import PIPE, Child, Completed, read_until, wait
+from harness.process import PIPE, Child, Completed, kill, read_until, wait
 from harness.stack.sandbox import Sandbox
 from harness.waiting import now, scaled
 
@@ -55,9 +55,7 @@ class HeldCommand:
     ) -> None:
         child = self._child
         if child is not None:
-            if child.poll() is None:
-                child.kill()  # nsenter; what it started ends with the sandbox, at the latest
-            child.wait()
+            kill(child)
             for stream in (child.stdin, child.stdout):
                 if stream is not None:
                     stream.close()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import ChainproofError, Unusable
-from harness.process import NOWHERE, PIPE, Child, read_until
+from harness.process import NOWHERE, PIPE, Child, kill, read_until
 from harness.stack.sandbox import IMAGES, Sandbox
 from harness.waiting import scaled
 
@@ -55,8 +55,7 @@ class StorageDaemon:
         child, self._child = self._child, None
         if child is None:
             return
-        child.kill()  # nsenter, whose pipes are the monitor
-        child.wait()
+        kill(child)
         for stream in (child.stdin, child.stdout):
             if stream is not None:
                 stream.close()
