@@ -303,6 +303,10 @@ def pytest_runtest_makereport(
     if "stack" in getattr(item, "fixturenames", ()):
         name = item.callspec.params.get("stack", "host") if hasattr(item, "callspec") else "host"
         report.user_properties.append((outcome.STACK, name))
+    if call.when == "call":  # before the evidence, which is not wanted of a known bug, and hard to get of some
+        bugs: Sequence[KnownBug] = item.stash.get(_bugs, [])
+        said = "" if call.excinfo is None else str(call.excinfo.value)
+        report.longrepr = outcome.settle(report, said, bugs) or report.longrepr
     if call.excinfo is not None and call.excinfo.errisinstance(NotOffered):
         report.outcome = "skipped"
         report.longrepr = (str(item.path), 0, str(call.excinfo.value))
@@ -313,8 +317,4 @@ def pytest_runtest_makereport(
     elif report.failed and _trials in item.stash:
         kept = collect(item.stash[_trials], report.longreprtext, item.config.option.evidence.absolute())
         report.sections.append(("evidence", str(kept)))
-    if call.when == "call":
-        bugs: Sequence[KnownBug] = item.stash.get(_bugs, [])
-        said = "" if call.excinfo is None else str(call.excinfo.value)
-        report.longrepr = outcome.settle(report, said, bugs) or report.longrepr
     return report

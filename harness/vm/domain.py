@@ -129,9 +129,13 @@ class Domain:
     def stop_hard(self) -> None:
         """End QEMU if it runs, at once and without flushing anything."""
         self._leave_guest()
+        since = self.daemon.events.mark()
         if self.is_running():
-            since = self.daemon.events.mark()
-            self.guarded("destroy", self.handle.destroy)
+            try:
+                self.guarded("destroy", self.handle.destroy)
+            except libvirt.libvirtError as error:  # a QEMU that was killed may end just then
+                if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or self.is_running():
+                    raise
             self._await_end_told(since)
 
     def reach(self, since: int, timeout: float = BOOT_TIMEOUT, *, restored: bool = False) -> Guest:

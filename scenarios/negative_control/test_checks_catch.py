@@ -71,7 +71,7 @@ def test_an_extra_image_left_in_the_chain_is_found(trial: Trial, layered: Domain
 def test_a_guest_that_rebooted_in_the_middle_is_found(trial: Trial, layered: Domain) -> None:
     since = layered.daemon.events.mark()
     layered.handle.reset(0)
-    layered.wait_agent(since)
+    layered.wait_agent(since, timeout=30)
 
     with pytest.raises(CheckFailed, match="it has rebooted"):
         verify_all(trial)
