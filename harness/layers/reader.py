@@ -16,10 +16,9 @@ from harness.errors import ImageError
 from harness.layers.content import Content
 from harness.layers.extents import Extent, Kind, OpenFile, merged, opened
 from harness.layers.geometry import SECTOR, Geometry
-from harness.layers.layer import Parts
 from harness.layers.qcow2 import Qcow2, Run
 from harness.layers.qcow2_header import MAGIC, read_header
-from harness.layers.rows import Measured, backing_name, read_row, row_of
+from harness.layers.rows import Measured, backing_name, row_of
 from harness.layers.table import Row
 
 LARGEST = 1 << 30
@@ -189,11 +188,6 @@ class Reader:
         if format_name not in ("raw", "qcow2"):
             raise ImageError(str(overlay), f"has a backing file of format {format_name}; raw and qcow2 are known")
         return format_name == "raw"
-
-
-def measured(name: str, data: bytes, geometry: Geometry, run: str, expected: Parts | None = None) -> Row:
-    """As `harness.layers.rows.read_row`: the row of a disk that someone else read, such as the guest."""
-    return read_row(name, data, geometry, run, expected)
 
 
 def _raw(path: PurePosixPath, file: OpenFile) -> _Opened:

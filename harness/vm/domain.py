@@ -54,7 +54,6 @@ class Domain:
         self.first_qemu_pid = 0
         self._guest: Guest | None = None
         self._handle: libvirt.virDomain | None = None
-        self.first_event = daemon.events.mark()
 
     @property
     def handle(self) -> libvirt.virDomain:

@@ -9,7 +9,8 @@ from harness.errors import ImageError
 from harness.layers.extents import Extent, Kind, opened
 from harness.layers.qcow2 import Qcow2
 from harness.layers.qcow2_header import read_header
-from harness.layers.reader import Reader, measured
+from harness.layers.reader import Reader
+from harness.layers.rows import read_row
 from harness.layers.table import Table, difference
 from harness.tests.layers.disks import seed_at_t0
 from harness.tests.layers.tools import (
@@ -318,8 +319,8 @@ def test_what_the_guest_read_becomes_a_row_and_what_was_never_written_is_drawn_a
     disk = seed_at_t0()
     data = reader_of(tmp_path).shows(paths["cur"])
 
-    guest = measured("guest", data, disk.geometry, RUN, disk.guest())
+    guest = read_row("guest", data, disk.geometry, RUN, disk.guest())
     table = Table((*reader_of(tmp_path).measure(paths, disk.geometry, RUN, disk), guest), disk.geometry)
     assert str(table) == str(disk.table())
-    short = measured("guest", data[:-512], disk.geometry, RUN, disk.guest())
+    short = read_row("guest", data[:-512], disk.geometry, RUN, disk.guest())
     assert short.beyond == "the disk ends at byte 785920"
