@@ -51,7 +51,7 @@ class StorageDaemon:
         return self._child
 
     def close(self) -> None:
-        """End it: it quits when its monitor is closed, or with its sandbox at the latest."""
+        """End it at once; the next command starts it anew."""
         child, self._child = self._child, None
         if child is None:
             return

@@ -123,17 +123,6 @@ def has_mirror(xml: str, target: str) -> bool:
     return disk_element(xml, target).find("mirror") is not None
 
 
-def is_terminated(xml: str, target: str) -> bool:
-    """True if the chain in the XML ends in an empty <backingStore/>: libvirt knows that there is no further image."""
-    element: ElementTree.Element | None = disk_element(xml, target)
-    while element is not None:
-        following = element.find("backingStore")
-        if following is not None and following.find("source") is None:
-            return True
-        element = following
-    return False
-
-
 def _sources(layer: ElementTree.Element | None) -> Iterator[PurePosixPath]:
     while layer is not None:
         source = layer.find("source")
