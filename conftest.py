@@ -18,6 +18,7 @@ from harness.report import outcome, tally
 from harness.report.matrix import Matrix
 from harness.report.narrated import NarratedRun
 from harness.report.narration import Narrator
+from harness.report.told import ToldLines
 from harness.report.unusable import EXIT_STATUS, PROPERTY, StopWhenUnusable
 from harness.settings import Settings
 from harness.stack import acceleration as accelerations
@@ -89,6 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
         die_with_parent(parent)
     else:
         config.pluginmanager.register(tally.GuestTally())
+        config.pluginmanager.register(ToldLines())
         several = len(_stack_names(config)) > 1
         scheduler = config.pluginmanager.get_plugin("dsession")
         config.pluginmanager.register(StopWhenUnusable(scheduler, others_go_on=several))
