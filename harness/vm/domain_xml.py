@@ -123,6 +123,17 @@ def has_mirror(xml: str, target: str) -> bool:
     return disk_element(xml, target).find("mirror") is not None
 
 
+def is_terminated(xml: str, target: str) -> bool:
+    """True if the disk's chain ends in an empty <backingStore/>: libvirt knows that there is no further image.
+
+    Without it libvirt would look for one when the domain starts (formatdomain.html, backingStore).
+    """
+    layer, last = disk_element(xml, target).find("backingStore"), None
+    while layer is not None:
+        layer, last = layer.find("backingStore"), layer
+    return last is not None and len(last) == 0 and not last.attrib
+
+
 def _sources(layer: ElementTree.Element | None) -> Iterator[PurePosixPath]:
     while layer is not None:
         source = layer.find("source")

@@ -68,6 +68,18 @@ def test_an_extra_image_left_in_the_chain_is_found(trial: Trial, layered: Domain
     assert "the files are base.qcow2, cur.qcow2, sn1.qcow2, sn2.qcow2" in str(caught.value)
 
 
+def test_a_live_xml_that_leaves_the_end_of_the_chain_open_is_found(
+    trial: Trial, layered: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = layered.xml()
+    assert told.count("<backingStore/>") == 1
+    monkeypatch.setattr(layered, "xml", lambda **_: told.replace("<backingStore/>", ""))
+
+    with pytest.raises(CheckFailed) as caught:
+        verify_all(trial)
+    assert "1 of them fail\nend of the chain in the live XML:" in str(caught.value)
+
+
 def test_a_guest_that_rebooted_in_the_middle_is_found(trial: Trial, layered: Domain) -> None:
     since = layered.daemon.events.mark()
     layered.handle.reset(0)
