@@ -66,6 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help=f"what to test, repeatable: {kinds.HELP}, a set",
     )
+    group.addoption("--every-stack", action="store_true", help="end the run if one of the stacks cannot be used")
     group.addoption(
         "--procedure-on", action="append", default=[], metavar="NAME", help="where the documented procedure runs too"
     )
@@ -91,7 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         config.pluginmanager.register(tally.GuestTally())
         config.pluginmanager.register(ToldLines())
-        several = len(_stack_names(config)) > 1
+        several = len(_stack_names(config)) > 1 and not config.option.every_stack
         scheduler = config.pluginmanager.get_plugin("dsession")
         config.pluginmanager.register(StopWhenUnusable(scheduler, others_go_on=several))
     if config.option.narrate:  # in place of pytest's own report
@@ -129,7 +130,7 @@ def _procedure_names(config: pytest.Config) -> list[str]:
 
 
 def _prepare_stacks(config: pytest.Config, makes: Kinds) -> dict[str, str]:
-    """Every stack by name, made or with what it lacks; raises Unusable if none of those that were asked for is left."""
+    """Every stack by name, made or with what it lacks; raises Unusable if too few of those asked for are left."""
     told: dict[str, str] = {}
     unusable: dict[str, Unusable] = {}
     for name in (*_stack_names(config), *_procedure_names(config)):
@@ -138,8 +139,9 @@ def _prepare_stacks(config: pytest.Config, makes: Kinds) -> dict[str, str]:
         except Unusable as error:
             unusable[name] = error
             told[name] = str(error).splitlines()[0]
-    if all(name in unusable for name in _stack_names(config)):
-        raise Unusable("\n".join(str(unusable[name]) for name in _stack_names(config)))
+    lacking = [name for name in _stack_names(config) if name in unusable]
+    if lacking and (config.option.every_stack or lacking == _stack_names(config)):
+        raise Unusable("\n".join(str(unusable[name]) for name in lacking))
     config.stash[_unusable] = {name: str(error) for name, error in unusable.items()}
     return told
 
@@ -152,7 +154,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.path.parent.name == "procedure":
         names += _procedure_names(metafunc.config)
     if names != ["host"]:
-        metafunc.parametrize("stack", names, indirect=True, scope="session")
+        metafunc.parametrize("stack", names, ids=names, indirect=True, scope="session")
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

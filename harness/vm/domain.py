@@ -29,6 +29,8 @@ T = TypeVar("T")
 CALL_TIMEOUT = 120.0
 BOOT_TIMEOUT = 60.0
 NAME = "vm1"
+# of snapshots and checkpoints that a scenario broke off in: else the definition would be in the way of all that follow
+_WITH_METADATA = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 
 
 class DomainFailed(ChainproofError):
@@ -86,7 +88,7 @@ class Domain:
     ) -> None:
         try:
             self.stop_hard()
-            self.handle.undefine()
+            self.handle.undefineFlags(_WITH_METADATA)
         finally:
             self._aside.shutdown()
         self._handle = None
