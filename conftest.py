@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 from harness import settings as defaults
 from harness.errors import Unusable
 from harness.layers.documented import LAYERS
 from harness.process import die_with_parent
-from harness.report import outcome, tally
+from harness.report import outcome, rounds, tally
 from harness.report.matrix import Matrix
 from harness.report.narrated import NarratedRun
 from harness.report.narration import Narrator
@@ -26,7 +27,7 @@ from harness.stack import kinds
 from harness.stack.acceleration import Acceleration
 from harness.stack.daemon import GUEST, Daemon, Setup
 from harness.stack.kinds import Kinds
-from harness.stack.known_bugs import KnownBug, known_bugs
+from harness.stack.known_bugs import ROUNDS, KnownBug, known_bugs, repeated_for
 from harness.stack.offers import OFFERS, NotOffered, require
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
@@ -266,6 +267,25 @@ def trial(
             running.journal.listeners.append(Narrator(_teller(request.config)))
             request.config.stash[_narrated].told = running
         yield running
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Repeat what passes though the stack has a bug that shows only sometimes, until it shows."""
+    if not repeated_for(item.nodeid):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    done: list[list[pytest.TestReport]] = []
+    bugs: Sequence[KnownBug] = []
+    while not done or (bugs and len(done) < ROUNDS and not rounds.is_last(done[-1])):
+        done.append(runtestprotocol(item, log=False, nextitem=nextitem))
+        found: Sequence[KnownBug] = item.stash.get(_bugs, [])
+        bugs = repeated_for(item.nodeid, found)
+    rounds.told(done, bugs)
+    for report in done[-1]:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
 
 
 @pytest.hookimpl(wrapper=True)
