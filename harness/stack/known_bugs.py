@@ -51,7 +51,9 @@ class KnownBug:
         )
 
 
-_NEWS = "https://libvirt.org/news.html#v7-3-0-2021-05-03"
+_NEWS_7_3 = "https://libvirt.org/news.html#v7-3-0-2021-05-03"
+_NEWS_9_1 = "https://libvirt.org/news.html#v9-1-0-2023-03-01"
+_NEWS_12_0 = "https://libvirt.org/news.html#v12-0-0-2026-01-15"
 KNOWN_BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"test_abort_after_ready_leaves_the_chain",
@@ -59,7 +61,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         component="libvirt",
         since="7.0.0",
         fixed="7.3.0",
-        url=_NEWS,
+        url=_NEWS_7_3,
         sentence="An aborted active commit leaves out what the guest wrote just before: it is cancelled by force.",
         measured="shows on 7.0.0-3+deb11u4, not on 9.0.0-4+deb12u2",
         sometimes=r"test_abort_after_ready_leaves_the_chain",  # QEMU may have copied it by then
@@ -70,7 +72,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         component="libvirt",
         since="7.0.0",
         fixed="7.3.0",
-        url=_NEWS,
+        url=_NEWS_7_3,
         sentence="A second READY is passed on, and may be taken for an abort.",
         measured="shows on 7.0.0-3+deb11u4, not on 9.0.0-4+deb12u2",
         sometimes=r"test_writes_after_ready_are_in_the_base",  # any active commit may meet it: one is enough to repeat
@@ -85,6 +87,36 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         sentence="After a reset the processor of a q35 machine (not of a pc) stays at F000:FFF0 under TCG.",
         measured="shows on 1:5.2+dfsg-11+deb11u5, not on 1:7.2+dfsg-7+deb12u18; no reference found",
         sometimes=r"test_a_guest_that_rebooted",  # not with KVM
+    ),
+    KnownBug(
+        scenario=r"test_a_full_pull_makes|test_a_pull_of_a_layer_that_stands_alone",
+        shows=r"1 of them fail\nend of the chain in the live XML:",
+        component="libvirt",
+        since="7.0.0",
+        fixed="7.3.0",
+        url=_NEWS_7_3,
+        sentence="After a full pull the live XML no longer says that the chain ends.",
+        measured="shows on 7.0.0-3+deb11u4, not on 9.0.0-4+deb12u2",
+    ),
+    KnownBug(
+        scenario=r"test_deleting_a_snapshot_of_memory_and_disk",
+        shows=r"1 of them fail\nfiles:\nclaimed:  the files are base.qcow2\nseen:     they are base.qcow2, memory$",
+        component="libvirt",
+        since="9.0.0",  # before, external snapshots could not be deleted
+        fixed="9.1.0",
+        url=_NEWS_9_1,
+        sentence="A snapshot of memory and disk leaves the file with the memory behind when it is deleted.",
+        measured="shows on 9.0.0-4+deb12u2, not on 11.3.0-2~bpo12+1",
+    ),
+    KnownBug(
+        scenario=r"test_a_vm_on_a_chain_of_many_images",
+        shows=r"vm1 did not start: internal error: failed to parse JSON: nesting too deep\n",
+        component="libvirt",
+        since="10.8.0",  # upstream: from then on it parses JSON by json-c
+        fixed="12.0.0",
+        url=_NEWS_12_0,
+        sentence="A VM with more than about 25 images in a chain does not start.",
+        measured="shows on 11.3.0-2~bpo12+1 and 11.3.0-3+deb13u3, not on 9.0.0-4+deb12u2 and 12.8.0-1",
     ),
 )
 
