@@ -13,7 +13,7 @@ from harness.errors import Unusable
 
 USAGE = "usage: ci/run compare BEFORE AFTER [-- pytest arguments] (stacks, or saved results: FILE or FILE:STACK)"
 SAME = "the same"
-KINDS = ("breaks", "fails otherwise", "fixes", "otherwise", "not run on both")
+KINDS = ("breaks", "fails otherwise", "breaks as it is known to", "fixes", "otherwise", "not run on both")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _kind(old: Cell, new: Cell) -> str:
         return SAME
     if "not run" in (old.outcome, new.outcome):
         return "not run on both"
-    return "fixes" if new.outcome == "pass" else "otherwise"
+    return {"known bug": "breaks as it is known to", "pass": "fixes"}.get(new.outcome, "otherwise")
 
 
 def _bare(said: str) -> str:

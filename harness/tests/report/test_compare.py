@@ -41,19 +41,20 @@ def test_what_breaks_is_told_first_with_what_was_seen(saved: Path) -> None:
         "      fail, now fail",
         "      before: a hole",
         "      after:  torn",
-        "fixes:",
-        "  b",
-        "      fail, now pass",
-        "      before: the chain is too long",
-        "otherwise:",
+        "breaks as it is known to:",
         "  c",
         "      not offered, now known bug",
         "      before: since 9",
         "      after:  Lies.",
+        "fixes:",
+        "  b",
+        "      fail, now pass",
+        "      before: the chain is too long",
         "not run on both:",
         "  g",
         "      pass, now not run",
-        "breaks: 1, fails otherwise: 1, fixes: 1, otherwise: 1, not run on both: 1, the same: 2 of 7 scenarios",
+        "breaks: 1, fails otherwise: 1, breaks as it is known to: 1, fixes: 1, not run on both: 1, "
+        "the same: 2 of 7 scenarios",
     ]
 
 
