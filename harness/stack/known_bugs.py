@@ -118,6 +118,17 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         sentence="A VM with more than about 25 images in a chain does not start.",
         measured="shows on 11.3.0-2~bpo12+1 and 11.3.0-3+deb13u3, not on 9.0.0-4+deb12u2 and 12.8.0-1",
     ),
+    KnownBug(
+        scenario=r"test_zeros_that_meet_an_allocating_write",
+        shows=r"qemu-img check finds nothing wrong with base.qcow2\n.*corruptions(.*\n)*.*ERROR cluster \d+ refcount=0",
+        component="QEMU",
+        since="5.2.0",
+        fixed="10.0.11",  # and 11.1; between them nobody looked
+        url="https://gitlab.com/qemu-project/qemu/-/commit/b8bfb1478d61512f851badd0d912c6661a2efee7",
+        sentence="qcow2: a discard during a write that allocates leaves the cluster in use with no reference counted.",
+        measured="shows on 1:5.2+dfsg-11+deb11u5, 1:7.2+dfsg-7+deb12u18 and 1:10.0.2+ds-2+deb13u1~bpo12+1,"
+        " not on 1:10.0.13+ds-0+deb13u1 and 1:11.1.2+ds-3",
+    ),
 )
 
 
