@@ -33,6 +33,9 @@ def verify_all(trial: Trial) -> None:
     """
     if not trial.has_domain:
         return
+    if trial.domain.has_ended_by_itself():
+        words = f"QEMU's log ends:\n{trial.domain.qemu_log_tail()}"
+        raise CheckFailed("the VM runs until it is shut off", "QEMU has ended by itself", words)
     if trial.domain.is_running():
         _raise_all(trial, LIVE)
         trial.domain.shut_off()

@@ -89,6 +89,15 @@ def test_a_guest_that_rebooted_in_the_middle_is_found(trial: Trial, layered: Dom
         verify_all(trial)
 
 
+def test_a_qemu_that_ended_after_the_last_act_is_found(trial: Trial, layered: Domain) -> None:
+    since = layered.daemon.events.mark()
+    layered.daemon.sandbox.signal(layered.qemu_pid, "KILL")
+    layered.daemon.events.wait("the VM to be off", lambda event: event.status == "stopped", since=since, timeout=10)
+
+    with pytest.raises(CheckFailed, match="QEMU has ended by itself"):
+        verify_all(trial)
+
+
 def test_a_job_that_is_left_is_found(trial: Trial, layered: Domain) -> None:
     with layered.disk.active_commit(into="base") as job:
         job.wait_ready()
