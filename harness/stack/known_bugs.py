@@ -129,6 +129,16 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         measured="shows on 1:5.2+dfsg-11+deb11u5, 1:7.2+dfsg-7+deb12u18 and 1:10.0.2+ds-2+deb13u1~bpo12+1,"
         " not on 1:10.0.13+ds-0+deb13u1 and 1:11.1.2+ds-3",
     ),
+    KnownBug(
+        scenario=r"test_a_client_reads_the_instant_at_which_the_backup_began.*[\[-]iothread",
+        shows=r"the backup cannot be ended: (.*\n)*.*nbd_blockdev_client_closed: Assertion `qemu_in_main_thread\(\)",
+        component="QEMU",
+        since="7.2.14",  # Debian's: it came with the fix of CVE-2024-7409
+        fixed="10.0.2",
+        url="https://github.com/abbbi/virtnbdbackup/issues/254",
+        sentence="The NBD client of a pull backup that leaves ends the VM, if its disk is on an iothread.",
+        measured="shows on 1:7.2+dfsg-7+deb12u18, not on 1:10.0.2+ds-2+deb13u1~bpo12+1",
+    ),
 )
 
 

@@ -20,7 +20,7 @@ _TEMPLATE = """\
   <name>{name}</name>
   <uuid>{uuid}</uuid>
   <memory unit='MiB'>{memory}</memory>
-  <vcpu>1</vcpu>
+  <vcpu>1</vcpu>{iothreads}
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
     <kernel>{guest}/vmlinuz</kernel>
@@ -34,7 +34,7 @@ _TEMPLATE = """\
   <devices>
     <emulator>{emulator}</emulator>
     <disk type='file' device='disk'>
-      <driver name='qemu' type='{format}' cache='none' discard='unmap'/>
+      <driver name='qemu' type='{format}' cache='none' discard='unmap'{iothread}/>
       <source file={source}/>
       <target dev='vda' bus='virtio'/>
     </disk>
@@ -65,6 +65,7 @@ class Machine:
     guest: PurePosixPath
     memory_mib: int = 192
     root_on_vda: bool = False
+    iothread: bool = False  # whether vda has a thread of its own in QEMU
     command_line: str = COMMAND_LINE
 
 
@@ -84,6 +85,8 @@ def domain_xml(
         memory=machine.memory_mib,
         guest=machine.guest,
         command_line=command_line,
+        iothreads="<iothreads>1</iothreads>" if machine.iothread else "",
+        iothread=" iothread='1'" if machine.iothread else "",
         emulator=machine.emulator,
         format=image_format,
         source=quoteattr(str(source)),

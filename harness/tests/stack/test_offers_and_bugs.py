@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,5 +65,7 @@ def test_a_scenario_is_repeated_for_a_bug_that_shows_only_sometimes_where_it_say
 
 @pytest.mark.parametrize("bug", KNOWN_BUGS, ids=lambda bug: bug.sentence)
 def test_the_table_says_what_was_measured(bug: KnownBug) -> None:
+    for pattern in (bug.scenario, bug.shows, bug.sometimes):
+        re.compile(pattern)  # here a warning is an error
     assert "shows on" in bug.measured
     assert bug.url or "no reference" in bug.measured
