@@ -17,11 +17,12 @@ from filelock import FileLock
 from harness.errors import CommandFailed, Unusable
 from harness.process import run
 from harness.vm.images import GuestFiles
+from images.compiler import COMPILER, LIBRARY, compile_static
 
 KERNEL = "linux-image-cloud-amd64"
 AGENT = "qemu-guest-agent"
 SHELL = "busybox-static"
-PACKAGES = (KERNEL, AGENT, SHELL)
+PACKAGES = (KERNEL, AGENT, SHELL, COMPILER, LIBRARY)
 # in the guest's initial RAM disk; the order in which they load follows from what each says it depends on
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_scsi", "sd_mod", "virtio-rng")
 ROOT_FILE_SYSTEM_BYTES = 32 << 20
@@ -121,8 +122,8 @@ def _scratch(cache: Path) -> Iterator[Path]:
 
 def _build(out: Path, versions: dict[str, str]) -> None:
     unpacked = out / "unpacked"
-    for package in (_kernel_package(), f"{AGENT}={versions[AGENT]}", f"{SHELL}={versions[SHELL]}"):
-        _download(package, out / "packages", unpacked)
+    for name, version in versions.items():
+        _download(_kernel_package() if name == KERNEL else f"{name}={version}", out / "packages", unpacked)
     kernels = sorted((unpacked / "boot").glob("vmlinuz-*"))
     modules = sorted((*(unpacked / "lib/modules").glob("*"), *(unpacked / "usr/lib/modules").glob("*")))
     shutil.copyfile(kernels[0], out / "vmlinuz")
@@ -180,8 +181,7 @@ def _populate(tree: Path, unpacked: Path) -> None:
         shutil.copy(library, target)
     shutil.copy(RECIPE / "guest/init", tree / "init")
     (tree / "init").chmod(0o755)
-    shutil.copy(RECIPE / "guest/disk-server", tree / "bin/disk-server")
-    (tree / "bin/disk-server").chmod(0o755)
+    compile_static(RECIPE / "guest/disk-server.c", tree / "bin/disk-server", unpacked)
     shutil.copy(RECIPE / "guest/shims", tree / "etc/shims")
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (tree / "etc/group").write_text("root:x:0:\n")

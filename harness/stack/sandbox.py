@@ -35,6 +35,11 @@ wait $!
 """
 
 
+def image_path(name: str) -> PurePosixPath:
+    """Where the image of this name in tables lies, as the stack sees it: sn1 is sn1.qcow2."""
+    return IMAGES / f"{name}.qcow2"
+
+
 @dataclass(frozen=True)
 class Isolation:
     """How a sandbox looks: `tree` is the file system tree whose /usr it runs on.

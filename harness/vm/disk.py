@@ -12,7 +12,7 @@ from harness.journal import Kind
 from harness.layers.chain import Chain, Image
 from harness.layers.content import Content
 from harness.stack.events import Event, EventKind
-from harness.stack.sandbox import IMAGES
+from harness.stack.sandbox import image_path
 from harness.vm.blockjob import READY_TIMEOUT, BlockJob
 from harness.vm.domain_xml import backing_chain
 
@@ -42,7 +42,7 @@ class Disk:
 
     def path(self, name: str) -> PurePosixPath:
         """Where the image of this name lies, as libvirt sees it."""
-        return IMAGES / f"{name}.qcow2"
+        return image_path(name)
 
     def image(self, name: str) -> Image:
         """The image of this name."""
