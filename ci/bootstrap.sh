@@ -36,6 +36,7 @@ unit  program bwrap                          bubblewrap                 bubblewr
 unit  program busybox                        busybox-static             busybox                    busybox           busybox-static
 unit  program nsenter                        util-linux                 util-linux                 util-linux        util-linux
 run   program cpio                           cpio                       cpio                       cpio              cpio
+run   program lz4                            lz4                        lz4                        lz4               lz4
 run   program depmod                         kmod                       kmod                       kmod              kmod
 run   program mke2fs                         e2fsprogs                  e2fsprogs                  e2fsprogs         e2fsprogs
 run   program ldd                            libc-bin                   glibc-common               glibc             glibc

@@ -18,13 +18,14 @@ from harness.errors import CommandFailed, Unusable
 from harness.process import run
 from harness.vm.images import GuestFiles
 from images.compiler import COMPILER, LIBRARY, compile_static
+from images.kernel import uncompressed
 
 KERNEL = "linux-image-cloud-amd64"
 AGENT = "qemu-guest-agent"
 SHELL = "busybox-static"
 PACKAGES = (KERNEL, AGENT, SHELL, COMPILER, LIBRARY)
 # in the guest's initial RAM disk; the order in which they load follows from what each says it depends on
-MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_scsi", "sd_mod", "virtio-rng")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio-rng")
 ROOT_FILE_SYSTEM_BYTES = 32 << 20
 RECIPE = Path(__file__).resolve().parent
 UPDATE = "run as root: apt-get update"
@@ -45,7 +46,7 @@ def guest_files(cache: Path) -> GuestFiles:
                 _build(scratch, versions)
                 _seal(scratch)
                 scratch.rename(directory)
-    return GuestFiles.at(directory, versions)
+    return GuestFiles(directory, versions)
 
 
 def _candidates() -> dict[str, str]:
@@ -86,7 +87,7 @@ def _whole(directory: Path) -> bool:
 
 
 def _seal(directory: Path) -> None:
-    names = ("vmlinuz", "initrd", "root.ext4")
+    names = ("vmlinuz", "vmlinux", "initrd", "root.ext4")
     (directory / "seal.json").write_text(json.dumps({name: _sha256(directory / name) for name in names}))
 
 
@@ -127,6 +128,7 @@ def _build(out: Path, versions: dict[str, str]) -> None:
     kernels = sorted((unpacked / "boot").glob("vmlinuz-*"))
     modules = sorted((*(unpacked / "lib/modules").glob("*"), *(unpacked / "usr/lib/modules").glob("*")))
     shutil.copyfile(kernels[0], out / "vmlinuz")
+    uncompressed(out / "vmlinuz", out / "vmlinux")
     (out / "modules").mkdir()
     kept = out / "modules" / modules[0].name
     modules[0].rename(kept)
@@ -183,6 +185,9 @@ def _populate(tree: Path, unpacked: Path) -> None:
     (tree / "init").chmod(0o755)
     compile_static(RECIPE / "guest/disk-server.c", tree / "bin/disk-server", unpacked)
     shutil.copy(RECIPE / "guest/shims", tree / "etc/shims")
+    (tree / "etc/fstab").write_text(
+        "proc /proc proc defaults\nsys /sys sysfs defaults\nrun /run tmpfs defaults\ntmp /tmp tmpfs defaults\n"
+    )
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (tree / "etc/group").write_text("root:x:0:\n")
     (tree / "etc/os-release").write_text(

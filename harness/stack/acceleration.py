@@ -97,7 +97,7 @@ def probe(
 ) -> Acceleration:
     """Boot the guest with `accelerator` to its ready line within `seconds`, in a sandbox that is gone afterwards."""
     command = [stack.qemu, "-accel", accelerator, "-machine", "q35", "-m", "192", "-nodefaults", "-display", "none"]
-    command += ["-no-reboot", "-serial", "stdio", "-kernel", "/guest/vmlinuz", "-initrd", "/guest/initrd"]
+    command += ["-no-reboot", "-serial", "stdio", "-kernel", "/guest/vmlinux", "-initrd", "/guest/initrd"]
     command += ["-append", "console=ttyS0 quiet cryptomgr.notests panic=-1"]
     binds = ((guest, PurePosixPath("/guest"), False),)
     isolation = replace(stack.isolation(), kvm=accelerator == "kvm", binds=binds)
