@@ -37,6 +37,7 @@ unit  program busybox                        busybox-static             busybox 
 unit  program nsenter                        util-linux                 util-linux                 util-linux        util-linux
 run   program cpio                           cpio                       cpio                       cpio              cpio
 run   program lz4                            lz4                        lz4                        lz4               lz4
+run   program zstd                           zstd                       zstd                       zstd              zstd
 run   program depmod                         kmod                       kmod                       kmod              kmod
 run   program mke2fs                         e2fsprogs                  e2fsprogs                  e2fsprogs         e2fsprogs
 run   program ldd                            libc-bin                   glibc-common               glibc             glibc
@@ -44,7 +45,6 @@ run   program apt-get                        apt                        apt     
 run   program dpkg-deb                       dpkg                       dpkg                       dpkg              dpkg
 run   lists   apt                            -                          -                          -                 -
 trees program mmdebstrap                     mmdebstrap                 mmdebstrap                 -                 -
-trees program zstd                           zstd                       zstd                       zstd              zstd
 trees keyring debian-archive-keyring.gpg     debian-archive-keyring     debian-keyring             debian-archive-keyring  -
 EOT
 }
