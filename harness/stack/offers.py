@@ -7,6 +7,7 @@ from typing import Literal
 
 from harness.errors import ChainproofError
 from harness.stack.stack import Stack
+from harness.stack.version import compare
 
 Component = Literal["libvirt", "QEMU"]
 
@@ -69,3 +70,19 @@ def require(stack: Stack, *names: str) -> None:
         offer = OFFERS[name]
         if not offer.is_in(stack):
             raise NotOffered(f"{name} is not offered by {stack}: {offer}")
+
+
+def require_upgrade(stack: Stack) -> None:
+    """Raise NotOffered unless the libvirt that the stack is to be upgraded to, if there is one, is a newer one.
+
+    What libvirt keeps of running VMs is read by later versions only: qemu:///system has no way back. A candidate build
+    may have the version of what it replaces.
+    """
+    if stack.newer is None:
+        return
+    old, new = stack.libvirt_version, stack.newer.libvirt_version
+    if old.package and old.package == new.package:
+        raise NotOffered(f"no upgrade: both are libvirt {old}")
+    packaged = old.package and new.package
+    if (compare(new.package, old.package) if packaged else compare(new.upstream, old.upstream)) < 0:
+        raise NotOffered(f"no upgrade: libvirt {new} is older than {old}")

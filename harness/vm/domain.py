@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 import libvirt
 import libvirt_qemu
 
-from harness.errors import ChainproofError, WaitTimeout
+from harness.errors import ChainproofError, CheckFailed, WaitTimeout
 from harness.journal import Journal, Kind
 from harness.layers.content import Content
 from harness.stack.daemon import Daemon
@@ -85,8 +85,10 @@ class Domain:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.stop_hard()
-            self.handle.undefine()
+            self._leave_guest()
+            if self._handle is not None:  # else its daemon has lost it, and it ends with the sandbox
+                self.stop_hard()
+                self.handle.undefine()
         finally:
             self._aside.shutdown()
         self._handle = None
@@ -125,6 +127,21 @@ class Domain:
         self.guarded("the save", lambda: self.handle.save(str(file)))
         self._await_end_told(since)
 
+    def forget(self) -> None:
+        """Let go of libvirt's object before its daemon is stopped; the VM runs on, and its guest can be used."""
+        self._handle = None
+
+    def find_again(self) -> None:
+        """Take up the running domain at the daemon that was started anew; raises CheckFailed if it lost it."""
+        claim = f"libvirtd takes up the running {self.name}"
+        try:
+            self._handle = self.daemon.connection.lookupByName(self.name)
+        except libvirt.libvirtError as error:
+            raise CheckFailed(claim, f"it does not know it: {error}") from error
+        state = self.guarded("the state", self.handle.state)
+        if state[0] != libvirt.VIR_DOMAIN_RUNNING:
+            raise CheckFailed(claim, f"its state is {state} (virDomainState, reason)\n{self.daemon.log_tail(6)}")
+
     def stop_hard(self) -> None:
         """End QEMU if it runs, at once and without flushing anything."""
         self._leave_guest()
@@ -142,7 +159,7 @@ class Domain:
         self.wait_agent(since, timeout)
         self._leave_guest()
         port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"))
-        self._guest = Guest(self, Agent(self.handle, self.guarded), port, restored=restored)
+        self._guest = Guest(self, Agent(lambda: self.handle, self.guarded), port, restored=restored)
         self.journal.record(Kind.GUEST, "is ready: its agent has connected")
         return self._guest
 
