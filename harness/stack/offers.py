@@ -72,11 +72,15 @@ def require(stack: Stack, *names: str) -> None:
             raise NotOffered(f"{name} is not offered by {stack}: {offer}")
 
 
-def require_upgrade(stack: Stack) -> None:
-    """Raise NotOffered unless the libvirt that the stack is to be upgraded to, if there is one, is a newer one.
+# (libvirt from, the oldest QEMU that it drives): libvirt's NEWS
+_LEAST_QEMU = (("12.4.0", "7.2.0"), ("11.2.0", "6.2.0"))
 
-    What libvirt keeps of running VMs is read by later versions only: qemu:///system has no way back. A candidate build
-    may have the version of what it replaces.
+
+def require_upgrade(stack: Stack) -> None:
+    """Raise NotOffered unless what the stack is to be upgraded to, if to anything, is newer and drives its QEMU.
+
+    A libvirt is made to read what older ones keep of running VMs, not what newer ones do. A candidate build may have
+    the version of what it replaces.
     """
     if stack.newer is None:
         return
@@ -86,3 +90,6 @@ def require_upgrade(stack: Stack) -> None:
     packaged = old.package and new.package
     if (compare(new.package, old.package) if packaged else compare(new.upstream, old.upstream)) < 0:
         raise NotOffered(f"no upgrade: libvirt {new} is older than {old}")
+    least = next((least for since, least in _LEAST_QEMU if new.is_at_least(since)), "0")
+    if compare(stack.qemu_version.upstream, least) < 0:
+        raise NotOffered(f"libvirt {new} drives QEMU from {least} on, not {stack.qemu_version} ({_NEWS})")

@@ -82,7 +82,7 @@ class BlockJob:
         def ready() -> None:
             state = self.disk.mirror_state()
             if state != "ready":
-                raise NotYet(f"<mirror> is {state}")
+                raise NotYet(f"its mirror is: {state}")
 
         wait_until(f"{self} to be known as ready", ready, timeout, interval=0.01)
         self._note("is still ready")

@@ -65,7 +65,10 @@ class Disk:
         return _chain(backing_chain(self.domain.xml(inactive=True), self.target))
 
     def mirror_state(self) -> str:
-        """What the running domain's XML says of the disk's mirror: "none", "not ready", "ready"."""
+        """What libvirt knows of the disk's mirror: "no job", "none", "not ready", "ready"."""
+        handle = self.domain.handle
+        if not self.domain.guarded("blockJobInfo", lambda: handle.blockJobInfo(self.target)):
+            return "no job"
         mirror = disk_element(self.domain.xml(), self.target).find("mirror")
         return "none" if mirror is None else "ready" if mirror.get("ready") == "yes" else "not ready"
 

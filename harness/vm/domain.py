@@ -136,9 +136,11 @@ class Domain:
         claim = f"libvirtd takes up the running {self.name}"
         try:
             self._handle = self.daemon.connection.lookupByName(self.name)
+            # it comes back to QEMU in a job of the domain; what needs a job of its own waits for the end of that
+            self.guarded("the return to QEMU", lambda: self.handle.blockInfo(self.disk.target))
+            state = self.handle.state()
         except libvirt.libvirtError as error:
-            raise CheckFailed(claim, f"it does not know it: {error}") from error
-        state = self.guarded("the state", self.handle.state)
+            raise CheckFailed(claim, f"it does not: {error}\n{self.daemon.log_tail(6)}") from error
         if state[0] != libvirt.VIR_DOMAIN_RUNNING:
             raise CheckFailed(claim, f"its state is {state} (virDomainState, reason)\n{self.daemon.log_tail(6)}")
 
