@@ -163,7 +163,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.path.parent.name == "procedure":
         names += _procedure_names(metafunc.config)
     if names not in ([], ["host"]):
-        metafunc.parametrize("stack", names, indirect=True, scope="session")
+        metafunc.parametrize("stack", names, indirect=True, ids=names, scope="session")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

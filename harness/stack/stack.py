@@ -29,7 +29,7 @@ class Stack:
 
     `paths` are where its programs (PROGRAMS) are, as seen inside the sandbox. `replaced` are programs that stand in for
     the tree's own; `provenance` says in words where everything is from. `newer` is the stack that it is to be upgraded
-    to while its VMs run: another libvirt with the same QEMU.
+    to while its VMs run: another libvirt with the same QEMU. `client_version` is that of a virsh which was put in.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Stack:
     provenance: str
     replaced: tuple[Program, ...] = ()
     newer: Stack | None = None
+    client_version: Version | None = None
 
     @classmethod
     def host(cls, path: str = "/usr/sbin:/usr/bin:/sbin:/bin") -> Stack:
@@ -113,13 +114,13 @@ class Stack:
         """
         told = {}
         with Sandbox(RunDirectory(work), self.isolation()) as sandbox:
-            for program in (LIBVIRTD, QEMU):
+            for program in (LIBVIRTD, QEMU, *(piece.name for piece in self.replaced if piece.name == VIRSH)):
                 try:
                     output = sandbox.run([self.paths[program], "--version"], timeout=60).check().stdout
                 except CommandFailed as error:
                     raise Unusable(f"{self.name}: {program} does not run", "see its last words", str(error)) from error
                 told[program] = Version(told_by(output), packages.get(program, ""))
-        return replace(self, libvirt_version=told[LIBVIRTD], qemu_version=told[QEMU])
+        return replace(self, libvirt_version=told[LIBVIRTD], qemu_version=told[QEMU], client_version=told.get(VIRSH))
 
     def isolation(self) -> Isolation:
         """The sandbox that shows this stack's programs and nothing else."""
@@ -149,7 +150,8 @@ class Stack:
         libvirt, qemu = self.versions
         named = "" if self.name == "host" else f"{self.name}: "
         upgraded = f" upgraded to {self.newer.libvirt_version}" if self.newer else ""
-        return f"{named}libvirt {libvirt}{upgraded}, QEMU {qemu}"
+        client = f", virsh {self.client_version}" if self.client_version else ""
+        return f"{named}libvirt {libvirt}{upgraded}{client}, QEMU {qemu}"
 
 
 def _found_in(tree: Path, program: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import libvirt
+
 from harness.errors import CheckFailed, Unusable
 from harness.journal import Kind
 from harness.stack.stack import Stack
@@ -23,13 +25,13 @@ def libvirtd_upgraded(trial: Trial) -> Iterator[None]:
     """
     older = trial.daemon.stack
     trial.journal.record(Kind.ACT, f"libvirtd {older.libvirt_version} is stopped with SIGTERM")
-    trial.domain.forget()
+    trial.domain.take_up(None)
     trial.daemon.stop()
     try:
         yield
     finally:
         _start(trial, older.newer or older)
-        trial.domain.find_again()
+        _take_up(trial)
 
 
 def _start(trial: Trial, stack: Stack) -> None:
@@ -44,6 +46,20 @@ def _start(trial: Trial, stack: Stack) -> None:
     trial.journal.record(Kind.ACT, f"libvirtd {told} is started")
     if told != stack.libvirt_version.upstream:
         raise CheckFailed(f"libvirtd {stack.libvirt_version} has taken over", f"it says that it is {told}")
+
+
+def _take_up(trial: Trial) -> None:
+    daemon, domain = trial.daemon, trial.domain
+    claim = f"libvirtd takes up the running {domain.name}"
+    try:
+        domain.take_up(daemon.connection.lookupByName(domain.name))
+        # it comes back to QEMU in a job of the domain; what needs a job of its own waits for the end of that
+        domain.guarded("the return to QEMU", lambda: domain.handle.blockInfo(domain.disk.target))
+        state = domain.handle.state()
+    except libvirt.libvirtError as error:
+        raise CheckFailed(claim, f"it does not: {error}\n{daemon.log_tail(6)}") from error
+    if state[0] != libvirt.VIR_DOMAIN_RUNNING:
+        raise CheckFailed(claim, f"its state is {state} (virDomainState, reason)\n{daemon.log_tail(6)}")
 
 
 def _version(number: int) -> str:

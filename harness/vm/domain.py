@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 import libvirt
 import libvirt_qemu
 
-from harness.errors import ChainproofError, CheckFailed, WaitTimeout
+from harness.errors import ChainproofError, WaitTimeout
 from harness.journal import Journal, Kind
 from harness.layers.content import Content
 from harness.stack.daemon import Daemon
@@ -86,7 +86,7 @@ class Domain:
     ) -> None:
         try:
             self._leave_guest()
-            if self._handle is not None:  # else its daemon has lost it, and it ends with the sandbox
+            if self._handle is not None:  # else a daemon has lost it
                 self.stop_hard()
                 self.handle.undefine()
         finally:
@@ -127,22 +127,9 @@ class Domain:
         self.guarded("the save", lambda: self.handle.save(str(file)))
         self._await_end_told(since)
 
-    def forget(self) -> None:
-        """Let go of libvirt's object before its daemon is stopped; the VM runs on, and its guest can be used."""
-        self._handle = None
-
-    def find_again(self) -> None:
-        """Take up the running domain at the daemon that was started anew; raises CheckFailed if it lost it."""
-        claim = f"libvirtd takes up the running {self.name}"
-        try:
-            self._handle = self.daemon.connection.lookupByName(self.name)
-            # it comes back to QEMU in a job of the domain; what needs a job of its own waits for the end of that
-            self.guarded("the return to QEMU", lambda: self.handle.blockInfo(self.disk.target))
-            state = self.handle.state()
-        except libvirt.libvirtError as error:
-            raise CheckFailed(claim, f"it does not: {error}\n{self.daemon.log_tail(6)}") from error
-        if state[0] != libvirt.VIR_DOMAIN_RUNNING:
-            raise CheckFailed(claim, f"its state is {state} (virDomainState, reason)\n{self.daemon.log_tail(6)}")
+    def take_up(self, handle: libvirt.virDomain | None) -> None:
+        """Go on with libvirt's object from a daemon that was started anew; None while there is no daemon."""
+        self._handle = handle
 
     def stop_hard(self) -> None:
         """End QEMU if it runs, at once and without flushing anything."""
