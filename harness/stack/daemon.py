@@ -13,6 +13,7 @@ import libvirt
 from harness.errors import Unusable, WaitTimeout
 from harness.process import STDOUT, Child, Completed, wait
 from harness.stack.events import EventHub, start_event_loop
+from harness.stack.joined import JoinedSandbox
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES, Sandbox
 from harness.stack.stack import Stack
@@ -99,6 +100,7 @@ class Daemon:
         self._process: Child | None = None
         self._connection: libvirt.virConnect | None = None
         self._events: EventHub | None = None
+        self._former: EventHub | None = None
         etc, var = directory / "etc", directory / "var"
         binds = (
             (setup.guest, GUEST, False),
@@ -123,6 +125,7 @@ class Daemon:
         isolation = replace(stack.isolation(), uid=uid, kvm=self.kvm, binds=binds, environment=environment)
         self.sandbox = Sandbox(run_directory, isolation)
         self.storage = StorageDaemon(self.sandbox)
+        self._place = self.sandbox  # where libvirtd and virsh run
 
     @property
     def uri(self) -> str:
@@ -175,6 +178,7 @@ class Daemon:
         finally:
             self.storage.close()
             self.sandbox.close()
+            self._place.close()
             if self._process is not None:
                 self._reap(self._process)
 
@@ -184,7 +188,7 @@ class Daemon:
         (self.directory / "sock/libvirt-sock").unlink(missing_ok=True)
         with (self.directory / "var/log/libvirtd.out").open("ab") as out:
             command = [self.stack.libvirtd, "-f", "/etc/libvirt/libvirtd.conf", "-p", f"/run/libvirt/{_PIDFILE}"]
-            self._process = self.sandbox.spawn(command, stdout=out, stderr=STDOUT)
+            self._process = self._place.spawn(command, stdout=out, stderr=STDOUT)
         # ready is an open connection: the socket accepts before the drivers are up, which can still fail
         try:
             self._connection = wait_until("libvirtd to answer", self._open, timeout=30)
@@ -193,7 +197,16 @@ class Daemon:
                 f"libvirtd of {self.stack.name} does not answer", "see its last words", str(error)
             ) from error
         self._connection.setKeepAlive(5, 12)
-        self._events = EventHub(self._connection)
+        self._events = EventHub(self._connection, self._former)
+
+    def start_upgraded(self, stack: Stack) -> None:
+        """Start the stopped daemon from `stack` on the state that it left; so is virsh. All else stays what it is."""
+        if stack is not self.stack:
+            isolation = replace(self.sandbox.isolation, tree=stack.tree, programs=stack.replaced)
+            self._place = JoinedSandbox(self.sandbox, isolation)
+            self._place.__enter__()
+            self.stack = stack
+        self.start()
 
     def stop(self) -> None:
         """End the daemon with SIGTERM; VMs go on running."""
@@ -205,7 +218,7 @@ class Daemon:
 
     def virsh(self, *arguments: str, timeout: float = 120) -> Completed:
         """Run the stack's own virsh inside the sandbox; its exit status is not checked."""
-        return self.sandbox.run([self.stack.virsh, *arguments], timeout=timeout)
+        return self._place.run([self.stack.virsh, *arguments], timeout=timeout)
 
     @property
     def pid(self) -> int:
@@ -226,6 +239,7 @@ class Daemon:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         events, self._events = self._events, None
+        self._former = events or self._former
         if events is not None and connection is not None and connection.isAlive():
             events.close()
         if connection is not None:

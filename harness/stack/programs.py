@@ -25,13 +25,15 @@ class Program:
     """`name` as typed, and the file `path` that is to run then, with the libraries of `tree`.
 
     A path in "/" is this machine's; what lies beside it (its prefix, or its whole source tree) is shown with it.
-    `package` is the version of the package that brought it, if one did.
+    `package` is the version of the package that brought it, if one did; `at` is a path in the sandbox at which it
+    stands as well, in the place of what the sandbox's own tree has there.
     """
 
     name: str
     path: Path
     tree: Path = Path("/")
     package: str = ""
+    at: str = ""
 
     def __post_init__(self) -> None:
         if not self.file.is_file():
@@ -124,4 +126,6 @@ def install(programs: tuple[Program, ...], tree: Path, into: Path) -> list[str]:
         else:
             file.write_text(f"#!/chainproof/busybox sh\n{program.script(trees.index(program.tree))}\n")
             file.chmod(0o755)
+        if program.at:
+            options += ["--ro-bind", str(file), program.at]
     return [*options, "--ro-bind", str(into), DIRECTORY]
