@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import libvirt
 
 from harness.errors import Unusable, WaitTimeout
 from harness.process import STDOUT, Child, Completed, wait
+from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, Mode, lay_out
 from harness.stack.events import EventHub, start_event_loop
 from harness.stack.joined import JoinedSandbox
 from harness.stack.run_directory import RunDirectory
@@ -20,11 +20,8 @@ from harness.stack.stack import Stack
 from harness.stack.storage_daemon import StorageDaemon
 from harness.waiting import NotYet, wait_until
 
-Mode = Literal["system", "session"]
-
 GUEST = PurePosixPath("/guest")
 WARM = PurePosixPath("/warm")
-_SESSION_UID = 1000
 _PIDFILE = "libvirtd.pid"
 
 # what libvirtd logs as errors in any sandbox (no cgroups, no host network devices, no DMI, no KVM), and, now and then,
@@ -38,35 +35,6 @@ _NO_FINDING = (
     "End of file from agent socket",
     "End of file from qemu monitor",
 )
-
-_QEMU_CONF = """\
-user = "{user}"
-group = "{user}"
-dynamic_ownership = 0
-remember_owner = 0
-security_driver = "none"
-cgroup_controllers = [ ]
-namespaces = [ ]
-seccomp_sandbox = 0
-stdio_handler = "file"
-"""
-# identical on every release from 7.0 on; why each key: a sandbox has no cgroups, no virtlogd and one user; and without
-# the filter libvirt asks QEMU for each CPU property by itself at every start, 400 times (a third of a second)
-_SESSION_QEMU_CONF = """\
-security_driver = "none"
-namespaces = [ ]
-seccomp_sandbox = 0
-stdio_handler = "file"
-"""
-_QUICK = 'capability_filters = [ "cpu-unavailable-features" ]\n'
-_LIBVIRTD_CONF = """\
-unix_sock_dir = "{sockets}"
-auth_unix_ro = "none"
-auth_unix_rw = "none"
-host_uuid = "{uuid}"
-log_outputs = "2:file:{log}"
-keepalive_interval = -1
-"""
 
 
 @dataclass(frozen=True)
@@ -121,7 +89,7 @@ class Daemon:
             "XDG_DATA_HOME": "/var/lib",
         }
         environment = {"LIBVIRT_DEFAULT_URI": self.uri, **(session if self.mode == "session" else {})}
-        uid = _SESSION_UID if self.mode == "session" else None
+        uid = SESSION_UID if self.mode == "session" else None
         isolation = replace(stack.isolation(), uid=uid, kvm=self.kvm, binds=binds, environment=environment)
         self.sandbox = Sandbox(run_directory, isolation)
         self.storage = StorageDaemon(self.sandbox)
@@ -159,7 +127,7 @@ class Daemon:
 
     def __enter__(self) -> Self:
         try:
-            self._lay_out()
+            lay_out(self.directory, self.mode, stock=self._stock)
             self.sandbox.__enter__()
             self.start()
         except BaseException:
@@ -187,7 +155,7 @@ class Daemon:
         start_event_loop()
         (self.directory / "sock/libvirt-sock").unlink(missing_ok=True)
         with (self.directory / "var/log/libvirtd.out").open("ab") as out:
-            command = [self.stack.libvirtd, "-f", "/etc/libvirt/libvirtd.conf", "-p", f"/run/libvirt/{_PIDFILE}"]
+            command = [self.stack.libvirtd, "-f", str(LIBVIRTD_CONF), "-p", f"/run/libvirt/{_PIDFILE}"]
             self._process = self._place.spawn(command, stdout=out, stderr=STDOUT)
         # ready is an open connection: the socket accepts before the drivers are up, which can still fail
         try:
@@ -279,21 +247,3 @@ class Daemon:
             if file.exists():
                 texts += file.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(texts)
-
-    def _lay_out(self) -> None:
-        for name in ("etc", "sock", "export/images", "var/run", "var/lib", "var/log", "var/cache"):
-            (self.directory / name).mkdir(parents=True)
-        etc = self.directory / "etc"
-        # libvirt 9 wants the user libvirt-qemu to exist although qemu.conf names another
-        (etc / "passwd").write_text(
-            "root:x:0:0:root:/root:/bin/sh\nlibvirt-qemu:x:64055:64055::/:/bin/false\n"
-            f"chainproof:x:{_SESSION_UID}:{_SESSION_UID}::/root:/bin/sh\n"
-        )
-        (etc / "group").write_text(f"root:x:0:\nlibvirt-qemu:x:64055:\nchainproof:x:{_SESSION_UID}:\n")
-        (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
-        qemu_conf = _QEMU_CONF.format(user="root") if self.mode == "system" else _SESSION_QEMU_CONF
-        (etc / "qemu.conf").write_text(qemu_conf if self._stock else qemu_conf + _QUICK)
-        conf = _LIBVIRTD_CONF.format(
-            sockets=self.directory / "sock", uuid=uuid.uuid4(), log="/var/log/libvirt/libvirtd.log"
-        )
-        (etc / "libvirtd.conf").write_text(conf)
