@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from harness.stack.acceleration import Acceleration
 from harness.stack.daemon import GUEST, Daemon, Setup
 from harness.stack.kinds import Kinds
 from harness.stack.known_bugs import ROUNDS, KnownBug, known_bugs, repeated_for
-from harness.stack.offers import OFFERS, NotOffered, require
+from harness.stack.offers import OFFERS, NotOffered, require, require_upgrade
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
 from harness.verdict.checks import verify_all
@@ -68,6 +69,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"what to test, repeatable: {kinds.HELP}, a set",
     )
     group.addoption("--every-stack", action="store_true", help="end the run if one of the stacks cannot be used")
+    group.addoption(
+        "--upgrade-to", action="append", default=[], metavar="NAME", help="whose libvirt takes over running VMs"
+    )
     group.addoption(
         "--procedure-on", action="append", default=[], metavar="NAME", help="where the documented procedure runs too"
     )
@@ -122,7 +126,16 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 def _stack_names(config: pytest.Config) -> list[str]:
     names = kinds.expanded(config.option.stack or ["host"], STACK_SETS)
-    return [kinds.changed(name, {piece: config.getoption(f"--{piece}") for piece in kinds.PIECES}) for name in names]
+    names = [kinds.changed(name, {piece: config.getoption(f"--{piece}") for piece in kinds.PIECES}) for name in names]
+    return kinds.upgraded(names, kinds.expanded(config.option.upgrade_to, STACK_SETS))
+
+
+def _concerned(config: pytest.Config, fixtures: Sequence[str]) -> list[str]:
+    """The stacks that a scenario which takes these fixtures runs on: upgrades are for those that can upgrade."""
+    names = _stack_names(config)
+    if "upgradable" not in fixtures:
+        return [name for name in names if kinds.UPGRADE not in name]
+    return names if not config.option.upgrade_to else [name for name in names if kinds.UPGRADE in name]
 
 
 def _procedure_names(config: pytest.Config) -> list[str]:
@@ -151,11 +164,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A stack is a dimension of every scenario that uses one."""
     if "stack" not in metafunc.fixturenames:
         return
-    names = _stack_names(metafunc.config)
+    names = _concerned(metafunc.config, metafunc.fixturenames)
     if metafunc.definition.path.parent.name == "procedure":
         names += _procedure_names(metafunc.config)
-    if names != ["host"]:
-        metafunc.parametrize("stack", names, ids=names, indirect=True, scope="session")
+    if names not in ([], ["host"]):
+        metafunc.parametrize("stack", names, indirect=True, ids=names, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what runs on no stack: where all are upgrades, the scenarios that cannot upgrade."""
+
+    def runs(item: pytest.Item) -> bool:
+        fixtures: Sequence[str] = getattr(item, "fixturenames", ())
+        return "stack" not in fixtures or bool(_concerned(config, fixtures))
+
+    config.hook.pytest_deselected(items=[item for item in items if not runs(item)])
+    items[:] = filter(runs, items)
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -231,7 +255,7 @@ def acceleration(settings: Settings, guest_files: GuestFiles) -> Acceleration:
 
 @pytest.fixture(scope="session")
 def warm_guests(settings: Settings, stack: Stack, guest_files: GuestFiles, acceleration: Acceleration) -> WarmGuests:
-    provenance = f"{stack} {stack.provenance} {guest_files.digest} {acceleration} {settings.mode}"
+    provenance = f"{replace(stack, newer=None)} {stack.provenance} {guest_files.digest} {acceleration} {settings.mode}"
     return WarmGuests(settings.cache / "warm", provenance)
 
 
@@ -242,6 +266,14 @@ def setup(settings: Settings, guest_files: GuestFiles, acceleration: Acceleratio
 
 @pytest.fixture(scope="session")
 def daemon(settings: Settings, stack: Stack, setup: Setup) -> Iterator[Daemon]:
+    with Daemon(stack, RunDirectory(settings.work), setup) as running:
+        yield running
+
+
+@pytest.fixture
+def upgradable(settings: Settings, stack: Stack, setup: Setup) -> Iterator[Daemon]:
+    """A daemon of the scenario's own, which need not be the same one at its end."""
+    require_upgrade(stack)
     with Daemon(stack, RunDirectory(settings.work), setup) as running:
         yield running
 

@@ -36,6 +36,8 @@ unit  program bwrap                          bubblewrap                 bubblewr
 unit  program busybox                        busybox-static             busybox                    busybox           busybox-static
 unit  program nsenter                        util-linux                 util-linux                 util-linux        util-linux
 run   program cpio                           cpio                       cpio                       cpio              cpio
+run   program lz4                            lz4                        lz4                        lz4               lz4
+run   program zstd                           zstd                       zstd                       zstd              zstd
 run   program depmod                         kmod                       kmod                       kmod              kmod
 run   program mke2fs                         e2fsprogs                  e2fsprogs                  e2fsprogs         e2fsprogs
 run   program ldd                            libc-bin                   glibc-common               glibc             glibc
@@ -43,7 +45,6 @@ run   program apt-get                        apt                        apt     
 run   program dpkg-deb                       dpkg                       dpkg                       dpkg              dpkg
 run   lists   apt                            -                          -                          -                 -
 trees program mmdebstrap                     mmdebstrap                 mmdebstrap                 -                 -
-trees program zstd                           zstd                       zstd                       zstd              zstd
 trees keyring debian-archive-keyring.gpg     debian-archive-keyring     debian-keyring             debian-archive-keyring  -
 EOT
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:  # the doctor reads this module on machines that lack what these import
     from harness.stack.acceleration import Wanted
-    from harness.stack.daemon import Mode
+    from harness.stack.configuration import Mode
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"removed {removed}")
         return 0
     if verb == "build" and names:
-        return max([_build(makes, name) for name in kinds.expanded(names, SETS)])
+        parts = [part for name in kinds.expanded(names, SETS) for part in name.split(kinds.UPGRADE)]
+        return max([_build(makes, name) for name in dict.fromkeys(parts)])
     print(USAGE, end="", file=sys.stdout if verb == "help" else sys.stderr)
     return 0 if verb == "help" else 2
 

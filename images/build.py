@@ -17,13 +17,15 @@ from filelock import FileLock
 from harness.errors import CommandFailed, Unusable
 from harness.process import run
 from harness.vm.images import GuestFiles
+from images.compiler import COMPILER, LIBRARY, compile_static
+from images.kernel import uncompressed
 
 KERNEL = "linux-image-cloud-amd64"
 AGENT = "qemu-guest-agent"
 SHELL = "busybox-static"
-PACKAGES = (KERNEL, AGENT, SHELL)
+PACKAGES = (KERNEL, AGENT, SHELL, COMPILER, LIBRARY)
 # in the guest's initial RAM disk; the order in which they load follows from what each says it depends on
-MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio_scsi", "sd_mod", "virtio-rng")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio-rng")
 ROOT_FILE_SYSTEM_BYTES = 32 << 20
 RECIPE = Path(__file__).resolve().parent
 UPDATE = "run as root: apt-get update"
@@ -44,7 +46,7 @@ def guest_files(cache: Path) -> GuestFiles:
                 _build(scratch, versions)
                 _seal(scratch)
                 scratch.rename(directory)
-    return GuestFiles.at(directory, versions)
+    return GuestFiles(directory, versions)
 
 
 def _candidates() -> dict[str, str]:
@@ -85,7 +87,7 @@ def _whole(directory: Path) -> bool:
 
 
 def _seal(directory: Path) -> None:
-    names = ("vmlinuz", "initrd", "root.ext4")
+    names = ("vmlinuz", "vmlinux", "initrd", "root.ext4")
     (directory / "seal.json").write_text(json.dumps({name: _sha256(directory / name) for name in names}))
 
 
@@ -121,11 +123,12 @@ def _scratch(cache: Path) -> Iterator[Path]:
 
 def _build(out: Path, versions: dict[str, str]) -> None:
     unpacked = out / "unpacked"
-    for package in (_kernel_package(), f"{AGENT}={versions[AGENT]}", f"{SHELL}={versions[SHELL]}"):
-        _download(package, out / "packages", unpacked)
+    for name, version in versions.items():
+        _download(_kernel_package() if name == KERNEL else f"{name}={version}", out / "packages", unpacked)
     kernels = sorted((unpacked / "boot").glob("vmlinuz-*"))
     modules = sorted((*(unpacked / "lib/modules").glob("*"), *(unpacked / "usr/lib/modules").glob("*")))
     shutil.copyfile(kernels[0], out / "vmlinuz")
+    uncompressed(out / "vmlinuz", out / "vmlinux")
     (out / "modules").mkdir()
     kept = out / "modules" / modules[0].name
     modules[0].rename(kept)
@@ -180,9 +183,11 @@ def _populate(tree: Path, unpacked: Path) -> None:
         shutil.copy(library, target)
     shutil.copy(RECIPE / "guest/init", tree / "init")
     (tree / "init").chmod(0o755)
-    shutil.copy(RECIPE / "guest/disk-server", tree / "bin/disk-server")
-    (tree / "bin/disk-server").chmod(0o755)
+    compile_static(RECIPE / "guest/disk-server.c", tree / "bin/disk-server", unpacked)
     shutil.copy(RECIPE / "guest/shims", tree / "etc/shims")
+    (tree / "etc/fstab").write_text(
+        "proc /proc proc defaults\nsys /sys sysfs defaults\nrun /run tmpfs defaults\ntmp /tmp tmpfs defaults\n"
+    )
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (tree / "etc/group").write_text("root:x:0:\n")
     (tree / "etc/os-release").write_text(

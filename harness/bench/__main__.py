@@ -56,6 +56,8 @@ def main() -> None:
     warm = WarmGuests(cache / "warm", f"{stack} {stack.name} {guest.digest} {chosen} {default_mode()}")
     machine = Machine(stack.qemu, chosen.domain_type, GUEST)
     setup = Setup(default_mode(), chosen.kvm, guest.directory, warm.directory)
+    # and libvirt's own configuration: what a person would have
+    as_shipped = replace(machine, memory_mib=192, kernel="vmlinuz", command_line="console=ttyS0")
     print(f"{stack}, {chosen} ({chosen.reason}); {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     if options.growth:
         with Daemon(stack, RunDirectory(work), setup) as daemon:
@@ -64,15 +66,13 @@ def main() -> None:
     measured: dict[str, list[Laps]] = {contender.name: [] for contender in CONTENDERS}
     with (
         Daemon(stack, RunDirectory(work), setup) as tuned,
-        # libvirt's own configuration and the kernel's own command line: what a person would have
         Daemon(stack, RunDirectory(work), replace(setup, stock=True)) as stock,
     ):
         with Trial(tuned, machine, "warm-up", cache, warm) as trial:
             harness(trial)
         for number in range(options.rounds):
             for contender in CONTENDERS:
-                daemon = stock if contender.stock else tuned
-                shape = replace(machine, command_line="console=ttyS0") if contender.stock else machine
+                daemon, shape = (stock, as_shipped) if contender.stock else (tuned, machine)
                 with Trial(daemon, shape, contender.name, cache, warm if contender.warm else None) as trial:
                     measured[contender.name].append(contender.way(trial))
             print(f"round {number + 1} of {options.rounds}", flush=True)

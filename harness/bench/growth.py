@@ -13,7 +13,7 @@ from harness.waiting import now
 
 NewTrial = Callable[[str], AbstractContextManager[Trial]]
 LENGTHS = (2, 4, 8, 16, 32, 64)
-DATA_MIB = (1, 4, 16, 64)
+DATA_MIB = (1, 4, 16, 64, 256, 1024)
 VIRTUAL_MIB = (64, 1 << 10, 1 << 15, 1 << 20)
 WORKERS = (1, 2, 4)
 _CELLS_PER_MIB = 16

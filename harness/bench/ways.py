@@ -11,13 +11,13 @@ import libvirt
 
 from harness.layers import pattern
 from harness.layers.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T1, T2, as_documented
+from harness.layers.geometry import Geometry
 from harness.stack.events import EventKind
 from harness.stack.sandbox import IMAGES
 from harness.verdict.trial import Trial
 from harness.vm.disk_port import DiskPort
 from harness.vm.domain import NAME
 from harness.vm.domain_xml import domain_xml
-from harness.vm.guest import runs_of
 from harness.waiting import now, wall_clock
 
 SCRIPT = Path(__file__).with_name("procedure.sh")
@@ -101,8 +101,8 @@ def floor(trial: Trial) -> Laps:
     laps = Laps()
 
     def write(port: DiskPort, label: str, cells: tuple[int, ...]) -> None:
-        data = b"".join(pattern.fill(label, trial.run, cell * CELL, CELL, CELL) for cell in cells)
-        port.write(CELL, runs_of(list(cells)), data)
+        ranges = Geometry().stretches(cells)
+        port.write(ranges, pattern.marker(label, trial.run, ranges, CELL))
 
     def heard(kind: EventKind, status: str, since: int) -> None:
         events.wait(status, lambda event: event.kind is kind and event.status == status, since=since, timeout=60)

@@ -99,3 +99,14 @@ class Geometry:
         if not parts:
             raise ValueError("neither a cell nor a range of bytes was named")
         return frozenset(parts)
+
+    def stretches(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> list[Range]:
+        """The same as ranges of bytes, in order, none touching another; raises as `parts_of` does."""
+        found: list[Range] = []
+        for part in sorted(self.parts_of(cells, ranges)):
+            start = part * self.part_size
+            if found and sum(found[-1]) == start:
+                found[-1] = (found[-1][0], found[-1][1] + self.part_size)
+            else:
+                found.append((start, self.part_size))
+        return found

@@ -11,9 +11,10 @@ another run is told from a right one, and can be read in a hex dump.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
-from harness.layers.geometry import SECTOR
+from harness.layers.geometry import SECTOR, Range
 from harness.layers.parts import ZERO, Blank, Foreign, Shifted, Torn, Written, check_label
 
 LINE = 64
@@ -63,6 +64,11 @@ def fill(label: str, run: str, offset: int, length: int, cell_size: int) -> byte
         pieces.append(_piece(label, run, offset, piece, cell_size))
         offset += piece
     return b"".join(pieces)
+
+
+def marker(label: str, run: str, ranges: Iterable[Range], cell_size: int) -> bytes:
+    """What layer `label` writes to ranges of bytes, one after the other; raises as `fill` does."""
+    return b"".join(fill(label, run, offset, length, cell_size) for offset, length in ranges)
 
 
 def decode(data: bytes, offset: int, run: str, cell_size: int, unit: int = SECTOR) -> list[Unit]:

@@ -72,11 +72,13 @@ def backing_name(path: PurePosixPath | None, names: Mapping[PurePosixPath, str])
 
 def only(kind: Kind, extents: Sequence[Extent], shown: bytes) -> bytes:
     """`shown` with zeros wherever `extents` are not of `kind`."""
+    kept = [extent for extent in extents if extent.kind is kind]
+    if len(kept) == 1 and kept[0].length == len(shown):
+        return shown
     own = bytearray(len(shown))
-    for extent in extents:
-        if extent.kind is kind:
-            end = extent.offset + extent.length
-            own[extent.offset : end] = shown[extent.offset : end]
+    for extent in kept:
+        end = extent.offset + extent.length
+        own[extent.offset : end] = memoryview(shown)[extent.offset : end]
     return bytes(own)
 
 

@@ -76,15 +76,15 @@ def _obstacle(device: Path = DEVICE) -> str:
 
 def _cached_probe(stack: Stack, guest: Path, cache: Path, work: Path) -> Acceleration:
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    key = hashlib.sha256(f"{boot} {stack.versions[1]} {guest.name}".encode()).hexdigest()[:16]
-    file = cache / f"kvm-{key}.json"
+    key = hashlib.sha256(f"{stack.versions[1]} {guest.name}".encode()).hexdigest()[:16]
+    file = cache / f"kvm-{boot}-{key}.json"
     try:
         kept = json.loads(file.read_text())
         return Acceleration(bool(kept["kvm"]), str(kept["reason"]))
     except (OSError, ValueError, KeyError, TypeError):
         verdict = probe(stack, guest, work)
     cache.mkdir(parents=True, exist_ok=True)
-    for old in cache.glob("kvm-*.json"):
+    for old in set(cache.glob("kvm-*.json")) - set(cache.glob(f"kvm-{boot}-*.json")):
         old.unlink(missing_ok=True)
     scratch = file.with_suffix(f".{os.getpid()}")
     scratch.write_text(json.dumps(asdict(verdict)))
@@ -97,7 +97,7 @@ def probe(
 ) -> Acceleration:
     """Boot the guest with `accelerator` to its ready line within `seconds`, in a sandbox that is gone afterwards."""
     command = [stack.qemu, "-accel", accelerator, "-machine", "q35", "-m", "192", "-nodefaults", "-display", "none"]
-    command += ["-no-reboot", "-serial", "stdio", "-kernel", "/guest/vmlinuz", "-initrd", "/guest/initrd"]
+    command += ["-no-reboot", "-serial", "stdio", "-kernel", "/guest/vmlinux", "-initrd", "/guest/initrd"]
     command += ["-append", "console=ttyS0 quiet cryptomgr.notests panic=-1"]
     binds = ((guest, PurePosixPath("/guest"), False),)
     isolation = replace(stack.isolation(), kvm=accelerator == "kvm", binds=binds)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import libvirt
 
 from harness.errors import Unusable, WaitTimeout
 from harness.process import STDOUT, Child, Completed, wait
+from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, Mode, lay_out
 from harness.stack.events import EventHub, start_event_loop
+from harness.stack.joined import JoinedSandbox
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES, Sandbox
 from harness.stack.stack import Stack
 from harness.stack.storage_daemon import StorageDaemon
 from harness.waiting import NotYet, wait_until
 
-Mode = Literal["system", "session"]
-
 GUEST = PurePosixPath("/guest")
 WARM = PurePosixPath("/warm")
-_SESSION_UID = 1000
 _PIDFILE = "libvirtd.pid"
 
 # what libvirtd logs as errors in any sandbox (no cgroups, no host network devices, no DMI, no KVM), and, now and then,
@@ -37,35 +35,6 @@ _NO_FINDING = (
     "End of file from agent socket",
     "End of file from qemu monitor",
 )
-
-_QEMU_CONF = """\
-user = "{user}"
-group = "{user}"
-dynamic_ownership = 0
-remember_owner = 0
-security_driver = "none"
-cgroup_controllers = [ ]
-namespaces = [ ]
-seccomp_sandbox = 0
-stdio_handler = "file"
-"""
-# identical on every release from 7.0 on; why each key: a sandbox has no cgroups, no virtlogd and one user; and without
-# the filter libvirt asks QEMU for each CPU property by itself at every start, 400 times (a third of a second)
-_SESSION_QEMU_CONF = """\
-security_driver = "none"
-namespaces = [ ]
-seccomp_sandbox = 0
-stdio_handler = "file"
-"""
-_QUICK = 'capability_filters = [ "cpu-unavailable-features" ]\n'
-_LIBVIRTD_CONF = """\
-unix_sock_dir = "{sockets}"
-auth_unix_ro = "none"
-auth_unix_rw = "none"
-host_uuid = "{uuid}"
-log_outputs = "2:file:{log}"
-keepalive_interval = -1
-"""
 
 
 @dataclass(frozen=True)
@@ -99,6 +68,7 @@ class Daemon:
         self._process: Child | None = None
         self._connection: libvirt.virConnect | None = None
         self._events: EventHub | None = None
+        self._former: EventHub | None = None
         etc, var = directory / "etc", directory / "var"
         binds = (
             (setup.guest, GUEST, False),
@@ -119,10 +89,11 @@ class Daemon:
             "XDG_DATA_HOME": "/var/lib",
         }
         environment = {"LIBVIRT_DEFAULT_URI": self.uri, **(session if self.mode == "session" else {})}
-        uid = _SESSION_UID if self.mode == "session" else None
+        uid = SESSION_UID if self.mode == "session" else None
         isolation = replace(stack.isolation(), uid=uid, kvm=self.kvm, binds=binds, environment=environment)
         self.sandbox = Sandbox(run_directory, isolation)
         self.storage = StorageDaemon(self.sandbox)
+        self._place = self.sandbox  # where libvirtd and virsh run
 
     @property
     def uri(self) -> str:
@@ -156,7 +127,7 @@ class Daemon:
 
     def __enter__(self) -> Self:
         try:
-            self._lay_out()
+            lay_out(self.directory, self.mode, stock=self._stock)
             self.sandbox.__enter__()
             self.start()
         except BaseException:
@@ -175,6 +146,7 @@ class Daemon:
         finally:
             self.storage.close()
             self.sandbox.close()
+            self._place.close()
             if self._process is not None:
                 self._reap(self._process)
 
@@ -183,8 +155,8 @@ class Daemon:
         start_event_loop()
         (self.directory / "sock/libvirt-sock").unlink(missing_ok=True)
         with (self.directory / "var/log/libvirtd.out").open("ab") as out:
-            command = [self.stack.libvirtd, "-f", "/etc/libvirt/libvirtd.conf", "-p", f"/run/libvirt/{_PIDFILE}"]
-            self._process = self.sandbox.spawn(command, stdout=out, stderr=STDOUT)
+            command = [self.stack.libvirtd, "-f", str(LIBVIRTD_CONF), "-p", f"/run/libvirt/{_PIDFILE}"]
+            self._process = self._place.spawn(command, stdout=out, stderr=STDOUT)
         # ready is an open connection: the socket accepts before the drivers are up, which can still fail
         try:
             self._connection = wait_until("libvirtd to answer", self._open, timeout=30)
@@ -193,7 +165,16 @@ class Daemon:
                 f"libvirtd of {self.stack.name} does not answer", "see its last words", str(error)
             ) from error
         self._connection.setKeepAlive(5, 12)
-        self._events = EventHub(self._connection)
+        self._events = EventHub(self._connection, self._former)
+
+    def start_upgraded(self, stack: Stack) -> None:
+        """Start the stopped daemon from `stack` on the state that it left; so is virsh. All else stays what it is."""
+        if stack is not self.stack:
+            isolation = replace(self.sandbox.isolation, tree=stack.tree, programs=stack.replaced)
+            self._place = JoinedSandbox(self.sandbox, isolation)
+            self._place.__enter__()
+            self.stack = stack
+        self.start()
 
     def stop(self) -> None:
         """End the daemon with SIGTERM; VMs go on running."""
@@ -205,7 +186,7 @@ class Daemon:
 
     def virsh(self, *arguments: str, timeout: float = 120) -> Completed:
         """Run the stack's own virsh inside the sandbox; its exit status is not checked."""
-        return self.sandbox.run([self.stack.virsh, *arguments], timeout=timeout)
+        return self._place.run([self.stack.virsh, *arguments], timeout=timeout)
 
     @property
     def pid(self) -> int:
@@ -226,6 +207,7 @@ class Daemon:
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         events, self._events = self._events, None
+        self._former = events or self._former
         if events is not None and connection is not None and connection.isAlive():
             events.close()
         if connection is not None:
@@ -265,21 +247,3 @@ class Daemon:
             if file.exists():
                 texts += file.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(texts)
-
-    def _lay_out(self) -> None:
-        for name in ("etc", "sock", "export/images", "var/run", "var/lib", "var/log", "var/cache"):
-            (self.directory / name).mkdir(parents=True)
-        etc = self.directory / "etc"
-        # libvirt 9 wants the user libvirt-qemu to exist although qemu.conf names another
-        (etc / "passwd").write_text(
-            "root:x:0:0:root:/root:/bin/sh\nlibvirt-qemu:x:64055:64055::/:/bin/false\n"
-            f"chainproof:x:{_SESSION_UID}:{_SESSION_UID}::/root:/bin/sh\n"
-        )
-        (etc / "group").write_text(f"root:x:0:\nlibvirt-qemu:x:64055:\nchainproof:x:{_SESSION_UID}:\n")
-        (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
-        qemu_conf = _QEMU_CONF.format(user="root") if self.mode == "system" else _SESSION_QEMU_CONF
-        (etc / "qemu.conf").write_text(qemu_conf if self._stock else qemu_conf + _QUICK)
-        conf = _LIBVIRTD_CONF.format(
-            sockets=self.directory / "sock", uuid=uuid.uuid4(), log="/var/log/libvirt/libvirtd.log"
-        )
-        (etc / "libvirtd.conf").write_text(conf)

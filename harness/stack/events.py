@@ -1,4 +1,4 @@
-"""libvirt's event loop, and one ordered list of events per connection."""
+"""libvirt's event loop, and one ordered list of events over all connections to a daemon."""
 
 from __future__ import annotations
 
@@ -75,11 +75,14 @@ def start_event_loop() -> None:
 
 
 class EventHub:
-    """All events of one connection, in the order in which they came."""
+    """All events of a connection, in the order in which they came.
 
-    def __init__(self, connection: libvirt.virConnect) -> None:
-        self.events: list[Event] = []
-        self.listeners: list[Callable[[Event], None]] = []
+    After a restart of the daemon the events go on where those of the `former` connection ended: jobs and VMs do, too.
+    """
+
+    def __init__(self, connection: libvirt.virConnect, former: EventHub | None = None) -> None:
+        self.events: list[Event] = former.events if former else []
+        self.listeners: list[Callable[[Event], None]] = former.listeners if former else []
         self._condition = threading.Condition()
         self._ids: list[int] = []
         self._connection = connection

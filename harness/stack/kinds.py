@@ -1,10 +1,11 @@
-"""From a stack's name to the stack: host, debian:SUITE, dir:PATH, build:PREFIX,PREFIX; each with +PROGRAM= changes."""
+"""From a stack's name to the stack: host, debian:SUITE, dir:PATH, build:PREFIX,PREFIX; each with + changes."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import Unusable
@@ -14,8 +15,10 @@ from harness.stack.trees import Trees
 
 HELP = (
     "host, debian:SUITE, dir:PATH or build:LIBVIRT_PREFIX,QEMU_PREFIX (a SUITE as it was: SUITE@20260131T000000Z),"
-    " with any of +libvirtd= +virsh= +qemu= +qemu-img= after it: a path, or the stack to take it from"
+    " with any of +libvirtd= +virsh= +qemu= +qemu-img= after it: a path, or the stack to take it from;"
+    " +upgrade-to=NAME at the end: the stack whose libvirt takes over the running VMs"
 )
+UPGRADE = "+upgrade-to="
 # the names of the pieces in options and in stacks' names
 PIECES = {"libvirtd": LIBVIRTD, "virsh": VIRSH, "qemu": QEMU, "qemu-img": QEMU_IMG}
 _SUITE = re.compile(r"[a-z]+(-[a-z]+)*(@\d{8}T\d{6}Z)?")
@@ -34,6 +37,12 @@ class Kinds:
 
         Raises Unusable, naming the stack, if there can be none.
         """
+        older, upgrade, newer = name.partition(UPGRADE)
+        if upgrade:
+            if UPGRADE in newer:
+                raise Unusable(f"{name}: one upgrade at a time")
+            stack = self.stack(older, anew=anew)
+            return replace(stack, newer=stack.upgraded(self.stack(newer, anew=anew), self._work))
         base, *changes = _CHANGE.split(name)
         stack = self._base(base, anew=anew)
         if not changes:
@@ -68,9 +77,7 @@ class Kinds:
         """What a name's `+PROGRAM=` stands for: a file of this machine, or the program of another stack."""
         if "/" in value and ":" not in value:
             return Program(program, Path(value).resolve())
-        other = self._base(value)
-        package = {LIBVIRTD: other.libvirt_version.package, QEMU: other.qemu_version.package}.get(program, "")
-        return Program(program, Path(other.paths[program]), other.tree, package)
+        return self._base(value).program(program)
 
 
 def expanded(names: Sequence[str], file: Path) -> list[str]:
@@ -86,4 +93,12 @@ def sets(file: Path) -> dict[str, list[str]]:
 
 def changed(name: str, pieces: Mapping[str, Path | None]) -> str:
     """The name of stack `name` with these pieces (by PIECES' names) replaced."""
-    return name + "".join(f"+{piece}={path.absolute()}" for piece, path in pieces.items() if path is not None)
+    older, upgrade, newer = name.partition(UPGRADE)
+    put = "".join(f"+{piece}={path.absolute()}" for piece, path in pieces.items() if path is not None)
+    return f"{older}{put}{upgrade}{newer}"
+
+
+def upgraded(names: Sequence[str], to: Sequence[str]) -> list[str]:
+    """`names`, and those among them that name no upgrade once more for each stack in `to`, upgraded to it."""
+    plain = [name for name in names if UPGRADE not in name]
+    return list(dict.fromkeys([*names, *(f"{name}{UPGRADE}{newer}" for name in plain for newer in to)]))

@@ -148,5 +148,6 @@ def repeated_for(scenario: str, bugs: Iterable[KnownBug] = KNOWN_BUGS) -> list[K
 
 
 def known_bugs(scenario: str, stack: Stack, table: Iterable[KnownBug] = KNOWN_BUGS) -> list[KnownBug]:
-    """The bugs that the scenario of this id meets on this stack."""
-    return [bug for bug in table if re.search(bug.scenario, scenario) and bug.affects(stack)]
+    """The bugs that the scenario of this id meets on this stack, or on the newer one that it is upgraded to."""
+    stacks = [stack, *([stack.newer] if stack.newer else [])]
+    return [bug for bug in table if re.search(bug.scenario, scenario) and any(map(bug.affects, stacks))]

@@ -7,6 +7,7 @@ from typing import Literal
 
 from harness.errors import ChainproofError
 from harness.stack.stack import Stack
+from harness.stack.version import compare
 
 Component = Literal["libvirt", "QEMU"]
 
@@ -69,3 +70,26 @@ def require(stack: Stack, *names: str) -> None:
         offer = OFFERS[name]
         if not offer.is_in(stack):
             raise NotOffered(f"{name} is not offered by {stack}: {offer}")
+
+
+# (libvirt from, the oldest QEMU that it drives): libvirt's NEWS
+_LEAST_QEMU = (("12.4.0", "7.2.0"), ("11.2.0", "6.2.0"))
+
+
+def require_upgrade(stack: Stack) -> None:
+    """Raise NotOffered unless what the stack is to be upgraded to, if to anything, is newer and drives its QEMU.
+
+    A libvirt is made to read what older ones keep of running VMs, not what newer ones do. A candidate build may have
+    the version of what it replaces.
+    """
+    if stack.newer is None:
+        return
+    old, new = stack.libvirt_version, stack.newer.libvirt_version
+    if old.package and old.package == new.package:
+        raise NotOffered(f"no upgrade: both are libvirt {old}")
+    packaged = old.package and new.package
+    if (compare(new.package, old.package) if packaged else compare(new.upstream, old.upstream)) < 0:
+        raise NotOffered(f"no upgrade: libvirt {new} is older than {old}")
+    least = next((least for since, least in _LEAST_QEMU if new.is_at_least(since)), "0")
+    if compare(stack.qemu_version.upstream, least) < 0:
+        raise NotOffered(f"libvirt {new} drives QEMU from {least} on, not {stack.qemu_version} ({_NEWS})")

@@ -25,13 +25,15 @@ class Program:
     """`name` as typed, and the file `path` that is to run then, with the libraries of `tree`.
 
     A path in "/" is this machine's; what lies beside it (its prefix, or its whole source tree) is shown with it.
-    `package` is the version of the package that brought it, if one did.
+    `package` is the version of the package that brought it, if one did; `at` is a path in the sandbox at which it
+    stands as well, in the place of what the sandbox's own tree has there.
     """
 
     name: str
     path: Path
     tree: Path = Path("/")
     package: str = ""
+    at: str = ""
 
     def __post_init__(self) -> None:
         if not self.file.is_file():
@@ -69,14 +71,18 @@ class Program:
         program = str(self.path) if beside else f"{root}{self.path}"
         libraries = [f"{beside}/{name}" for name in ("lib/x86_64-linux-gnu", "lib64", "lib")] if beside else []
         libraries += [f"{root}/{name}" for name in _LIBRARIES]
-        modules = next((name for name in _MODULES if (self.tree / name).is_dir()), "")
-        lines = [f"export QEMU_MODULE_DIR={root}/{modules}"] if modules and not beside else []
+        lines = [f"export QEMU_MODULE_DIR={root}/{self.modules}"] if self.modules else []
         data = [f"{beside}/share/qemu"] if beside else []
         data += [f"{root}/{name}" for name in _DATA if (self.tree / name).is_dir()]
         firmware = [word for name in data for word in ("-L", name)] if self.name.startswith("qemu-system") else []
         loader = next((name for name in _LOADERS if (self.tree / name).exists()), _LOADERS[0])
         command = [f"{root}/{loader}", "--library-path", ":".join(libraries), program, *firmware]
         return "\n".join([*lines, f'exec {shlex.join(command)} "$@"'])
+
+    @property
+    def modules(self) -> str:
+        """Where below its tree its QEMU modules are; empty if it has a prefix of its own, or none."""
+        return "" if self.beside else next((name for name in _MODULES if (self.tree / name).is_dir()), "")
 
     @property
     def _is_shell_script(self) -> bool:
@@ -110,10 +116,16 @@ def install(programs: tuple[Program, ...], tree: Path, into: Path) -> list[str]:
     for directory in sorted(map(str, shown)):
         options += ["--ro-bind", directory, directory]
     for program in programs:
+        replaced = program.name.startswith("qemu-system") and program.tree != tree and program.modules
+        if replaced and (tree / program.modules).is_dir():
+            # it looks for modules there, too, and aborts at those of another build (QEMU 10.0, ui-opengl.so)
+            options += ["--ro-bind", str(program.tree / program.modules), f"/{program.modules}"]
         file = into / program.name
         if program.tree == tree:
             file.symlink_to(program.path)
         else:
             file.write_text(f"#!/chainproof/busybox sh\n{program.script(trees.index(program.tree))}\n")
             file.chmod(0o755)
+        if program.at:
+            options += ["--ro-bind", str(file), program.at]
     return [*options, "--ro-bind", str(into), DIRECTORY]

@@ -7,6 +7,7 @@ import os
 import select
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Self
@@ -35,6 +36,11 @@ wait $!
 """
 
 
+def image_path(name: str) -> PurePosixPath:
+    """Where the image of this name in tables lies, as the stack sees it: sn1 is sn1.qcow2."""
+    return IMAGES / f"{name}.qcow2"
+
+
 @dataclass(frozen=True)
 class Isolation:
     """How a sandbox looks: `tree` is the file system tree whose /usr it runs on.
@@ -56,22 +62,25 @@ class Isolation:
 class Sandbox:
     """Private PID, mount, IPC, network and UTS namespaces around a run directory.
 
-    The run directory belongs to the sandbox: it is bound at its own path inside, and goes with it.
+    The run directory belongs to the sandbox: it is bound at its own path inside, and goes with it. `pid` is that of the
+    first process inside, on this machine.
     """
 
     def __init__(self, run_directory: RunDirectory, isolation: Isolation) -> None:
         self.directory = run_directory.path
-        self._run_directory = run_directory
+        self.run_directory = run_directory
         self.isolation = isolation
         self.environment = {**_ENVIRONMENT, **isolation.environment}
         self._bwrap: Child | None = None
-        self._pid = 0
+        self.pid = 0
+        self._passed: list[int] = []  # file descriptors that bubblewrap needs besides
 
     def __enter__(self) -> Self:
         """Build the namespaces. Raises Unusable if bubblewrap cannot."""
         status_read, status_write = os.pipe()
         try:
-            self._bwrap = spawn(self._command(status_write), environment=self.environment, pass_fds=[status_write])
+            passed = [status_write, *self._passed]
+            self._bwrap = spawn(self._command(status_write), environment=self.environment, pass_fds=passed)
             os.close(status_write)
             try:
                 self._await_up(status_read)
@@ -92,7 +101,7 @@ class Sandbox:
         bwrap, self._bwrap = self._bwrap, None
         if bwrap is not None:
             self._end(bwrap)
-        self._run_directory.close()
+        self.run_directory.close()
 
     def _end(self, bwrap: Child) -> None:
         assert bwrap.stdin is not None
@@ -126,7 +135,7 @@ class Sandbox:
     def entered(self, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` inside."""
         user = ["-U", "--preserve-credentials"] if self._has_user_namespace else []
-        return ["nsenter", "-t", str(self._pid), *user, "-m", "-p", "-i", "-n", "-u", "--", *command]
+        return ["nsenter", "-t", str(self.pid), *user, "-m", "-p", "-i", "-n", "-u", "--", *command]
 
     def signal(self, pid: int, name: str) -> None:
         """Send a signal (KILL, STOP, TERM) to the process that has this pid inside; one that is gone is no error."""
@@ -143,20 +152,29 @@ class Sandbox:
     def _has_user_namespace(self) -> bool:
         return self.isolation.uid is not None or os.getuid() != 0
 
-    def _command(self, status: int) -> list[str]:
-        command = ["bwrap", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-net", "--unshare-uts"]
-        command += ["--hostname", "chainproof", "--json-status-fd", str(status)]
+    def _namespaces(self) -> list[str]:
+        """bwrap's options for whose processes are seen, and as whom."""
+        command = ["--unshare-pid", "--as-pid-1"]
         if self._has_user_namespace:
             uid = os.getuid() if self.isolation.uid is None else self.isolation.uid
             command += ["--unshare-user", "--uid", str(uid), "--gid", str(uid)]
+        return command
+
+    def _command(self, status: int) -> list[str]:
+        command = ["bwrap", *self._namespaces(), "--unshare-ipc", "--unshare-net", "--unshare-uts"]
+        command += ["--hostname", "chainproof", "--json-status-fd", str(status)]
         command += self._file_systems()
         for outside, inside, writable in self.isolation.binds:
             command += ["--bind" if writable else "--ro-bind", str(outside), str(inside)]
         if self.isolation.programs:
-            command += programs.install(self.isolation.programs, self.isolation.tree, self.directory / "bin")
+            into = next(path for path in map(self._bin, count()) if not path.exists())
+            command += programs.install(self.isolation.programs, self.isolation.tree, into)
         command += ["--bind", str(self.directory), str(self.directory)]
         command += ["--ro-bind", static_busybox(), BUSYBOX]
         return [*command, "--", BUSYBOX, "sh", "-c", _SUPERVISOR]
+
+    def _bin(self, number: int) -> Path:
+        return self.directory / f"bin-{number}"
 
     def _file_systems(self) -> list[str]:
         tree = self.isolation.tree
@@ -197,7 +215,7 @@ class Sandbox:
                 up += data
             if status in readable:
                 report += os.read(status, 4096)
-        self._pid = int(json.loads(report.splitlines()[0])["child-pid"])
+        self.pid = int(json.loads(report.splitlines()[0])["child-pid"])
 
 
 def _shown(tree: Path, at: PurePosixPath, mount_points: Sequence[PurePosixPath]) -> list[str]:

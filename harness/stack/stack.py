@@ -28,7 +28,8 @@ class Stack:
     """A libvirt and QEMU pair: `tree` is the root of the file system tree whose /usr it runs on.
 
     `paths` are where its programs (PROGRAMS) are, as seen inside the sandbox. `replaced` are programs that stand in for
-    the tree's own; `provenance` says in words where everything is from.
+    the tree's own; `provenance` says in words where everything is from. `newer` is the stack that it is to be upgraded
+    to while its VMs run: another libvirt with the same QEMU. `client_version` is that of a virsh which was put in.
     """
 
     name: str
@@ -38,6 +39,8 @@ class Stack:
     qemu_version: Version
     provenance: str
     replaced: tuple[Program, ...] = ()
+    newer: Stack | None = None
+    client_version: Version | None = None
 
     @classmethod
     def host(cls, path: str = "/usr/sbin:/usr/bin:/sbin:/bin") -> Stack:
@@ -74,22 +77,35 @@ class Stack:
 
         The tree is always that of libvirtd: what the daemon loads is the largest part.
         """
-        packages = {LIBVIRTD: self.libvirt_version.package, QEMU: self.qemu_version.package}
-        own = {
-            program: Program(program, Path(path), self.tree, packages.get(program, ""))
-            for program, path in self.paths.items()
-        }
-        used = {**own, **pieces}
+        used = {**{program: self.program(program) for program in PROGRAMS}, **pieces}
         tree = used[LIBVIRTD].tree
-        put = tuple(used[program] for program in PROGRAMS if program in pieces or used[program].tree != tree)
+        replaced = {*pieces, *(program.name for program in self.replaced)}
+        put = tuple(used[program] for program in PROGRAMS if program in replaced or used[program].tree != tree)
+        # a QEMU that was put there has one path in every sandbox: running VMs name it
+        moved = {program for program in PROGRAMS if used[program].tree != tree} | ({QEMU} & replaced)
         paths = {
-            program: str(piece.path) if piece.tree == tree else f"{programs.DIRECTORY}/{program}"
+            program: f"{programs.DIRECTORY}/{program}" if program in moved else str(piece.path)
             for program, piece in used.items()
         }
         origins = [f"{program}: {piece.origin}" for program, piece in pieces.items()]
         provenance = "; ".join([self.provenance, *origins])
         changed = replace(self, name=name, tree=tree, paths=paths, provenance=provenance, replaced=put)
         return changed.asked(work, {program: piece.package for program, piece in used.items()})
+
+    def upgraded(self, to: Stack, work: Path) -> Stack:
+        """This stack with the libvirt of `to`, daemon and client; its QEMU stays what it is, and where it is."""
+        pieces = {program: to.program(program) for program in (LIBVIRTD, VIRSH)}
+        newer = self.with_programs(f"{self.name}+libvirtd={to.name}+virsh={to.name}", pieces, work)
+        if newer.qemu == self.qemu:
+            return newer
+        kept = tuple(replace(piece, at=self.qemu) if piece.name == QEMU else piece for piece in newer.replaced)
+        return replace(newer, paths={**newer.paths, QEMU: self.qemu}, replaced=kept)
+
+    def program(self, name: str) -> Program:
+        """One of PROGRAMS, as another stack can take it."""
+        put = next((program for program in self.replaced if program.name == name), None)
+        packages = {LIBVIRTD: self.libvirt_version.package, QEMU: self.qemu_version.package}
+        return put or Program(name, Path(self.paths[name]), self.tree, packages.get(name, ""))
 
     def asked(self, work: Path, packages: Mapping[str, str]) -> Stack:
         """This stack with the versions that its programs tell when they are run in its sandbox, below `work`.
@@ -98,13 +114,13 @@ class Stack:
         """
         told = {}
         with Sandbox(RunDirectory(work), self.isolation()) as sandbox:
-            for program in (LIBVIRTD, QEMU):
+            for program in (LIBVIRTD, QEMU, *(piece.name for piece in self.replaced if piece.name == VIRSH)):
                 try:
                     output = sandbox.run([self.paths[program], "--version"], timeout=60).check().stdout
                 except CommandFailed as error:
                     raise Unusable(f"{self.name}: {program} does not run", "see its last words", str(error)) from error
                 told[program] = Version(told_by(output), packages.get(program, ""))
-        return replace(self, libvirt_version=told[LIBVIRTD], qemu_version=told[QEMU])
+        return replace(self, libvirt_version=told[LIBVIRTD], qemu_version=told[QEMU], client_version=told.get(VIRSH))
 
     def isolation(self) -> Isolation:
         """The sandbox that shows this stack's programs and nothing else."""
@@ -133,7 +149,9 @@ class Stack:
     def __str__(self) -> str:
         libvirt, qemu = self.versions
         named = "" if self.name == "host" else f"{self.name}: "
-        return f"{named}libvirt {libvirt}, QEMU {qemu}"
+        upgraded = f" upgraded to {self.newer.libvirt_version}" if self.newer else ""
+        client = f", virsh {self.client_version}" if self.client_version else ""
+        return f"{named}libvirt {libvirt}{upgraded}{client}, QEMU {qemu}"
 
 
 def _found_in(tree: Path, program: str) -> str:

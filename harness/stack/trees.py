@@ -32,6 +32,7 @@ _APT = (
     'Acquire::Languages "none"',
     'Acquire::Check-Valid-Until "false"',  # sid and forky on some mirrors: "InRelease is expired"
 )
+_PATIENCE = 'Acquire::Retries::Delay::Maximum "1"'  # seconds before each of three retries
 # what mmdebstrap and apt say, and what it means
 _CAUSES = (
     (r"No space left on device|not enough free space", "the disk is full"),
@@ -195,7 +196,7 @@ def _mmdebstrap(suite: str, mirror: Mirror, out: Path, scratch: Path) -> list[st
     command = ["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "--die-with-parent"]
     command += ["--cap-add", "ALL"] if mode == "root" else []
     command += ["mmdebstrap", "--variant=extract", f"--mode={mode}", "--architectures=amd64", "--skip=chroot/mount"]
-    command += [f"--aptopt={option}" for option in _APT]
+    command += [f"--aptopt={option}" for option in (*_APT, _PATIENCE)]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
     if len(suites(suite)) > 1 and not suites(suite)[-1].endswith("-security"):
         (scratch / "preferences").write_text(

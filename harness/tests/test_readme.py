@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.stack.kinds import PIECES
+from harness.stack.kinds import PIECES, sets
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -27,6 +27,10 @@ def test_every_verb_that_it_names_exists() -> None:
     verbs = set(re.findall(r"ci/run ([a-z]+)", README))
     known = set(re.findall(r"^    ([a-z |-]+)\)", (ROOT / "ci/run").read_text(), re.MULTILINE))
     assert verbs <= {verb.strip() for group in known for verb in group.split("|")}
+
+
+def test_every_set_of_stacks_that_it_names_exists() -> None:
+    assert set(re.findall(r"ci/run matrix ([a-z-]+)", README)) <= {"host", *sets(ROOT / "ci/stacks.toml")}
 
 
 def test_it_stays_short() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,25 @@ def flipped_bit(trial: Trial, image: str, label: str, cell: int) -> Iterator[Non
 def put_back(trial: Trial, image: str, label: str, cell: int, stale: str) -> None:
     """Replace layer `label`'s marker of `cell` in the file of `image` by that of `stale`: as if its write was lost."""
     _replace(trial, image, _marker(trial, label, cell), _marker(trial, stale, cell))
+
+
+def lose_running_state(trial: Trial) -> None:
+    """Remove what the stopped libvirtd kept of running VMs: the next one starts on an empty state directory."""
+    for file in _running_state(trial):
+        file.unlink()
+
+
+def forget_jobs(trial: Trial) -> None:
+    """Remove the block jobs from what the stopped libvirtd kept of running VMs."""
+    for file in _running_state(trial):
+        file.write_text(re.sub(r"<blockjobs.*</blockjobs>", "<blockjobs active='no'/>", file.read_text(), flags=re.S))
+
+
+def _running_state(trial: Trial) -> list[Path]:
+    kept = list((trial.daemon.directory / "var/run").rglob(f"{trial.domain.name}.xml"))
+    if not kept:
+        raise ValueError("libvirtd has kept nothing of the running VM")
+    return kept
 
 
 def _marker(trial: Trial, label: str, cell: int) -> bytes:

@@ -31,7 +31,7 @@ from harness.stack.daemon import GUEST, Daemon
 from harness.stack.events import Event
 from harness.stack.held import HeldCommand
 from harness.stack.run_directory import RunDirectory
-from harness.stack.sandbox import IMAGES
+from harness.stack.sandbox import IMAGES, image_path
 from harness.vm.domain import Domain
 from harness.vm.domain_xml import Machine
 from harness.vm.guest import Guest
@@ -122,8 +122,11 @@ class Trial:
             self.qemu_img.create(self.path(name), geometry.size)
         with self.offline({self.path(name): False for name, _, _ in layers}) as guestfs:
             for name, label, cells in layers:
-                fill = [(cell * geometry.cell_size, self._pattern(label, cell, geometry)) for cell in cells]
-                guestfs.write(self.path(name), fill)
+                blocks = [
+                    (offset, pattern.fill(label, self.run, offset, length, geometry.cell_size))
+                    for offset, length in geometry.stretches(cells)
+                ]
+                guestfs.write(self.path(name), blocks)
                 content = content.write(label, cells) if name == BASE else content.snapshot(name).write(label, cells)
                 self.journal.record(
                     Kind.NOTE, f"libguestfs {guestfs.version} wrote {label} into cells {cells} of {name}"
@@ -173,10 +176,7 @@ class Trial:
 
     def path(self, name: str) -> PurePosixPath:
         """Where the image of this name lies, as the stack sees it."""
-        return IMAGES / f"{name}.qcow2"
-
-    def _pattern(self, label: str, cell: int, geometry: Geometry) -> bytes:
-        return pattern.fill(label, self.run, cell * geometry.cell_size, geometry.cell_size, geometry.cell_size)
+        return image_path(name)
 
     def define(self, content: Content, *, root_on_vda: bool = False) -> Domain:
         """Define the VM on the active layer of `content`; it is destroyed and undefined when the trial ends.
@@ -255,13 +255,14 @@ class Trial:
         disk, running = self.domain.disk, self.domain.is_running()
         content = disk.content
         paths = {image.name: image.path for image in disk.images()}
-        readers = (("chainproof's qcow2 reader", self.reader), ("QEMU over NBD", self.storage))
         if running:
             # unflushed metadata is in QEMU's cache only: an outside read before would see corruption that is none
             self.domain.guest.flush()
-        with ThreadPoolExecutor(1) as aside:  # the guest reads its device while the images are read from outside
+        with ThreadPoolExecutor(2) as aside:  # while QEMU reads for us, the guest reads its device, and we the images
             guest = aside.submit(self._guest_row)
-            read = [(who, reader.measure(paths, content.geometry, self.run, content)) for who, reader in readers]
+            own = aside.submit(self.reader.measure, paths, content.geometry, self.run, content)
+            by_qemu = self.storage.measure(paths, content.geometry, self.run, content)
+        read = (("chainproof's qcow2 reader", own.result()), ("QEMU over NBD", by_qemu))
         expected = content.table(guest=running)
         for who, rows in read:
             seen = Table((*rows, *guest.result()), content.geometry)

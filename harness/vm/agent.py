@@ -26,9 +26,12 @@ class Ended:
 
 
 class Agent:
-    """The agent of one domain. `guard` wraps each call so that a hung QEMU cannot hold us (see Domain.guarded)."""
+    """The agent of one domain, which `domain` gives. `guard` wraps each call so that a hung QEMU cannot hold us.
 
-    def __init__(self, domain: libvirt.virDomain, guard: Callable[[str, Callable[[], str]], str]) -> None:
+    See Domain.guarded; libvirt's object for the domain is another after a restart of its daemon.
+    """
+
+    def __init__(self, domain: Callable[[], libvirt.virDomain], guard: Callable[[str, Callable[[], str]], str]) -> None:
         self._domain = domain
         self._guard = guard
 
@@ -38,7 +41,7 @@ class Agent:
         seconds = round(scaled(timeout))
         try:
             answer = self._guard(
-                f"agent {name}", lambda: str(libvirt_qemu.qemuAgentCommand(self._domain, text, seconds, 0))
+                f"agent {name}", lambda: str(libvirt_qemu.qemuAgentCommand(self._domain(), text, seconds, 0))
             )
         except libvirt.libvirtError as error:
             raise AgentError(name, str(error)) from error

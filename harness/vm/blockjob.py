@@ -12,6 +12,7 @@ from harness.errors import ChainproofError
 from harness.journal import Kind
 from harness.layers.content import Content
 from harness.stack.events import Event, EventKind
+from harness.waiting import NotYet, wait_until
 
 if TYPE_CHECKING:
     from harness.vm.disk import Disk
@@ -71,6 +72,20 @@ class BlockJob:
         if self._ready is not None:
             self.disk.content = self._ready(self.disk.content)
         self._note("is ready: awake and in sync")
+
+    def wait_ready_again(self, timeout: float = 10) -> None:
+        """Wait until a libvirtd that was started anew knows that the job is READY: by its state, no event tells it.
+
+        libvirt 7 and 9 know the mirror at once and that it is ready a moment later.
+        """
+
+        def ready() -> None:
+            state = self.disk.mirror_state()
+            if state != "ready":
+                raise NotYet(f"its mirror is: {state}")
+
+        wait_until(f"{self} to be known as ready", ready, timeout, interval=0.01)
+        self._note("is still ready")
 
     def wait_completed(self, timeout: float = READY_TIMEOUT) -> None:
         """Wait for the end of a job that has one phase."""

@@ -12,9 +12,9 @@ from harness.journal import Kind
 from harness.layers.chain import Chain, Image
 from harness.layers.content import Content
 from harness.stack.events import Event, EventKind
-from harness.stack.sandbox import IMAGES
+from harness.stack.sandbox import image_path
 from harness.vm.blockjob import READY_TIMEOUT, BlockJob
-from harness.vm.domain_xml import backing_chain
+from harness.vm.domain_xml import backing_chain, disk_element
 
 if TYPE_CHECKING:
     from harness.vm.domain import Domain
@@ -42,7 +42,7 @@ class Disk:
 
     def path(self, name: str) -> PurePosixPath:
         """Where the image of this name lies, as libvirt sees it."""
-        return IMAGES / f"{name}.qcow2"
+        return image_path(name)
 
     def image(self, name: str) -> Image:
         """The image of this name."""
@@ -63,6 +63,14 @@ class Disk:
     def configured_chain(self) -> Chain:
         """The chain as the persistent definition has it; libvirt may keep only the active layer there."""
         return _chain(backing_chain(self.domain.xml(inactive=True), self.target))
+
+    def mirror_state(self) -> str:
+        """What libvirt knows of the disk's mirror: "no job", "none", "not ready", "ready"."""
+        handle = self.domain.handle
+        if not self.domain.guarded("blockJobInfo", lambda: handle.blockJobInfo(self.target)):
+            return "no job"
+        mirror = disk_element(self.domain.xml(), self.target).find("mirror")
+        return "none" if mirror is None else "ready" if mirror.get("ready") == "yes" else "not ready"
 
     def wait_event(self, kind: EventKind, status: str, *, since: int, timeout: float = READY_TIMEOUT) -> Event:
         """The first event later than `since` that tells of this disk's job and has `status`."""

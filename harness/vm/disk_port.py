@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import AgentError, WaitTimeout
+from harness.layers.geometry import Range
 from harness.waiting import NotYet, now, scaled, wait_until
 
 # what is answered by a guest that is up, with time for one that has just been restored and runs everything anew
@@ -16,7 +17,7 @@ _LARGEST_LINE = 256
 
 
 class DiskPort:
-    """A connection to images/guest/disk-server (which says what each request is), through the socket file `path`."""
+    """A connection to images/guest/disk-server.c (which says what each request is), through the socket file `path`."""
 
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -38,18 +39,21 @@ class DiskPort:
         """Close the connection."""
         self._socket.close()
 
-    def write(self, block: int, runs: Iterable[tuple[int, int]], data: bytes) -> None:
-        """Write `data` to runs of blocks (first, count) of `block` bytes, in order, and flush.
+    def write(self, ranges: Iterable[Range], data: bytes) -> None:
+        """Write `data` to ranges of bytes, in order, and flush; like each of these, raises AgentError if it cannot."""
+        self._ask(f"write {_words(ranges)}", data)
 
-        Raises AgentError if the guest cannot.
-        """
-        places = " ".join(f"{first} {count}" for first, count in runs)
-        self._ask(f"write {block} {places}", data)
+    def zero(self, ranges: Iterable[Range]) -> None:
+        """Write zeros by the device's own command, and flush."""
+        self._ask(f"zero {_words(ranges)}")
+
+    def discard(self, ranges: Iterable[Range]) -> None:
+        """Discard, and flush."""
+        self._ask(f"discard {_words(ranges)}")
 
     def read(self, length: int) -> bytes:
         """The first `length` bytes of the disk (whole sectors), which is flushed before."""
-        block = next(size for size in (1 << 20, 1 << 16, 1 << 12, 512) if length % size == 0)
-        return self._ask(f"read {block} {length // block}")
+        return self._ask(f"read 0 {length}")
 
     def flush(self) -> None:
         """Flush the disk."""
@@ -109,3 +113,7 @@ class DiskPort:
         if not data:
             raise OSError("QEMU closed it")
         self._received += data
+
+
+def _words(ranges: Iterable[Range]) -> str:
+    return " ".join(f"{offset} {length}" for offset, length in ranges)

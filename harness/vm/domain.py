@@ -88,8 +88,10 @@ class Domain:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.stop_hard()
-            self.handle.undefineFlags(_WITH_METADATA)
+            self._leave_guest()
+            if self._handle is not None:  # else a daemon has lost it
+                self.stop_hard()
+                self.handle.undefineFlags(_WITH_METADATA)
         finally:
             self._aside.shutdown()
         self._handle = None
@@ -128,6 +130,10 @@ class Domain:
         self.guarded("the save", lambda: self.handle.save(str(file)))
         self._await_end_told(since)
 
+    def take_up(self, handle: libvirt.virDomain | None) -> None:
+        """Go on with libvirt's object from a daemon that was started anew; None while there is no daemon."""
+        self._handle = handle
+
     def stop_hard(self) -> None:
         """End QEMU if it runs, at once and without flushing anything."""
         self._leave_guest(for_good=True)
@@ -145,7 +151,7 @@ class Domain:
         self.wait_agent(since, timeout)
         self._leave_guest()
         port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"))
-        self._guest = Guest(self, Agent(self.handle, self.guarded), port, restored=restored)
+        self._guest = Guest(self, Agent(lambda: self.handle, self.guarded), port, restored=restored)
         self.journal.record(Kind.GUEST, "is ready: its agent has connected")
         return self._guest
 

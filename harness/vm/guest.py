@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from harness.errors import AgentError
 from harness.journal import Kind
 from harness.layers import pattern
+from harness.layers.geometry import Range
 from harness.vm.agent import Agent
 from harness.vm.disk_port import DiskPort
 from harness.vm.guest_host import guest_host
@@ -110,20 +111,33 @@ class Guest:
         self._domain.journal.record(Kind.GUEST, f"has frozen {count} file systems")
         return count
 
-    def write_marker(self, label: str, cells: Iterable[int]) -> None:
-        """Write layer `label`'s marker into whole `cells` of vda, and flush it to the image.
+    def write_marker(self, label: str, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> None:
+        """Write layer `label`'s marker into whole `cells` and byte `ranges` of vda, and flush it to the image.
 
-        It is entered in the journal, and the disk's oracle is told.
+        This, zeros and discards are entered in the journal, and the disk's oracle is told.
         """
         disk = self._domain.disk
-        size = disk.content.geometry.cell_size
-        wanted = sorted(set(cells))
-        runs = list(runs_of(wanted))
-        data = b"".join(pattern.fill(label, disk.run, first * size, count * size, size) for first, count in runs)
-        self._port.write(size, runs, data)
-        disk.content = disk.content.write(label, cells=tuple(wanted))
-        where = ", ".join(str(cell) for cell in wanted)
-        self._domain.journal.record(Kind.GUEST, f"writes {label} into cells {where} of {disk.target}")
+        cells, ranges = tuple(cells), tuple(ranges)
+        stretches = disk.content.geometry.stretches(cells, ranges)
+        self._port.write(stretches, pattern.marker(label, disk.run, stretches, disk.content.geometry.cell_size))
+        disk.content = disk.content.write(label, cells, ranges)
+        self._record(f"writes {label} into", cells, ranges)
+
+    def zero(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> None:
+        """Write zeros to vda by the device's own command (BLKZEROOUT), and flush."""
+        disk = self._domain.disk
+        cells, ranges = tuple(cells), tuple(ranges)
+        self._port.zero(disk.content.geometry.stretches(cells, ranges))
+        disk.content = disk.content.zero(cells, ranges)
+        self._record("writes zeros to", cells, ranges)
+
+    def discard(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> None:
+        """Discard on vda (BLKDISCARD), and flush."""
+        disk = self._domain.disk
+        cells, ranges = tuple(cells), tuple(ranges)
+        self._port.discard(disk.content.geometry.stretches(cells, ranges))
+        disk.content = disk.content.discard(cells, ranges)
+        self._record("discards", cells, ranges)
 
     def read_disk(self, length: int) -> bytes:
         """The first `length` bytes of vda as the guest's device gives them now.
@@ -137,11 +151,8 @@ class Guest:
         """Flush the disk, so that its images can be read from outside: QEMU keeps qcow2 metadata until then."""
         self._port.flush()
 
-
-def runs_of(cells: list[int]) -> Iterator[tuple[int, int]]:
-    """(first, count) of each run of consecutive cells."""
-    start = 0
-    for index in range(1, len(cells) + 1):
-        if index == len(cells) or cells[index] != cells[index - 1] + 1:
-            yield cells[start], index - start
-            start = index
+    def _record(self, act: str, cells: Sequence[int], ranges: Sequence[Range]) -> None:
+        cells = sorted(set(cells))
+        places = [f"cells {', '.join(str(cell) for cell in cells)}"] if cells else []
+        places += [f"{length} bytes at {offset}" for offset, length in ranges]
+        self._domain.journal.record(Kind.GUEST, f"{act} {' and '.join(places)} of {self._domain.disk.target}")

@@ -32,7 +32,7 @@ blockdev --flushbufs /dev/vda
 mount -o remount,size=100% /tmp
 echo 3 >/proc/sys/vm/drop_caches
 free=$(awk '/^MemFree:/ { print $2 }' /proc/meminfo)
-dd if=/dev/zero of=/tmp/zeros bs=64k count=$(((free - 12288) / 64)) 2>/dev/null
+dd if=/dev/zero of=/tmp/zeros bs=64k count=$(((free - 8192) / 64)) 2>/dev/null
 rm /tmp/zeros
 """
 

@@ -106,9 +106,9 @@ def test_a_stack_that_starts_no_vm_at_all_ends_the_run(guest_files: GuestFiles, 
     kept = tmp_path / "images" / guest_files.digest
     shutil.copytree(guest_files.directory, kept)
     kernel = b"no kernel"
-    (kept / "vmlinuz").write_bytes(kernel)
+    (kept / "vmlinux").write_bytes(kernel)
     seal = json.loads((kept / "seal.json").read_text())
-    (kept / "seal.json").write_text(json.dumps({**seal, "vmlinuz": hashlib.sha256(kernel).hexdigest()}))
+    (kept / "seal.json").write_text(json.dumps({**seal, "vmlinux": hashlib.sha256(kernel).hexdigest()}))
 
     ended = inner_run(SCENARIO, "--accel", "tcg", environment={"CHAINPROOF_CACHE": str(tmp_path)})
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import Unusable
-from harness.stack.kinds import Kinds, changed, expanded
+from harness.stack.kinds import Kinds, changed, expanded, upgraded
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,19 @@ def test_sets_stand_for_their_stacks(tmp_path: Path) -> None:
 
 def test_replaced_pieces_are_in_the_name() -> None:
     assert changed("host", {"qemu": Path("/q/qemu"), "virsh": None}) == "host+qemu=/q/qemu"
+
+
+def test_an_upgrade_is_of_what_was_there_before_with_its_replaced_pieces() -> None:
+    name = changed("host+upgrade-to=debian:sid", {"qemu": Path("/q/qemu")})
+
+    assert name == "host+qemu=/q/qemu+upgrade-to=debian:sid"
+    assert upgraded(["host", "debian:sid+upgrade-to=host"], ["debian:trixie"]) == [
+        "host",
+        "debian:sid+upgrade-to=host",
+        "host+upgrade-to=debian:trixie",
+    ]
+
+
+def test_one_upgrade_at_a_time(tmp_path: Path) -> None:
+    with pytest.raises(Unusable, match="one upgrade at a time"):
+        Kinds(tmp_path, tmp_path).stack("host+upgrade-to=debian:trixie+upgrade-to=debian:sid")

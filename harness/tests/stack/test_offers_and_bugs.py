@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.stack.known_bugs import KNOWN_BUGS, KnownBug, known_bugs, repeated_for
-from harness.stack.offers import OFFERS, NotOffered, require
+from harness.stack.offers import OFFERS, NotOffered, require, require_upgrade
 from harness.stack.stack import Stack
 from harness.stack.version import Version
 
@@ -36,6 +36,41 @@ def test_a_capability_that_nobody_knows_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="no capability is called flying"):
         require(STACK, "flying")
     assert all(offer.source for offer in OFFERS.values())
+
+
+@pytest.mark.parametrize(
+    ("newer", "said"),
+    [
+        (Version("9.0.0", "9.0.0-4+deb12u2"), "no upgrade: both are libvirt 9.0.0"),
+        (Version("9.0.0", "9.0.0-4~bpo1"), "libvirt 9.0.0 .* is older"),
+        (Version("8.9.9"), "libvirt 8.9.9 is older"),
+    ],
+)
+def test_what_is_no_upgrade_is_not_offered(newer: Version, said: str) -> None:
+    with pytest.raises(NotOffered, match=said):
+        require_upgrade(replace(STACK, newer=replace(STACK, libvirt_version=newer)))
+
+
+def test_an_upgrade_to_a_libvirt_that_is_newer_or_built_anew_is_offered() -> None:
+    require_upgrade(STACK)
+    for newer in (Version("9.0.0", "9.0.0-4+deb12u3"), Version("9.0.0"), Version("12.8.0")):
+        require_upgrade(replace(STACK, newer=replace(STACK, libvirt_version=newer)))
+
+
+def test_an_upgrade_to_a_libvirt_that_drives_no_such_old_qemu_is_not_offered() -> None:
+    old = replace(STACK, qemu_version=Version("7.1.0"))
+
+    require_upgrade(replace(old, newer=replace(STACK, libvirt_version=Version("12.3.0"))))
+    with pytest.raises(NotOffered, match=r"libvirt 12\.4\.0 drives QEMU from 7\.2\.0 on, not 7\.1\.0"):
+        require_upgrade(replace(old, newer=replace(STACK, libvirt_version=Version("12.4.0"))))
+
+
+def test_an_upgrade_has_the_bugs_of_both() -> None:
+    fixed = replace(STACK, libvirt_version=Version("9.1.0"))
+
+    assert known_bugs("test_thing", replace(STACK, newer=fixed), (BUG,)) == [BUG]
+    assert known_bugs("test_thing", replace(fixed, newer=STACK), (BUG,)) == [BUG]
+    assert known_bugs("test_thing", replace(fixed, newer=fixed), (BUG,)) == []
 
 
 def test_a_bug_is_bound_to_versions() -> None:
