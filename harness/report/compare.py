@@ -63,7 +63,9 @@ def _kind(old: Cell, new: Cell) -> str:
         return SAME
     if "not run" in (old.outcome, new.outcome):
         return "not run on both"
-    return {"known bug": "breaks as it is known to", "pass": "fixes"}.get(new.outcome, "otherwise")
+    if new.outcome == "known bug":
+        return "breaks as it is known to"
+    return "fixes" if old.outcome in (*failures, "known bug") else "otherwise"
 
 
 def _bare(said: str) -> str:

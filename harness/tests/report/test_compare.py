@@ -20,6 +20,7 @@ def saved(tmp_path: Path) -> Path:
             "new": {"outcome": "known bug", "said": "Lies."},
         },
         "d": {"old": {"outcome": "pass", "said": ""}, "new": {"outcome": "pass", "said": ""}},
+        "h": {"old": {"outcome": "not offered", "said": "since 12"}, "new": {"outcome": "pass", "said": ""}},
         "e": {"old": {"outcome": "fail", "said": "pid 1"}, "new": {"outcome": "fail", "said": "pid 22"}},
         "f": {"old": {"outcome": "fail", "said": "a hole"}, "new": {"outcome": "fail", "said": "torn"}},
         "g": {"old": {"outcome": "pass", "said": ""}},
@@ -50,11 +51,15 @@ def test_what_breaks_is_told_first_with_what_was_seen(saved: Path) -> None:
         "  b",
         "      fail, now pass",
         "      before: the chain is too long",
+        "otherwise:",
+        "  h",
+        "      not offered, now pass",
+        "      before: since 12",
         "not run on both:",
         "  g",
         "      pass, now not run",
-        "breaks: 1, fails otherwise: 1, breaks as it is known to: 1, fixes: 1, not run on both: 1, "
-        "the same: 2 of 7 scenarios",
+        "breaks: 1, fails otherwise: 1, breaks as it is known to: 1, fixes: 1, otherwise: 1, "
+        "not run on both: 1, the same: 2 of 8 scenarios",
     ]
 
 
