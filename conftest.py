@@ -32,7 +32,7 @@ from harness.stack.known_bugs import ROUNDS, KnownBug, known_bugs, repeated_for
 from harness.stack.offers import OFFERS, NotOffered, require, require_upgrade
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
-from harness.verdict.checks import verify_all
+from harness.verdict.checks import explain, verify_all
 from harness.verdict.evidence import collect
 from harness.verdict.trial import Trial
 from harness.vm.domain import Domain, DomainFailed
@@ -322,8 +322,14 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    yield
-    if _trials in item.stash and item.get_closest_marker("sabotaged") is None:
+    checked = _trials in item.stash and item.get_closest_marker("sabotaged") is None
+    try:
+        yield
+    except Exception as error:
+        if checked:
+            explain(item.stash[_trials], error)
+        raise
+    if checked:
         verify_all(item.stash[_trials])
 
 

@@ -131,7 +131,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
     ),
     KnownBug(
         scenario=r"test_a_client_reads_the_instant_at_which_the_backup_began.*[\[-]iothread",
-        shows=r"the backup cannot be ended: (.*\n)*.*nbd_blockdev_client_closed: Assertion `qemu_in_main_thread\(\)",
+        shows=r"QEMU has ended by itself\n(.*\n)*.*nbd_blockdev_client_closed: Assertion `qemu_in_main_thread\(\)",
         component="QEMU",
         since="7.2.14",  # Debian's: it came with the fix of CVE-2024-7409
         fixed="10.0.2",

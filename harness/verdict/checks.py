@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import zip_longest
 
 import libvirt
 
-from harness.errors import ChainproofError, CheckFailed
+from harness.errors import AgentError, ChainproofError, CheckFailed, WaitTimeout
 from harness.journal import Kind
 from harness.layers.parts import HOLE
 from harness.stack.events import EventKind
 from harness.verdict import chain_checks
 from harness.verdict.trial import Trial
 from harness.vm.domain_xml import has_mirror
+from harness.waiting import NotYet, wait_until
 
 Check = Callable[[Trial], None]
 # what an image may take beyond its data: qcow2 header, L1, L2, refcount table and blocks, at 64 KiB each
@@ -33,14 +35,39 @@ def verify_all(trial: Trial) -> None:
     """
     if not trial.has_domain:
         return
-    if trial.domain.has_ended_by_itself():
-        words = f"QEMU's log ends:\n{trial.domain.qemu_log_tail()}"
-        raise CheckFailed("the VM runs until it is shut off", "QEMU has ended by itself", words)
+    _still_on(trial)
     if trial.domain.is_running():
         _raise_all(trial, LIVE)
         trial.domain.shut_off()
     _raise_all(trial, OFFLINE)
     trial.journal.record(Kind.CHECK, f"{len(LIVE) + len(OFFLINE)} universal checks hold")
+
+
+def explain(trial: Trial, error: Exception) -> None:
+    """Raise CheckFailed with QEMU's last words if what a scenario failed with, `error`, comes of QEMU's end."""
+    if not trial.has_domain or not isinstance(error, AgentError | libvirt.libvirtError):
+        return
+    try:
+        trial.domain.monitor("query-status")
+    except ValueError:  # there is no daemon to ask
+        return
+    except libvirt.libvirtError:  # it is gone, or just going: libvirt may be the last to know
+        with suppress(WaitTimeout):
+            wait_until("libvirt to know of QEMU's end", lambda: _gone(trial), timeout=5)
+        _still_on(trial)
+
+
+def _gone(trial: Trial) -> None:
+    if trial.domain.is_running():
+        raise NotYet("it runs")
+
+
+def _still_on(trial: Trial) -> None:
+    if trial.domain.has_ended_by_itself():
+        log = trial.domain.qemu_log_tail()
+        said = [line for line in log.splitlines() if line.startswith("qemu-system")]  # its own words come last
+        words = "\n".join([*said[-1:], "its log ends:", log])
+        raise CheckFailed("the VM runs until it is shut off", "QEMU has ended by itself", words)
 
 
 def _raise_all(trial: Trial, checks: tuple[tuple[str, Check], ...]) -> None:

@@ -7,9 +7,9 @@ import re
 import libvirt
 import pytest
 
-from harness.errors import CheckFailed, WaitTimeout
+from harness.errors import AgentError, CheckFailed, WaitTimeout
 from harness.stack.events import EventKind
-from harness.verdict.checks import verify_all
+from harness.verdict.checks import explain, verify_all
 from harness.verdict.sabotage import flipped_bit, put_back
 from harness.verdict.trial import Trial
 from harness.vm.domain import Domain
@@ -96,6 +96,9 @@ def test_a_qemu_that_ended_after_the_last_act_is_found(trial: Trial, layered: Do
 
     with pytest.raises(CheckFailed, match="QEMU has ended by itself"):
         verify_all(trial)
+    with pytest.raises(CheckFailed, match="QEMU has ended by itself"):
+        explain(trial, AgentError("disk server", "the connection is gone"))
+    explain(trial, ValueError("what comes of something else stays what it is"))
 
 
 def test_a_job_that_is_left_is_found(trial: Trial, layered: Domain) -> None:
