@@ -93,7 +93,7 @@ class NbdReader:
             node = {"driver": "qcow2", "node-name": name, "read-only": True, "file": file, "backing": below[name]}
             export = {"type": "nbd", "id": name, "node-name": name, "name": name, "allocation-depth": True}
             commands += [("blockdev-add", node), ("block-export-add", export)]
-        return _headers(self._storage.execute([*commands, ("query-named-block-nodes", {})])[-1])
+        return _headers(self._storage.execute([*commands, ("query-named-block-nodes", {"flat": True})])[-1])
 
     def _measured(self, name: str, backing: str | None, shown: bool, window: int) -> Measured:
         data, allocation, depth = self._read(name, window)
