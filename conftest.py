@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 from harness import settings as defaults
 from harness.errors import Unusable
 from harness.layers.documented import LAYERS
 from harness.process import die_with_parent
-from harness.report import outcome, tally
+from harness.report import outcome, rounds, tally
 from harness.report.matrix import Matrix
 from harness.report.narrated import NarratedRun
 from harness.report.narration import Narrator
+from harness.report.told import ToldLines
 from harness.report.unusable import EXIT_STATUS, PROPERTY, StopWhenUnusable
 from harness.settings import Settings
 from harness.stack import acceleration as accelerations
@@ -26,11 +28,11 @@ from harness.stack import kinds
 from harness.stack.acceleration import Acceleration
 from harness.stack.daemon import GUEST, Daemon, Setup
 from harness.stack.kinds import Kinds
-from harness.stack.known_bugs import KnownBug, known_bugs
+from harness.stack.known_bugs import ROUNDS, KnownBug, known_bugs, repeated_for
 from harness.stack.offers import OFFERS, NotOffered, require, require_upgrade
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
-from harness.verdict.checks import verify_all
+from harness.verdict.checks import explain, verify_all
 from harness.verdict.evidence import collect
 from harness.verdict.trial import Trial
 from harness.vm.domain import Domain, DomainFailed
@@ -66,6 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help=f"what to test, repeatable: {kinds.HELP}, a set",
     )
+    group.addoption("--every-stack", action="store_true", help="end the run if one of the stacks cannot be used")
     group.addoption(
         "--upgrade-to", action="append", default=[], metavar="NAME", help="whose libvirt takes over running VMs"
     )
@@ -93,7 +96,8 @@ def pytest_configure(config: pytest.Config) -> None:
         die_with_parent(parent)
     else:
         config.pluginmanager.register(tally.GuestTally())
-        several = len(_stack_names(config)) > 1
+        config.pluginmanager.register(ToldLines())
+        several = len(_stack_names(config)) > 1 and not config.option.every_stack
         scheduler = config.pluginmanager.get_plugin("dsession")
         config.pluginmanager.register(StopWhenUnusable(scheduler, others_go_on=several))
     if config.option.narrate:  # in place of pytest's own report
@@ -140,7 +144,7 @@ def _procedure_names(config: pytest.Config) -> list[str]:
 
 
 def _prepare_stacks(config: pytest.Config, makes: Kinds) -> dict[str, str]:
-    """Every stack by name, made or with what it lacks; raises Unusable if none of those that were asked for is left."""
+    """Every stack by name, made or with what it lacks; raises Unusable if too few of those asked for are left."""
     told: dict[str, str] = {}
     unusable: dict[str, Unusable] = {}
     for name in (*_stack_names(config), *_procedure_names(config)):
@@ -149,8 +153,9 @@ def _prepare_stacks(config: pytest.Config, makes: Kinds) -> dict[str, str]:
         except Unusable as error:
             unusable[name] = error
             told[name] = str(error).splitlines()[0]
-    if all(name in unusable for name in _stack_names(config)):
-        raise Unusable("\n".join(str(unusable[name]) for name in _stack_names(config)))
+    lacking = [name for name in _stack_names(config) if name in unusable]
+    if lacking and (config.option.every_stack or lacking == _stack_names(config)):
+        raise Unusable("\n".join(str(unusable[name]) for name in lacking))
     config.stash[_unusable] = {name: str(error) for name, error in unusable.items()}
     return told
 
@@ -296,10 +301,35 @@ def trial(
         yield running
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """Repeat what passes though the stack has a bug that shows only sometimes, until it shows."""
+    if not repeated_for(item.nodeid):
+        return None
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    done: list[list[pytest.TestReport]] = []
+    bugs: Sequence[KnownBug] = []
+    while not done or (bugs and len(done) < ROUNDS and not rounds.is_last(done[-1])):
+        done.append(runtestprotocol(item, log=False, nextitem=nextitem))
+        found: Sequence[KnownBug] = item.stash.get(_bugs, [])
+        bugs = repeated_for(item.nodeid, found)
+    rounds.told(done, bugs)
+    for report in done[-1]:
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    yield
-    if _trials in item.stash and item.get_closest_marker("sabotaged") is None:
+    checked = _trials in item.stash and item.get_closest_marker("sabotaged") is None
+    try:
+        yield
+    except Exception as error:
+        if checked:
+            explain(item.stash[_trials], error)
+        raise
+    if checked:
         verify_all(item.stash[_trials])
 
 

@@ -42,13 +42,16 @@ def wall_clock() -> float:
     return time.time()
 
 
-def wait_until(what: str, probe: Callable[[], T], timeout: float, interval: float = 0.01) -> T:
+def wait_until(
+    what: str, probe: Callable[[], T], timeout: float, interval: float = 0.01, *, stretched: bool = True
+) -> T:
     """Call `probe` until it returns instead of raising NotYet.
 
-    `timeout` is in seconds, before scaling; raises WaitTimeout with the last NotYet's reason.
+    `timeout` is in seconds, before scaling; raises WaitTimeout with the last NotYet's reason. Where the deadline is
+    itself what is claimed, it is not `stretched` on a slow machine.
     For things that send an event, wait for the event instead (harness.stack.events).
     """
-    seconds = scaled(timeout)
+    seconds = scaled(timeout) if stretched else timeout
     deadline = now() + seconds
     while True:
         try:

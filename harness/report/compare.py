@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from harness.errors import Unusable
 
-USAGE = "usage: ci/run compare BEFORE AFTER (stacks, or saved results: FILE or FILE:STACK)"
+USAGE = "usage: ci/run compare BEFORE AFTER [-- pytest arguments] (stacks, or saved results: FILE or FILE:STACK)"
+SAME = "the same"
+KINDS = ("breaks", "fails otherwise", "breaks as it is known to", "fixes", "otherwise", "not run on both")
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,9 @@ class Cell:
 
     outcome: str
     said: str
+
+
+NOT_RUN = Cell("not run", "")
 
 
 @dataclass(frozen=True)
@@ -31,19 +37,39 @@ class Results:
 
 def changes(before: Results, after: Results) -> list[str]:
     """The lines that say what differs, what is broken first, and nothing of what is the same."""
-    lines: dict[str, list[str]] = {"breaks": [], "fixes": [], "otherwise": []}
-    missing = Cell("not run", "")
-    for scenario in sorted({*before.cells, *after.cells}):
-        old, new = before.cells.get(scenario, missing), after.cells.get(scenario, missing)
-        if old.outcome == new.outcome:
-            continue
-        kind = "breaks" if new.outcome in ("fail", "error") else "fixes" if new.outcome == "pass" else "otherwise"
-        said = (new if kind == "breaks" else old).said
-        lines[kind].append(f"  {scenario}: {old.outcome}, now {new.outcome}" + (f": {said}" if said else ""))
-    same = sum(before.cells.get(scenario) == cell for scenario, cell in after.cells.items())
-    head = [f"before: {before.stack}", f"after:  {after.stack}"]
-    body = [line for kind in lines for line in ([f"{kind}:", *lines[kind]] if lines[kind] else [])]
-    return [*head, *body, f"{same} scenarios came to the same"]
+    lines = [f"before: {before.stack}", f"after:  {after.stack}"]
+    scenarios = sorted({*before.cells, *after.cells})
+    pairs = {name: (before.cells.get(name, NOT_RUN), after.cells.get(name, NOT_RUN)) for name in scenarios}
+    kinds = {name: _kind(*pair) for name, pair in pairs.items()}
+    for kind in KINDS:
+        lines += [f"{kind}:"] if kind in kinds.values() else []
+        for name in (name for name in scenarios if kinds[name] == kind):
+            old, new = pairs[name]
+            lines += [f"  {name}", f"      {old.outcome}, now {new.outcome}"]
+            lines += [f"      {when} {cell.said}" for when, cell in (("before:", old), ("after: ", new)) if cell.said]
+    counts = [f"{kind}: {list(kinds.values()).count(kind)}" for kind in KINDS if kind in kinds.values()]
+    same = list(kinds.values()).count(SAME)
+    return [*lines, ", ".join([*counts, f"{SAME}: {same} of {len(scenarios)} scenarios"])]
+
+
+def _kind(old: Cell, new: Cell) -> str:
+    """What a change is, by KINDS. That a failure names other processes or seconds is none."""
+    failures = ("fail", "error")
+    if new.outcome in failures and old.outcome not in failures:
+        return "breaks"
+    if new.outcome in failures:
+        return SAME if old.outcome == new.outcome and _bare(old.said) == _bare(new.said) else "fails otherwise"
+    if old.outcome == new.outcome:
+        return SAME
+    if "not run" in (old.outcome, new.outcome):
+        return "not run on both"
+    if new.outcome == "known bug":
+        return "breaks as it is known to"
+    return "fixes" if old.outcome in (*failures, "known bug") else "otherwise"
+
+
+def _bare(said: str) -> str:
+    return re.sub(r"\d+", "", said)
 
 
 def read(name: str) -> Results:
@@ -54,6 +80,8 @@ def read(name: str) -> Results:
         chosen = stack or next(iter(saved["stacks"]))
         if not stack and len(saved["stacks"]) > 1:
             raise Unusable(f"{file} has several stacks: {', '.join(saved['stacks'])}", f"name one: {file}:STACK")
+        if chosen not in saved["stacks"]:
+            raise Unusable(f"{file} has no stack {chosen}", f"it has {', '.join(saved['stacks'])}")
         cells = {
             scenario: Cell(row[chosen]["outcome"], row[chosen]["said"])
             for scenario, row in saved["scenarios"].items()

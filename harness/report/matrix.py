@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from harness.report.observation import first_observation
 from harness.report.outcome import NOT_OFFERED, STACK
 
 
@@ -33,6 +34,7 @@ class Report(Protocol):
     nodeid: str
     when: str
     outcome: str
+    longrepr: object
     longreprtext: str
     user_properties: list[tuple[str, object]]
 
@@ -56,15 +58,16 @@ class Matrix:
         self._cells: dict[str, dict[str, tuple[Outcome, str]]] = {}
 
     def pytest_runtest_logreport(self, report: Report) -> None:
-        """Enter a phase of a scenario: the worst of its phases counts."""
+        """Enter a phase of a scenario: the worst counts, but nothing later takes the place of the first failure."""
         stack = next((str(value) for name, value in report.user_properties if name == STACK), None)
         if stack is None:
             return
         row = self._cells.setdefault(_without(report.nodeid, stack), {})
-        said = next((str(value) for name, value in report.user_properties if name == NOT_OFFERED), "")
-        new = (_outcome(report), said or _first_difference(report.longreprtext))
+        new = _outcome(report)
+        old = row.get(stack, (Outcome.PASS, ""))
         order = list(Outcome)
-        row[stack] = max(row.get(stack, new), new, key=lambda cell: order.index(cell[0]))
+        if old[0] not in (Outcome.FAIL, Outcome.ERROR) and order.index(new) >= order.index(old[0]):
+            row[stack] = (new, _said(report, new) or old[1])
 
     def pytest_sessionfinish(self) -> None:
         """Save the results."""
@@ -110,10 +113,17 @@ def _outcome(report: Report) -> Outcome:
     return Outcome.PASS
 
 
-def _first_difference(text: str) -> str:
-    """The first line of a failure that says what was seen."""
-    lines: Sequence[str] = [line.removeprefix("E").strip() for line in text.splitlines() if line.startswith("E  ")]
-    return next(iter(lines or text.strip().splitlines()), "")
+def _said(report: Report, outcome: Outcome) -> str:
+    """What there is to say of an outcome, in a line."""
+    if outcome is Outcome.PASS:
+        return ""
+    if outcome is Outcome.KNOWN_BUG:
+        return str(getattr(report, "wasxfail", ""))
+    if outcome is Outcome.NOT_OFFERED:
+        return next(str(value) for name, value in report.user_properties if name == NOT_OFFERED)
+    if isinstance(report.longrepr, tuple):  # a skip: file, line, reason
+        return str(report.longrepr[-1]).removeprefix("Skipped: ")
+    return first_observation(report.longreprtext)
 
 
 def _without(nodeid: str, stack: str) -> str:

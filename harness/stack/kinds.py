@@ -14,13 +14,14 @@ from harness.stack.stack import LIBVIRTD, QEMU, QEMU_IMG, VIRSH, Stack
 from harness.stack.trees import Trees
 
 HELP = (
-    "host, debian:SUITE, dir:PATH or build:LIBVIRT_PREFIX,QEMU_PREFIX,"
+    "host, debian:SUITE, dir:PATH or build:LIBVIRT_PREFIX,QEMU_PREFIX (a SUITE as it was: SUITE@20260131T000000Z),"
     " with any of +libvirtd= +virsh= +qemu= +qemu-img= after it: a path, or the stack to take it from;"
     " +upgrade-to=NAME at the end: the stack whose libvirt takes over the running VMs"
 )
 UPGRADE = "+upgrade-to="
 # the names of the pieces in options and in stacks' names
 PIECES = {"libvirtd": LIBVIRTD, "virsh": VIRSH, "qemu": QEMU, "qemu-img": QEMU_IMG}
+_SUITE = re.compile(r"[a-z]+(-[a-z]+)*(@\d{8}T\d{6}Z)?")
 _CHANGE = re.compile(rf"\+({'|'.join(PIECES)})=")
 
 
@@ -57,7 +58,7 @@ class Kinds:
         kind, _, value = name.partition(":")
         if name == "host":
             return Stack.host()
-        if kind == "debian" and re.fullmatch(r"[a-z]+(-[a-z]+)*", value):
+        if kind == "debian" and _SUITE.fullmatch(value):
             tree = self.trees.provide(value, anew=anew)
             provenance = f"Debian's {value}, unpacked {tree.built}, tree {tree.digest}"
             return Stack.in_tree(name, self.trees.unpacked(tree), self._work, tree.packages, provenance)

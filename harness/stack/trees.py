@@ -134,7 +134,7 @@ class Trees:
                 room = f"{free >> 20} MiB free, {ROOM_BYTES >> 20} MiB are needed"
                 raise Unusable(f"debian:{suite}: {self.directory} has {room}", "make room, or set CHAINPROOF_CACHE")
             unpacked, archive = scratch / "tree", scratch / "archive"
-            _run(suite, _mmdebstrap(suite, self._named_mirror(suite), unpacked, scratch), _BUILD_SECONDS)
+            _run(suite, _mmdebstrap(suite, self._named_mirror(suite, scratch), unpacked, scratch), _BUILD_SECONDS)
             packages = _packages((scratch / "packages").read_text())
             for entry in ("dev", "var/lib/apt", "var/cache"):  # ours to provide, or apt's
                 shutil.rmtree(unpacked / entry, ignore_errors=True)
@@ -150,9 +150,11 @@ class Trees:
             (scratch / "manifest").rename(self._manifest(suite))
         return tree
 
-    def _named_mirror(self, suite: str) -> Mirror:
+    def _named_mirror(self, suite: str, scratch: Path) -> Mirror:
+        _, _, snapshot = suite.partition("@")
         try:
-            return self._mirror()
+            mirror = self._mirror()
+            return mirror.at(snapshot, suites(suite)[0], scratch) if snapshot else mirror
         except Unusable as error:
             raise Unusable(f"debian:{suite}: {error.problem}", error.remedy) from error
 
@@ -175,7 +177,8 @@ class Trees:
 
 
 def suites(suite: str) -> tuple[str, ...]:
-    """The suites of the archive that a release is put together from."""
+    """The suites of the archive that a release, or its state at a snapshot (sid@20260131T000000Z), is made from."""
+    suite = suite.partition("@")[0]
     for addition in ("-backports", "-proposed-updates"):
         if suite.endswith(addition):
             return (*suites(suite.removesuffix(addition)), suite)

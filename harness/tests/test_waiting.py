@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from harness.errors import WaitTimeout
-from harness.waiting import NotYet, wait_until, watchdog
+from harness.waiting import NotYet, now, scale_deadlines, scaled, wait_until, watchdog
 
 
 def test_a_wait_that_fails_says_what_it_saw_last() -> None:
@@ -14,6 +14,20 @@ def test_a_wait_that_fails_says_what_it_saw_last() -> None:
 
     with pytest.raises(WaitTimeout, match=r"waited 0 s for the third; last seen: two of three"):
         wait_until("the third", probe, timeout=0.02)
+
+
+def test_a_deadline_that_is_the_claim_is_not_stretched_on_a_slow_machine() -> None:
+    def probe() -> None:
+        raise NotYet("it is still there")
+
+    usual, began = scaled(1.0), now()
+    scale_deadlines(1000.0)
+    try:
+        with pytest.raises(WaitTimeout, match="still there"):
+            wait_until("the end", probe, timeout=0.02, stretched=False)
+    finally:
+        scale_deadlines(usual)
+    assert now() - began < 20 * usual
 
 
 def test_a_guarded_call_that_hangs_is_broken_off_and_others_are_left_alone() -> None:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import zip_longest
-from pathlib import PurePosixPath
 
 import libvirt
 
-from harness.errors import ChainproofError, CheckFailed
+from harness.errors import AgentError, ChainproofError, CheckFailed, WaitTimeout
 from harness.journal import Kind
-from harness.layers.chain import Chain, Image
 from harness.layers.parts import HOLE
 from harness.stack.events import EventKind
+from harness.verdict import chain_checks
 from harness.verdict.trial import Trial
 from harness.vm.domain_xml import has_mirror
+from harness.waiting import NotYet, wait_until
 
 Check = Callable[[Trial], None]
 # what an image may take beyond its data: qcow2 header, L1, L2, refcount table and blocks, at 64 KiB each
@@ -34,11 +35,39 @@ def verify_all(trial: Trial) -> None:
     """
     if not trial.has_domain:
         return
+    _still_on(trial)
     if trial.domain.is_running():
         _raise_all(trial, LIVE)
         trial.domain.shut_off()
     _raise_all(trial, OFFLINE)
     trial.journal.record(Kind.CHECK, f"{len(LIVE) + len(OFFLINE)} universal checks hold")
+
+
+def explain(trial: Trial, error: Exception) -> None:
+    """Raise CheckFailed with QEMU's last words if what a scenario failed with, `error`, comes of QEMU's end."""
+    if not trial.has_domain or not isinstance(error, AgentError | libvirt.libvirtError):
+        return
+    try:
+        trial.domain.monitor("query-status")
+    except ValueError:  # there is no daemon to ask
+        return
+    except libvirt.libvirtError:  # it is gone, or just going: libvirt may be the last to know
+        with suppress(WaitTimeout):
+            wait_until("libvirt to know of QEMU's end", lambda: _gone(trial), timeout=5)
+        _still_on(trial)
+
+
+def _gone(trial: Trial) -> None:
+    if trial.domain.is_running():
+        raise NotYet("it runs")
+
+
+def _still_on(trial: Trial) -> None:
+    if trial.domain.has_ended_by_itself():
+        log = trial.domain.qemu_log_tail()
+        said = [line for line in log.splitlines() if line.startswith("qemu-system")]  # its own words come last
+        words = "\n".join([*said[-1:], "its log ends:", log])
+        raise CheckFailed("the VM runs until it is shut off", "QEMU has ended by itself", words)
 
 
 def _raise_all(trial: Trial, checks: tuple[tuple[str, Check], ...]) -> None:
@@ -88,49 +117,6 @@ def content(trial: Trial) -> None:
     trial.verify("the end" if trial.domain.is_running() else "the end, shut off")
 
 
-def chain_in_live_xml(trial: Trial) -> None:
-    """O4: the running domain's XML has the chain; that it ends in an empty <backingStore/> is not checked."""
-    _same_chain(trial, trial.domain.disk.chain(), "the live XML")
-
-
-def chain_in_definition(trial: Trial) -> None:
-    """O4, O9: the persistent definition names the active layer; where it names more, the chain."""
-    expected = trial.domain.disk.expected_chain()
-    seen = trial.domain.disk.configured_chain()
-    if len(seen) == 1 and seen.active == expected.active:
-        return
-    _same_chain(trial, seen, "the persistent definition")
-
-
-def chain_in_qemu(trial: Trial) -> None:
-    """O4: QEMU has a node for each image of the chain and for no other."""
-    nodes = json.loads(trial.domain.monitor("query-named-block-nodes"))["return"]
-    files = {PurePosixPath(node["file"]) for node in nodes if node["drv"] != "file" and node.get("file")}
-    expected = {image.path for image in trial.domain.disk.expected_chain()}
-    if files != expected:
-        raise CheckFailed(f"QEMU has {_names(expected)} open", f"it has {_names(files)} (query-named-block-nodes)")
-
-
-def chain_in_headers(trial: Trial) -> None:
-    """O4: the images' own headers say the same, with the backing format."""
-    active = trial.domain.disk.expected_chain().active
-    infos = trial.qemu_img.info_chain(active.path)
-    seen = Chain.of(*(Image(info.filename.stem, info.filename) for info in reversed(infos)))
-    _same_chain(trial, seen, "the image headers (qemu-img info --backing-chain)")
-    for info in infos:
-        if info.backing_filename is not None and info.backing_format is None:
-            raise CheckFailed("every header names its backing format", f"{info.filename} does not")
-
-
-def chain_in_domblklist(trial: Trial) -> None:
-    """O4: virsh domblklist names the active layer."""
-    text = trial.daemon.virsh("domblklist", trial.domain.name).check().stdout
-    active = trial.domain.disk.expected_chain().active
-    found = re.search(rf"^\s*{trial.domain.disk.target}\s+(\S+)", text, re.MULTILINE)
-    if found is None or found.group(1) != str(active.path):
-        raise CheckFailed(f"domblklist shows {active.path}", text.strip())
-
-
 def no_job_left(trial: Trial) -> None:
     """O6: neither libvirt nor QEMU has a job, and the disk has no mirror."""
     disk = trial.domain.disk
@@ -172,7 +158,7 @@ def files_as_expected(trial: Trial) -> None:
     expected = {image.path for image in trial.domain.disk.images()}
     seen = set(trial.image_paths())
     if seen != expected:
-        raise CheckFailed(f"the files are {_names(expected)}", f"they are {_names(seen)}")
+        raise CheckFailed(f"the files are {chain_checks.names(expected)}", f"they are {chain_checks.names(seen)}")
 
 
 def images_clean(trial: Trial) -> None:
@@ -220,26 +206,17 @@ def _readers_agree(trial: Trial) -> None:
             raise CheckFailed(f"chainproof's reader and qemu-img read the same of {image}", f"they differ at byte {at}")
 
 
-def _same_chain(trial: Trial, seen: Chain, where: str) -> None:
-    expected = trial.domain.disk.expected_chain()
-    if seen != expected:
-        raise CheckFailed(f"the chain in {where} is {expected}", str(seen), seen.difference(expected))
-
-
-def _names(paths: set[PurePosixPath]) -> str:
-    return ", ".join(sorted(path.name for path in paths)) or "nothing"
-
-
 LIVE: tuple[tuple[str, Check], ...] = (
     ("same boot of the guest", same_boot),
     ("same QEMU process", same_qemu),
     ("no I/O error", no_io_error),
     ("content", content),
-    ("chain in the live XML", chain_in_live_xml),
-    ("chain in the persistent definition", chain_in_definition),
-    ("chain in QEMU", chain_in_qemu),
-    ("chain in the image headers", chain_in_headers),
-    ("chain in domblklist", chain_in_domblklist),
+    ("chain in the live XML", chain_checks.chain_in_live_xml),
+    ("end of the chain in the live XML", chain_checks.end_of_chain_in_live_xml),
+    ("chain in the persistent definition", chain_checks.chain_in_definition),
+    ("chain in QEMU", chain_checks.chain_in_qemu),
+    ("chain in the image headers", chain_checks.chain_in_headers),
+    ("chain in domblklist", chain_checks.chain_in_domblklist),
     ("no job left", no_job_left),
     ("events in order", events_in_order),
     ("files", files_as_expected),

@@ -122,6 +122,17 @@ class Disk:
             completed=lambda content: content.commit(top, base),
         )
 
+    def pull(self, base: str | None = None) -> BlockJob:
+        """Start to pull all layers above `base` (None: the whole chain) into the active one (virDomainBlockRebase)."""
+        handle, path = self.domain.handle, None if base is None else str(self.path(base))
+        self._act(f"virDomainBlockRebase: {self.target} on {base or 'nothing'}")
+        return BlockJob(
+            self,
+            "pull",
+            lambda: handle.blockRebase(self.target, path, 0, 0),
+            completed=lambda content: content.pull(base),
+        )
+
     def _act(self, text: str, detail: dict[str, str | int | float | bool] | None = None) -> None:
         self.domain.journal.record(Kind.ACT, text, detail)
 

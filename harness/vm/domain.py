@@ -29,6 +29,8 @@ T = TypeVar("T")
 CALL_TIMEOUT = 120.0
 BOOT_TIMEOUT = 60.0
 NAME = "vm1"
+# of snapshots and checkpoints that a scenario broke off in: else the definition would be in the way of all that follow
+_WITH_METADATA = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 
 
 class DomainFailed(ChainproofError):
@@ -52,6 +54,7 @@ class Domain:
         self._shut_off_since = 0
         self.disk = Disk(self, "vda", content, run)
         self.first_qemu_pid = 0
+        self._is_on = False
         self._guest: Guest | None = None
         self._handle: libvirt.virDomain | None = None
 
@@ -88,7 +91,7 @@ class Domain:
             self._leave_guest()
             if self._handle is not None:  # else a daemon has lost it
                 self.stop_hard()
-                self.handle.undefine()
+                self.handle.undefineFlags(_WITH_METADATA)
         finally:
             self._aside.shutdown()
         self._handle = None
@@ -104,7 +107,7 @@ class Domain:
             except libvirt.libvirtError as error:
                 words = f"QEMU's log ends:\n{self.qemu_log_tail()}"
                 raise DomainFailed(f"{self.name} did not start: {error}\n{words}") from error
-            self.first_qemu_pid = self.qemu_pid
+            self.first_qemu_pid, self._is_on = self.qemu_pid, True
             return self.reach(since, timeout)
 
     def restore(self, saved: PurePosixPath, xml: str | None) -> Guest:
@@ -117,12 +120,12 @@ class Domain:
         since = self.daemon.events.mark()
         connection = self.daemon.connection
         self.guarded("the restore", lambda: connection.restoreFlags(str(saved), xml, libvirt.VIR_DOMAIN_SAVE_RUNNING))
-        self.first_qemu_pid = self.qemu_pid
+        self.first_qemu_pid, self._is_on = self.qemu_pid, True
         return self.reach(since, restored=True)
 
     def save(self, file: PurePosixPath) -> None:
         """Save the running guest into a file and end it (virDomainSave)."""
-        self._leave_guest()
+        self._leave_guest(for_good=True)
         since = self.daemon.events.mark()
         self.guarded("the save", lambda: self.handle.save(str(file)))
         self._await_end_told(since)
@@ -133,7 +136,7 @@ class Domain:
 
     def stop_hard(self) -> None:
         """End QEMU if it runs, at once and without flushing anything."""
-        self._leave_guest()
+        self._leave_guest(for_good=True)
         since = self.daemon.events.mark()
         if self.is_running():
             try:
@@ -180,7 +183,7 @@ class Domain:
     def shut_off(self) -> None:
         """End QEMU politely (it flushes and closes its images); the definition stays."""
         self.journal.record(Kind.ACT, f"virDomainDestroyFlags: {self.name}, graceful")
-        self._leave_guest()
+        self._leave_guest(for_good=True)
         handle, pid = self.handle, self.qemu_pid
         self._shut_off_since = self.daemon.events.mark()
         self._shut_off = self._aside.submit(handle.destroyFlags, libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
@@ -205,14 +208,19 @@ class Domain:
             timeout=10,
         )
 
-    def _leave_guest(self) -> None:
+    def _leave_guest(self, *, for_good: bool = False) -> None:
         guest, self._guest = self._guest, None
+        self._is_on = self._is_on and not for_good
         if guest is not None:
             guest.close()
 
     def is_running(self) -> bool:
         """True unless the domain is shut off or has crashed."""
         return self._shut_off is None and bool(self.handle.isActive())
+
+    def has_ended_by_itself(self) -> bool:
+        """True if it was started, and is off though nobody has shut it off."""
+        return self._is_on and not self.is_running()
 
     def xml(self, *, inactive: bool = False) -> str:
         """The domain XML: as it runs, or as it will start next time."""

@@ -20,7 +20,7 @@ _TEMPLATE = """\
   <name>{name}</name>
   <uuid>{uuid}</uuid>
   <memory unit='MiB'>{memory}</memory>
-  <vcpu>1</vcpu>
+  <vcpu>1</vcpu>{iothreads}
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
     <kernel>{guest}/{kernel}</kernel>
@@ -34,7 +34,7 @@ _TEMPLATE = """\
   <devices>
     <emulator>{emulator}</emulator>
     <disk type='file' device='disk'>
-      <driver name='qemu' type='{format}' cache='none' discard='unmap'/>
+      <driver name='qemu' type='{format}' cache='none' discard='unmap'{iothread}/>
       <source file={source}/>
       <target dev='vda' bus='virtio'/>
     </disk>
@@ -65,6 +65,7 @@ class Machine:
     guest: PurePosixPath
     memory_mib: int = 128
     root_on_vda: bool = False
+    iothread: bool = False  # whether vda has a thread of its own in QEMU
     command_line: str = COMMAND_LINE
     kernel: str = "vmlinux"
 
@@ -86,6 +87,8 @@ def domain_xml(
         guest=machine.guest,
         kernel=machine.kernel,
         command_line=command_line,
+        iothreads="<iothreads>1</iothreads>" if machine.iothread else "",
+        iothread=" iothread='1'" if machine.iothread else "",
         emulator=machine.emulator,
         format=image_format,
         source=quoteattr(str(source)),
@@ -123,6 +126,17 @@ def backing_chain(xml: str, target: str) -> list[PurePosixPath]:
 def has_mirror(xml: str, target: str) -> bool:
     """True if the disk is being mirrored: an active commit or a copy is on."""
     return disk_element(xml, target).find("mirror") is not None
+
+
+def is_terminated(xml: str, target: str) -> bool:
+    """True if the disk's chain ends in an empty <backingStore/>: libvirt knows that there is no further image.
+
+    Without it libvirt would look for one when the domain starts (formatdomain.html, backingStore).
+    """
+    layer, last = disk_element(xml, target).find("backingStore"), None
+    while layer is not None:
+        layer, last = layer.find("backingStore"), layer
+    return last is not None and len(last) == 0 and not last.attrib
 
 
 def _sources(layer: ElementTree.Element | None) -> Iterator[PurePosixPath]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from harness.report.compare import changes, read
 from harness.verdict.inner_run import inner_run
 from harness.verdict.sabotage import qemu_that_writes_elsewhere, virsh_that_does_not_pivot
 
 PROCEDURE = "scenarios/procedure/test_live_merge.py"
+SCENARIO = f"{PROCEDURE}::test_the_documented_live_merge_folds_the_whole_chain_into_its_base"
 
 
 def test_a_virsh_that_only_says_that_it_pivoted(tmp_path: Path) -> None:
@@ -18,7 +21,14 @@ def test_a_virsh_that_only_says_that_it_pivoted(tmp_path: Path) -> None:
 
 
 def test_a_qemu_that_writes_to_another_file_than_it_was_told(tmp_path: Path) -> None:
-    ended = inner_run(PROCEDURE, "--guest", "cold", "--qemu", str(qemu_that_writes_elsewhere(tmp_path)))
+    """And `ci/run compare` of the two says in a line what changed."""
+    candidate = f"host+qemu={qemu_that_writes_elsewhere(tmp_path)}"
+    results = tmp_path / "results.json"
+    both = ("--stack", "host", "--stack", candidate, "--results", str(results))
+    ended = inner_run(PROCEDURE, "--guest", "cold", *both)
 
     assert ended.exit_status == 1, ended.output
     assert "base contains: cells 0-3 should be A, is a hole" in ended.output
+    told = changes(read(f"{results}:host"), read(f"{results}:{candidate}"))
+    assert told[2:5] == ["breaks:", f"  {SCENARIO}", "      pass, now fail"]
+    assert re.fullmatch(" +after:  .* at T0.* - but: .*; base contains: cells 0-3 should be A, is a hole", told[5])

@@ -7,9 +7,9 @@ import re
 import libvirt
 import pytest
 
-from harness.errors import CheckFailed, WaitTimeout
+from harness.errors import AgentError, CheckFailed, WaitTimeout
 from harness.stack.events import EventKind
-from harness.verdict.checks import verify_all
+from harness.verdict.checks import explain, verify_all
 from harness.verdict.sabotage import flipped_bit, put_back
 from harness.verdict.trial import Trial
 from harness.vm.domain import Domain
@@ -68,6 +68,18 @@ def test_an_extra_image_left_in_the_chain_is_found(trial: Trial, layered: Domain
     assert "the files are base.qcow2, cur.qcow2, sn1.qcow2, sn2.qcow2" in str(caught.value)
 
 
+def test_a_live_xml_that_leaves_the_end_of_the_chain_open_is_found(
+    trial: Trial, layered: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = layered.xml()
+    assert told.count("<backingStore/>") == 1
+    monkeypatch.setattr(layered, "xml", lambda **_: told.replace("<backingStore/>", ""))
+
+    with pytest.raises(CheckFailed) as caught:
+        verify_all(trial)
+    assert "1 of them fail\nend of the chain in the live XML:" in str(caught.value)
+
+
 def test_a_guest_that_rebooted_in_the_middle_is_found(trial: Trial, layered: Domain) -> None:
     since = layered.daemon.events.mark()
     layered.handle.reset(0)
@@ -75,6 +87,18 @@ def test_a_guest_that_rebooted_in_the_middle_is_found(trial: Trial, layered: Dom
 
     with pytest.raises(CheckFailed, match="it has rebooted"):
         verify_all(trial)
+
+
+def test_a_qemu_that_ended_after_the_last_act_is_found(trial: Trial, layered: Domain) -> None:
+    since = layered.daemon.events.mark()
+    layered.daemon.sandbox.signal(layered.qemu_pid, "KILL")
+    layered.daemon.events.wait("the VM to be off", lambda event: event.status == "stopped", since=since, timeout=10)
+
+    with pytest.raises(CheckFailed, match="QEMU has ended by itself"):
+        verify_all(trial)
+    with pytest.raises(CheckFailed, match="QEMU has ended by itself"):
+        explain(trial, AgentError("disk server", "the connection is gone"))
+    explain(trial, ValueError("what comes of something else stays what it is"))
 
 
 def test_a_job_that_is_left_is_found(trial: Trial, layered: Domain) -> None:

@@ -15,8 +15,15 @@ def saved(tmp_path: Path) -> Path:
     cells = {
         "a": {"old": {"outcome": "pass", "said": ""}, "new": {"outcome": "fail", "said": "cell 3 should be B"}},
         "b": {"old": {"outcome": "fail", "said": "the chain is too long"}, "new": {"outcome": "pass", "said": ""}},
-        "c": {"old": {"outcome": "not offered", "said": ""}, "new": {"outcome": "known bug", "said": ""}},
+        "c": {
+            "old": {"outcome": "not offered", "said": "since 9"},
+            "new": {"outcome": "known bug", "said": "Lies."},
+        },
         "d": {"old": {"outcome": "pass", "said": ""}, "new": {"outcome": "pass", "said": ""}},
+        "h": {"old": {"outcome": "not offered", "said": "since 12"}, "new": {"outcome": "pass", "said": ""}},
+        "e": {"old": {"outcome": "fail", "said": "pid 1"}, "new": {"outcome": "fail", "said": "pid 22"}},
+        "f": {"old": {"outcome": "fail", "said": "a hole"}, "new": {"outcome": "fail", "said": "torn"}},
+        "g": {"old": {"outcome": "pass", "said": ""}},
     }
     file.write_text(json.dumps({"stacks": {"old": "libvirt 9", "new": "libvirt 12"}, "scenarios": cells}))
     return file
@@ -27,12 +34,32 @@ def test_what_breaks_is_told_first_with_what_was_seen(saved: Path) -> None:
         "before: libvirt 9",
         "after:  libvirt 12",
         "breaks:",
-        "  a: pass, now fail: cell 3 should be B",
+        "  a",
+        "      pass, now fail",
+        "      after:  cell 3 should be B",
+        "fails otherwise:",
+        "  f",
+        "      fail, now fail",
+        "      before: a hole",
+        "      after:  torn",
+        "breaks as it is known to:",
+        "  c",
+        "      not offered, now known bug",
+        "      before: since 9",
+        "      after:  Lies.",
         "fixes:",
-        "  b: fail, now pass: the chain is too long",
+        "  b",
+        "      fail, now pass",
+        "      before: the chain is too long",
         "otherwise:",
-        "  c: not offered, now known bug",
-        "1 scenarios came to the same",
+        "  h",
+        "      not offered, now pass",
+        "      before: since 12",
+        "not run on both:",
+        "  g",
+        "      pass, now not run",
+        "breaks: 1, fails otherwise: 1, breaks as it is known to: 1, fixes: 1, otherwise: 1, "
+        "not run on both: 1, the same: 2 of 8 scenarios",
     ]
 
 
@@ -42,6 +69,11 @@ def test_only_what_breaks_is_a_failure(saved: Path, capsys: pytest.CaptureFixtur
     assert main([f"{saved}:old"]) == 2
     assert main([f"{saved}:old", "/nonexistent"]) == 2
     assert "no saved results: /nonexistent" in capsys.readouterr().err
+
+
+def test_a_stack_that_is_not_in_the_results_is_told_with_those_that_are(saved: Path) -> None:
+    with pytest.raises(Unusable, match="has no stack newest; it has old, new"):
+        read(f"{saved}:newest")
 
 
 def test_one_of_several_stacks_must_be_named(saved: Path) -> None:

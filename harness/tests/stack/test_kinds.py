@@ -8,7 +8,9 @@ from harness.errors import Unusable
 from harness.stack.kinds import Kinds, changed, expanded, upgraded
 
 
-@pytest.mark.parametrize("name", ["nix:2", "debian:", "debian:../etc", "dir:", "build:/one", "hosts"])
+@pytest.mark.parametrize(
+    "name", ["nix:2", "debian:", "debian:../etc", "debian:sid@yesterday", "dir:", "build:/one", "hosts"]
+)
 def test_what_is_no_stack_is_refused_with_what_there_is(tmp_path: Path, name: str) -> None:
     with pytest.raises(Unusable, match=rf"{name}: there is no such kind of stack; use host, debian:SUITE"):
         Kinds(tmp_path, tmp_path).stack(name)

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.stack.known_bugs import KnownBug, known_bugs
+from harness.stack.known_bugs import KNOWN_BUGS, KnownBug, known_bugs, repeated_for
 from harness.stack.offers import OFFERS, NotOffered, require, require_upgrade
 from harness.stack.stack import Stack
 from harness.stack.version import Version
 
 STACK = Stack("dir:x", Path("/x"), {}, Version("9.0.0", "9.0.0-4+deb12u2"), Version("7.2.22"), "")
-BUG = KnownBug("test_thing", "too long", "libvirt", "8.0.0", "9.1.0", "https://example.org/1", "It breaks.")
+BUG = KnownBug("test_thing", "too long", "libvirt", "8.0.0", "9.1.0", "https://example.org/1", "It breaks.", "8.1")
 
 
 def test_what_a_release_does_not_offer_is_said_with_the_version_that_does() -> None:
@@ -88,3 +89,18 @@ def test_a_package_that_has_the_fix_is_not_affected() -> None:
     unfixed = replace(STACK, libvirt_version=Version("9.0.0", "9.0.0-4+deb12u1"))
     assert known_bugs("test_thing", unfixed, table) == list(table)
     assert known_bugs("test_thing", replace(STACK, libvirt_version=Version("9.0.0")), table) == list(table)
+
+
+def test_a_scenario_is_repeated_for_a_bug_that_shows_only_sometimes_where_it_says_so() -> None:
+    table = (BUG, replace(BUG, scenario="", sometimes=r"test_thing\["))
+
+    assert repeated_for("scenarios/x.py::test_thing[sn1]", table) == [table[1]]
+    assert repeated_for("scenarios/x.py::test_other", table) == []
+
+
+@pytest.mark.parametrize("bug", KNOWN_BUGS, ids=lambda bug: bug.sentence)
+def test_the_table_says_what_was_measured(bug: KnownBug) -> None:
+    for pattern in (bug.scenario, bug.shows, bug.sometimes):
+        re.compile(pattern)  # here a warning is an error
+    assert "shows on" in bug.measured
+    assert bug.url or "no reference" in bug.measured

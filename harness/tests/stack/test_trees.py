@@ -73,6 +73,7 @@ def test_pruning_leaves_what_is_in_use_and_what_is_being_built(kept: tuple[Trees
         ("trixie", ("trixie", "trixie-updates", "trixie-security")),
         ("trixie-backports", ("trixie", "trixie-updates", "trixie-security", "trixie-backports")),
         ("experimental", ("sid", "experimental")),
+        ("sid@20260131T000000Z", ("sid",)),
     ],
 )
 def test_a_release_is_put_together_from_its_suites(suite: str, parts: tuple[str, ...]) -> None:
