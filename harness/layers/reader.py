@@ -17,7 +17,7 @@ from harness.layers.content import Content
 from harness.layers.extents import Extent, Kind, OpenFile, merged, opened
 from harness.layers.geometry import SECTOR, Geometry
 from harness.layers.qcow2 import Qcow2, Run
-from harness.layers.qcow2_header import MAGIC, read_header
+from harness.layers.qcow2_header import MAGIC, Header, read_header
 from harness.layers.rows import Measured, backing_name, row_of
 from harness.layers.table import Row
 
@@ -88,8 +88,10 @@ class Reader:
 
     def backing(self, path: PurePosixPath) -> PurePosixPath | None:
         """The backing file that the image's header names, as a path like that of the image; None if it names none."""
-        with ExitStack() as files:
-            return self._open(path, path in self.raw, files).backing
+        if path in self.raw:
+            return None
+        with opened(self.resolve(path), str(path)) as file:
+            return _backing(path, read_header(file))
 
     def own(self, path: PurePosixPath) -> list[Extent]:
         """What the image itself holds, in order and without gaps to the end of its virtual disk."""
@@ -174,7 +176,7 @@ class Reader:
             data_path = _relative(header.data_file, path)
             data = files.enter_context(opened(self.resolve(data_path), str(data_path)))
         image = Qcow2(file, header, data)
-        backing = None if header.backing is None else _relative(header.backing, path)
+        backing = _backing(path, header)
         backing_is_raw = False
         if backing is not None:
             backing_is_raw = self._is_raw(backing, header.backing_format, path, files)
@@ -200,6 +202,10 @@ def _raw(path: PurePosixPath, file: OpenFile) -> _Opened:
         return file.read_padded(run.extent.offset, run.extent.length, "the data")
 
     return _Opened(path, size, None, False, runs, data_of)
+
+
+def _backing(image: PurePosixPath, header: Header) -> PurePosixPath | None:
+    return None if header.backing is None else _relative(header.backing, image)
 
 
 def _relative(name: str, image: PurePosixPath) -> PurePosixPath:
