@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import libvirt
@@ -19,7 +20,7 @@ from harness.vm.domain import NAME, Domain
 from harness.vm.domain_xml import Machine, backing_chain, domain_xml, with_source
 from harness.vm.guest import Guest
 
-_KEPT = 12  # saved guests, of some 76 MB each: every change of what goes into one makes another
+_KEPT = 24  # saved guests, of some 65 MB each: what was used last, of every stack and shape (7 releases have 21)
 FELL_BACK = "booted since its restore failed"
 """How a guest came up whose saved file could not be used."""
 
@@ -85,6 +86,8 @@ class WarmGuests:
             with FileLock(self.directory / "lock"):
                 if not file.exists():
                     self._make(domain, file)
+        with suppress(FileNotFoundError):  # another run may have removed it just now: then it cannot be restored
+            os.utime(file)
         return file
 
     def _make(self, domain: Domain, file: Path) -> None:
