@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,7 +17,7 @@ from _pytest.runner import runtestprotocol
 from harness import settings as defaults
 from harness.errors import Unusable
 from harness.layers.documented import LAYERS
-from harness.process import die_with_parent
+from harness.process import dying_with_us, end_if_orphaned
 from harness.report import outcome, rounds, tally
 from harness.report.matrix import Matrix
 from harness.report.narrated import NarratedRun
@@ -44,6 +46,7 @@ from harness.waiting import scale_deadlines
 from images.build import guest_files as build_guest
 
 if TYPE_CHECKING:
+    from execnet import XSpec
     from xdist.workermanage import WorkerController
 
 _trials = pytest.StashKey[Trial]()
@@ -93,7 +96,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(capability, ...): what a release must offer (harness.stack.offers)")
     parent = getattr(config, "workerinput", {}).get("chainproof_parent")
     if parent is not None:
-        die_with_parent(parent)
+        end_if_orphaned(parent)
     else:
         config.pluginmanager.register(tally.GuestTally())
         config.pluginmanager.register(ToldLines())
@@ -213,6 +216,14 @@ def _acceleration(settings: Settings, guest: GuestFiles) -> Acceleration:
     chosen = accelerations.choose(settings.accel, Stack.host(), guest.directory, settings.cache, settings.work)
     scale_deadlines(chosen.deadline_factor * settings.deadline_factor)
     return chosen
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: Sequence[XSpec]) -> None:
+    """A `kill -9` ends the workers with us, even while they start; by themselves they would take up to 15 s."""
+    for spec in specs:
+        if spec.popen and not spec.python:
+            spec.python = shlex.join(dying_with_us([sys.executable]))
 
 
 @pytest.hookimpl(optionalhook=True)

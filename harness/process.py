@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import shlex
@@ -14,15 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from harness.errors import ChainproofError, CommandFailed, WaitTimeout
+from harness.errors import CommandFailed, WaitTimeout
 from harness.waiting import now, scaled
 
 Child = subprocess.Popen[bytes]
 PIPE = subprocess.PIPE
 STDOUT = subprocess.STDOUT
 NOWHERE = subprocess.DEVNULL
-
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def run(
     started = now()
     seconds = scaled(timeout)
     # PR_SET_PDEATHSIG is bound to the thread that spawns: that thread waits right here for the end
-    child = spawn(["setpriv", "--pdeathsig", "KILL", "--", *command], environment=environment, directory=directory)
+    child = spawn(dying_with_us(command), environment=environment, directory=directory)
     try:
         stdout, stderr = child.communicate(input_bytes, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -181,15 +178,16 @@ def end(child: Child, *, timeout: float) -> int:
     return child.returncode
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process as soon as the thread that started it is gone.
+def dying_with_us(command: Sequence[str]) -> list[str]:
+    """The command line under which the kernel kills `command` when the thread that starts it is gone.
 
-    `parent` is the pid of the process that started us: if it is gone already, we end at once.
-    For xdist workers, which outlive a `kill -9` of their controller by up to 15 s otherwise.
+    That holds from its first instruction on, but for the instant before setpriv has run: see `end_if_orphaned`.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise ChainproofError(f"prctl(PR_SET_PDEATHSIG): {os.strerror(ctypes.get_errno())}")
+    return ["setpriv", "--pdeathsig", "KILL", "--", *command]
+
+
+def end_if_orphaned(parent: int) -> None:
+    """End this process at once if the one with the pid `parent`, which started it, is gone."""
     if os.getppid() != parent:
         os._exit(1)
 
