@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from harness.errors import AgentError
 from harness.journal import Kind
 from harness.layers import pattern
+from harness.layers.content import Content
 from harness.layers.geometry import Range
 from harness.vm.agent import Agent
 from harness.vm.disk_port import DiskPort
@@ -117,27 +118,20 @@ class Guest:
         This, zeros and discards are entered in the journal, and the disk's oracle is told.
         """
         disk = self._domain.disk
-        cells, ranges = tuple(cells), tuple(ranges)
-        stretches = disk.content.geometry.stretches(cells, ranges)
-        self._port.write(stretches, pattern.marker(label, disk.run, stretches, disk.content.geometry.cell_size))
-        disk.content = disk.content.write(label, cells, ranges)
-        self._record(f"writes {label} into", cells, ranges)
+
+        def write(stretches: list[Range]) -> None:
+            data = pattern.marker(label, disk.run, stretches, disk.content.geometry.cell_size)
+            self._port.write(stretches, data)
+
+        self._act(f"writes {label} into", write, partial(disk.content.write, label), cells, ranges)
 
     def zero(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> None:
         """Write zeros to vda by the device's own command (BLKZEROOUT), and flush."""
-        disk = self._domain.disk
-        cells, ranges = tuple(cells), tuple(ranges)
-        self._port.zero(disk.content.geometry.stretches(cells, ranges))
-        disk.content = disk.content.zero(cells, ranges)
-        self._record("writes zeros to", cells, ranges)
+        self._act("writes zeros to", self._port.zero, self._domain.disk.content.zero, cells, ranges)
 
     def discard(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> None:
         """Discard on vda (BLKDISCARD), and flush."""
-        disk = self._domain.disk
-        cells, ranges = tuple(cells), tuple(ranges)
-        self._port.discard(disk.content.geometry.stretches(cells, ranges))
-        disk.content = disk.content.discard(cells, ranges)
-        self._record("discards", cells, ranges)
+        self._act("discards", self._port.discard, self._domain.disk.content.discard, cells, ranges)
 
     def read_disk(self, length: int) -> bytes:
         """The first `length` bytes of vda as the guest's device gives them now.
@@ -151,8 +145,19 @@ class Guest:
         """Flush the disk, so that its images can be read from outside: QEMU keeps qcow2 metadata until then."""
         self._port.flush()
 
-    def _record(self, act: str, cells: Sequence[int], ranges: Sequence[Range]) -> None:
-        cells = sorted(set(cells))
+    def _act(
+        self,
+        said: str,
+        do: Callable[[list[Range]], None],
+        told: Callable[[Sequence[int], Sequence[Range]], Content],
+        cells: Iterable[int],
+        ranges: Iterable[Range],
+    ) -> None:
+        """Have the guest `do` it, tell the oracle (`told` is the content after it), and enter it in the journal."""
+        disk = self._domain.disk
+        cells, ranges = sorted(set(cells)), tuple(ranges)
+        do(disk.content.geometry.stretches(cells, ranges))
+        disk.content = told(cells, ranges)
         places = [f"cells {', '.join(str(cell) for cell in cells)}"] if cells else []
         places += [f"{length} bytes at {offset}" for offset, length in ranges]
-        self._domain.journal.record(Kind.GUEST, f"{act} {' and '.join(places)} of {self._domain.disk.target}")
+        self._domain.journal.record(Kind.GUEST, f"{said} {' and '.join(places)} of {disk.target}")
