@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +53,7 @@ _platform = pytest.StashKey[str]()
 _bugs = pytest.StashKey[Sequence[KnownBug]]()
 _unusable = pytest.StashKey[dict[str, str]]()
 _narrated = pytest.StashKey[NarratedRun]()
+_stacks = pytest.StashKey[list[str]]()
 
 STACK_SETS = Path(__file__).with_name("ci") / "stacks.toml"
 
@@ -128,9 +128,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def _stack_names(config: pytest.Config) -> list[str]:
-    names = kinds.expanded(config.option.stack or ["host"], STACK_SETS)
-    names = [kinds.changed(name, {piece: config.getoption(f"--{piece}") for piece in kinds.PIECES}) for name in names]
-    return kinds.upgraded(names, kinds.expanded(config.option.upgrade_to, STACK_SETS))
+    if _stacks not in config.stash:  # every scenario asks several times
+        pieces = {piece: config.getoption(f"--{piece}") for piece in kinds.PIECES}
+        names = [kinds.changed(name, pieces) for name in kinds.expanded(config.option.stack or ["host"], STACK_SETS)]
+        config.stash[_stacks] = kinds.upgraded(names, kinds.expanded(config.option.upgrade_to, STACK_SETS))
+    return config.stash[_stacks]
 
 
 def _concerned(config: pytest.Config, fixtures: Sequence[str]) -> list[str]:
@@ -138,7 +140,7 @@ def _concerned(config: pytest.Config, fixtures: Sequence[str]) -> list[str]:
     names = _stack_names(config)
     if "upgradable" not in fixtures:
         return [name for name in names if kinds.UPGRADE not in name]
-    return names if not config.option.upgrade_to else [name for name in names if kinds.UPGRADE in name]
+    return [name for name in names if kinds.UPGRADE in name or not config.option.upgrade_to]
 
 
 def _procedure_names(config: pytest.Config) -> list[str]:
@@ -181,8 +183,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         fixtures: Sequence[str] = getattr(item, "fixturenames", ())
         return "stack" not in fixtures or bool(_concerned(config, fixtures))
 
-    config.hook.pytest_deselected(items=[item for item in items if not runs(item)])
-    items[:] = filter(runs, items)
+    left_out = [item for item in items if not runs(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -266,8 +270,7 @@ def acceleration(settings: Settings, guest_files: GuestFiles) -> Acceleration:
 
 @pytest.fixture(scope="session")
 def warm_guests(settings: Settings, stack: Stack, guest_files: GuestFiles, acceleration: Acceleration) -> WarmGuests:
-    provenance = f"{replace(stack, newer=None)} {stack.provenance} {guest_files.digest} {acceleration} {settings.mode}"
-    return WarmGuests(settings.cache / "warm", provenance)
+    return WarmGuests.of(settings.cache, stack, guest_files, acceleration, settings.mode)
 
 
 @pytest.fixture(scope="session")
@@ -331,16 +334,20 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     return True
 
 
+def _is_judged(item: pytest.Item) -> bool:
+    """Whether an item has a trial that the universal checks must find nothing wrong with."""
+    return _trials in item.stash and item.get_closest_marker("sabotaged") is None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    checked = _trials in item.stash and item.get_closest_marker("sabotaged") is None
     try:
         yield
     except Exception as error:
-        if checked:
+        if _is_judged(item):
             explain(item.stash[_trials], error)
         raise
-    if checked:
+    if _is_judged(item):
         verify_all(item.stash[_trials])
 
 
@@ -371,7 +378,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.when == "call" and _trials in item.stash and item.get_closest_marker("sabotaged") is None:
+    if report.when == "call" and _is_judged(item):
         report.user_properties += [(tally.PROPERTY, how) for how in item.stash[_trials].guests]
     if "stack" in getattr(item, "fixturenames", ()):
         name = item.callspec.params.get("stack", "host") if hasattr(item, "callspec") else "host"

@@ -53,7 +53,7 @@ def main() -> None:
     guest = guest_files(cache / "images")
     chosen = choose("auto", stack, guest.directory, cache, work)
     scale_deadlines(chosen.deadline_factor)
-    warm = WarmGuests(cache / "warm", f"{stack} {stack.name} {guest.digest} {chosen} {default_mode()}")
+    warm = WarmGuests.of(cache, stack, guest, chosen, default_mode())
     machine = Machine(stack.qemu, chosen.domain_type, GUEST)
     setup = Setup(default_mode(), chosen.kvm, guest.directory, warm.directory)
     # and libvirt's own configuration: what a person would have

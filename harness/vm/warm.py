@@ -6,7 +6,9 @@ import hashlib
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 import libvirt
 from filelock import FileLock
@@ -14,11 +16,15 @@ from filelock import FileLock
 from harness.errors import ChainproofError
 from harness.journal import Kind
 from harness.layers.geometry import Geometry
+from harness.stack.acceleration import Acceleration
+from harness.stack.configuration import Mode
 from harness.stack.daemon import WARM
 from harness.stack.sandbox import IMAGES
+from harness.stack.stack import Stack
 from harness.vm.domain import NAME, Domain
 from harness.vm.domain_xml import Machine, backing_chain, domain_xml, with_source
 from harness.vm.guest import Guest
+from harness.vm.images import GuestFiles
 
 _KEPT = 24  # saved guests, of some 65 MB each: what was used last, of every stack and shape (7 releases have 21)
 FELL_BACK = "booted since its restore failed"
@@ -51,6 +57,12 @@ class WarmGuests:
         self.booted = 0
         self._provenance = provenance
         directory.mkdir(parents=True, exist_ok=True)
+
+    @classmethod
+    def of(cls, cache: Path, stack: Stack, guest: GuestFiles, acceleration: Acceleration, mode: Mode) -> Self:
+        """Those of a stack, whatever its VMs are upgraded to later, in `cache`."""
+        by = f"{replace(stack, newer=None)} {stack.provenance}"
+        return cls(cache / "warm", f"{by} {guest.digest} {acceleration} {mode}")
 
     def bring_up(self, domain: Domain) -> Guest:
         """Start a defined domain from the saved guest of its shape, which is made first where there is none."""
