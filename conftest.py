@@ -15,7 +15,7 @@ from _pytest.runner import runtestprotocol
 
 from harness import settings as defaults
 from harness.errors import Unusable
-from harness.layers.documented import LAYERS
+from harness.oracle.documented import LAYERS
 from harness.process import dying_with_us, end_if_orphaned
 from harness.report import outcome, rounds, tally
 from harness.report.matrix import Matrix
@@ -29,13 +29,13 @@ from harness.stack import kinds
 from harness.stack.acceleration import Acceleration
 from harness.stack.daemon import GUEST, Daemon, Setup
 from harness.stack.kinds import Kinds
-from harness.stack.known_bugs import ROUNDS, KnownBug, known_bugs, repeated_for
 from harness.stack.offers import OFFERS, NotOffered, require, require_upgrade
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
+from harness.trial.trial import Trial
 from harness.verdict.checks import explain, verify_all
 from harness.verdict.evidence import collect
-from harness.verdict.trial import Trial
+from harness.verdict.known_bugs import ROUNDS, KnownBug, known_bugs, repeated_for
 from harness.vm.domain import Domain, DomainFailed
 from harness.vm.domain_xml import Machine
 from harness.vm.guest import Guest

@@ -17,7 +17,7 @@ from harness.stack.acceleration import choose
 from harness.stack.daemon import GUEST, Daemon, Setup
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
-from harness.verdict.trial import Trial
+from harness.trial.trial import Trial
 from harness.vm.domain_xml import Machine
 from harness.vm.warm import WarmGuests
 from harness.waiting import scale_deadlines

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 
 from harness.bench.ways import Laps
-from harness.layers.geometry import Geometry
-from harness.verdict.inner_run import inner_run
-from harness.verdict.trial import Trial
+from harness.detect.inner_run import inner_run
+from harness.oracle.geometry import Geometry
+from harness.trial.trial import Trial
 from harness.waiting import now
 
 NewTrial = Callable[[str], AbstractContextManager[Trial]]

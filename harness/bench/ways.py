@@ -9,12 +9,12 @@ from pathlib import Path, PurePosixPath
 
 import libvirt
 
-from harness.layers import pattern
-from harness.layers.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T1, T2, as_documented
-from harness.layers.geometry import Geometry
+from harness.oracle import pattern
+from harness.oracle.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T1, T2, as_documented
+from harness.oracle.geometry import Geometry
 from harness.stack.events import EventKind
 from harness.stack.sandbox import IMAGES
-from harness.verdict.trial import Trial
+from harness.trial.trial import Trial
 from harness.vm.disk_port import DiskPort
 from harness.vm.domain import NAME
 from harness.vm.domain_xml import domain_xml

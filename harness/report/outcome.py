@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from harness.stack.known_bugs import KnownBug
+from harness.verdict.known_bugs import KnownBug
 
 STACK = "stack"
 NOT_OFFERED = "not offered"

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from harness.report import tally
 from harness.report.told import TOLD
-from harness.stack.known_bugs import KnownBug
+from harness.verdict.known_bugs import KnownBug
 
 
 class Report(Protocol):

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 
 from harness.errors import Unusable
-from harness.layers import offline
-from harness.layers.offline import WORKER
 from harness.process import run
+from harness.readers import offline
+from harness.readers.offline import WORKER
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES, Isolation, Sandbox
 

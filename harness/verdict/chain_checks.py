@@ -7,8 +7,8 @@ import re
 from pathlib import PurePosixPath
 
 from harness.errors import CheckFailed
-from harness.layers.chain import Chain, Image
-from harness.verdict.trial import Trial
+from harness.oracle.chain import Chain, Image
+from harness.trial.trial import Trial
 from harness.vm.domain_xml import is_terminated
 
 

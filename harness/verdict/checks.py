@@ -15,10 +15,10 @@ import libvirt
 
 from harness.errors import AgentError, ChainproofError, CheckFailed, WaitTimeout
 from harness.journal import Kind
-from harness.layers.parts import HOLE
+from harness.oracle.parts import HOLE
 from harness.stack.events import EventKind
+from harness.trial.trial import Trial
 from harness.verdict import chain_checks
-from harness.verdict.trial import Trial
 from harness.vm.domain_xml import has_mirror
 from harness.waiting import NotYet, wait_until
 

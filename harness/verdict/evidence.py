@@ -10,7 +10,7 @@ from pathlib import Path
 import libvirt
 
 from harness.errors import ChainproofError
-from harness.verdict.trial import Trial
+from harness.trial.trial import Trial
 
 
 def collect(trial: Trial, failure: str, root: Path) -> Path:

@@ -10,7 +10,7 @@ import libvirt
 
 from harness.errors import ChainproofError
 from harness.journal import Kind
-from harness.layers.content import Content
+from harness.oracle.content import Content
 from harness.stack.events import Event, EventKind
 from harness.waiting import NotYet, wait_until
 

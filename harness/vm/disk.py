@@ -9,8 +9,8 @@ from xml.sax.saxutils import quoteattr
 import libvirt
 
 from harness.journal import Kind
-from harness.layers.chain import Chain, Image
-from harness.layers.content import Content
+from harness.oracle.chain import Chain, Image
+from harness.oracle.content import Content
 from harness.stack.events import Event, EventKind
 from harness.stack.sandbox import image_path
 from harness.vm.blockjob import READY_TIMEOUT, BlockJob

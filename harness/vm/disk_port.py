@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import AgentError, WaitTimeout
-from harness.layers.geometry import Range
+from harness.oracle.geometry import Range
 from harness.waiting import NotYet, now, scaled, wait_until
 
 # what is answered by a guest that is up, with time for one that has just been restored and runs everything anew

@@ -13,7 +13,7 @@ import libvirt_qemu
 
 from harness.errors import ChainproofError, WaitTimeout
 from harness.journal import Journal, Kind
-from harness.layers.content import Content
+from harness.oracle.content import Content
 from harness.stack.daemon import Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.sandbox import BUSYBOX, IMAGES

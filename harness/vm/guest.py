@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from harness.errors import AgentError
 from harness.journal import Kind
-from harness.layers import pattern
-from harness.layers.content import Content
-from harness.layers.geometry import Range
+from harness.oracle import pattern
+from harness.oracle.content import Content
+from harness.oracle.geometry import Range
 from harness.vm.agent import Agent
 from harness.vm.disk_port import DiskPort
 from harness.vm.guest_host import guest_host

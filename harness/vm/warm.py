@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from harness.errors import ChainproofError
 from harness.journal import Kind
-from harness.layers.geometry import Geometry
+from harness.oracle.geometry import Geometry
 from harness.stack.acceleration import Acceleration
 from harness.stack.configuration import Mode
 from harness.stack.daemon import WARM

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.verdict.trial import Trial
+from harness.trial.trial import Trial
 from harness.vm.backup import PullBackup
 
 pytestmark = pytest.mark.needs("backup")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.detect.inner_run import SCENARIO, inner_run
 from harness.errors import Unusable
 from harness.stack.mirror import Mirror
 from harness.stack.trees import Trees
-from harness.verdict.inner_run import SCENARIO, inner_run
 
 CLOSED = "http://127.0.0.1:9/debian"
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.detect.inner_run import SCENARIO, inner_run
 from harness.errors import Unusable
 from harness.settings import Settings
 from harness.stack.acceleration import Acceleration
 from harness.stack.daemon import Daemon, Setup
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
-from harness.verdict.inner_run import SCENARIO, inner_run
-from harness.verdict.trial import Trial
+from harness.trial.trial import Trial
 from harness.vm.domain import DomainFailed
 from harness.vm.images import GuestFiles
 

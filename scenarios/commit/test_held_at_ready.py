@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.layers.chain import Chain
-from harness.layers.documented import T1, as_documented
-from harness.verdict.trial import Trial
+from harness.oracle.chain import Chain
+from harness.oracle.documented import T1, as_documented
+from harness.trial.trial import Trial
 from harness.vm.domain import Domain
 
 

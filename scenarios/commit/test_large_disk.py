@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.layers.chain import Chain
-from harness.layers.documented import LAYERS
-from harness.layers.geometry import Geometry
-from harness.verdict.trial import Trial
+from harness.oracle.chain import Chain
+from harness.oracle.documented import LAYERS
+from harness.oracle.geometry import Geometry
+from harness.trial.trial import Trial
 
 
 def test_an_active_commit_on_a_disk_of_1_tib_moves_only_what_was_written(trial: Trial) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.layers.chain import Chain
-from harness.layers.file_system import check_ext4
-from harness.verdict.trial import Trial
+from harness.oracle.chain import Chain
+from harness.readers.file_system import check_ext4
+from harness.trial.trial import Trial
 
 
 def test_a_guest_works_on_while_its_own_root_is_merged_and_boots_again_from_the_base_alone(trial: Trial) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.layers.chain import Chain
-from harness.verdict.trial import Trial
+from harness.oracle.chain import Chain
+from harness.trial.trial import Trial
 from harness.vm.domain import Domain
 
 CELL, PART = 65536, 4096

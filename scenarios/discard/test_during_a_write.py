@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from harness.verdict.trial import Trial
+from harness.trial.trial import Trial
 
 CLUSTER = "0x30000 64k"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.detect.inner_run import inner_run
+from harness.detect.sabotage import qemu_that_writes_elsewhere, virsh_that_does_not_pivot
 from harness.report.compare import changes, read
-from harness.verdict.inner_run import inner_run
-from harness.verdict.sabotage import qemu_that_writes_elsewhere, virsh_that_does_not_pivot
 
 PROCEDURE = "scenarios/procedure/test_live_merge.py"
 SCENARIO = f"{PROCEDURE}::test_the_documented_live_merge_folds_the_whole_chain_into_its_base"

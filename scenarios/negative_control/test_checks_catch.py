@@ -7,11 +7,11 @@ import re
 import libvirt
 import pytest
 
+from harness.detect.sabotage import flipped_bit, put_back
 from harness.errors import AgentError, CheckFailed, WaitTimeout
 from harness.stack.events import EventKind
+from harness.trial.trial import Trial
 from harness.verdict.checks import explain, verify_all
-from harness.verdict.sabotage import flipped_bit, put_back
-from harness.verdict.trial import Trial
 from harness.vm.domain import Domain
 
 pytestmark = pytest.mark.sabotaged

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.detect.inner_run import MARK, SCENARIO, inner_run, start_inner_run
+from harness.detect.leftovers import leftovers
 from harness.process import ended_within
 from harness.report.told import TOLD
-from harness.verdict.inner_run import MARK, SCENARIO, inner_run, start_inner_run
-from harness.verdict.leftovers import leftovers
 from harness.waiting import NotYet, now, wait_until
 
 LONGEST = 6.0  # seconds: past the end of the run that is killed, on a quiet machine

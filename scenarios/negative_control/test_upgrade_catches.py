@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from harness.detect.sabotage import forget_jobs, lose_running_state, put_back
 from harness.errors import CheckFailed, WaitTimeout
 from harness.stack.daemon import Daemon
 from harness.stack.version import Version
+from harness.trial.trial import Trial
+from harness.trial.upgrade import libvirtd_upgraded
 from harness.verdict.checks import verify_all
-from harness.verdict.sabotage import forget_jobs, lose_running_state, put_back
-from harness.verdict.trial import Trial
-from harness.verdict.upgrade import libvirtd_upgraded
 from harness.vm.domain import Domain
 
 pytestmark = pytest.mark.sabotaged

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.layers.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T1, T2, as_documented
+from harness.oracle.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T1, T2, as_documented
 from harness.stack.events import EventKind
-from harness.verdict.trial import Trial
+from harness.trial.trial import Trial
 from harness.vm.domain import Domain
 from harness.vm.virsh import active_images, job_progress, listed_images
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from harness.layers.chain import Chain
-from harness.layers.documented import AFTER_SYNC_IS_BROKEN, T0, T1, T2, as_documented
-from harness.verdict.trial import Trial
+from harness.oracle.chain import Chain
+from harness.oracle.documented import AFTER_SYNC_IS_BROKEN, T0, T1, T2, as_documented
+from harness.trial.trial import Trial
 from harness.vm.domain import Domain
 
 

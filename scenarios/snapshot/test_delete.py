@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.layers.chain import Chain
-from harness.verdict.trial import Trial
+from harness.oracle.chain import Chain
+from harness.trial.trial import Trial
 from harness.vm.domain import Domain
 
 

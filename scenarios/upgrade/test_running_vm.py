@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from harness.layers.chain import Chain
-from harness.layers.documented import T0, T1, as_documented
+from harness.oracle.chain import Chain
+from harness.oracle.documented import T0, T1, as_documented
 from harness.stack.daemon import Daemon
-from harness.verdict.trial import Trial
-from harness.verdict.upgrade import libvirtd_upgraded
+from harness.trial.trial import Trial
+from harness.trial.upgrade import libvirtd_upgraded
 from harness.vm.domain import Domain
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.layers.content import Content
-from harness.verdict.trial import Trial
+from harness.oracle.content import Content
+from harness.trial.trial import Trial
 from harness.vm.domain import Domain
 from harness.vm.warm import WarmGuests
 from harness.waiting import wall_clock

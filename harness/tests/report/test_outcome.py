@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.report.outcome import settle
-from harness.stack.known_bugs import KnownBug
+from harness.verdict.known_bugs import KnownBug
 
 BUG = KnownBug("test_x", "lost", "QEMU", "1.0", None, "https://example.org/1", "It loses.", "shows on 1")
 

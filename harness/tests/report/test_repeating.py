@@ -6,15 +6,15 @@ import os
 import sys
 from pathlib import Path
 
+from harness.detect.inner_run import ROOT
 from harness.process import run
-from harness.verdict.inner_run import ROOT
 
 CONFTEST = f"""
 import importlib.util
 
 import pytest
 
-from harness.stack.known_bugs import KnownBug
+from harness.verdict.known_bugs import KnownBug
 
 spec = importlib.util.spec_from_file_location("ours", {str(ROOT / "conftest.py")!r})
 ours = importlib.util.module_from_spec(spec)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from harness.report import rounds
 from harness.report.tally import PROPERTY
 from harness.report.told import TOLD
-from harness.stack.known_bugs import KnownBug
+from harness.verdict.known_bugs import KnownBug
 
 BUG = KnownBug("test_x", "lost", "QEMU", "1.0", None, "https://example.org/1", "It loses.", "shows on 1", sometimes="x")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.stack.known_bugs import KNOWN_BUGS, KnownBug, known_bugs, repeated_for
 from harness.stack.offers import OFFERS, NotOffered, require, require_upgrade
 from harness.stack.stack import Stack
 from harness.stack.version import Version
+from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug, known_bugs, repeated_for
 
 STACK = Stack("dir:x", Path("/x"), {}, Version("9.0.0", "9.0.0-4+deb12u2"), Version("7.2.22"), "")
 BUG = KnownBug("test_thing", "too long", "libvirt", "8.0.0", "9.1.0", "https://example.org/1", "It breaks.", "8.1")

@@ -1,0 +1,1 @@
+"""Proof that we notice: saboteurs, runs inside a scenario, and what a run has left behind."""

@@ -1,0 +1,1 @@
+"""What must be true: the content of every image after every act. Pure values, no I/O."""

@@ -1,0 +1,244 @@
+"""The quick reader: what image files hold and show, read in this process and without any code of QEMU's.
+
+Files are opened per call, without locks, so that images of a running VM can be read: the guest must have flushed what
+it wrote, or the L2 tables that QEMU keeps in memory are not in the file yet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from harness.errors import ImageError
+from harness.oracle.content import Content
+from harness.oracle.geometry import SECTOR, Geometry
+from harness.oracle.table import Row
+from harness.readers.extents import Extent, Kind, OpenFile, merged, opened
+from harness.readers.qcow2 import Qcow2, Run
+from harness.readers.qcow2_header import MAGIC, Header, read_header
+from harness.readers.rows import Measured, backing_name, row_of
+
+LARGEST = 1 << 30
+"""Bytes of the largest virtual disk that is read into memory."""
+
+_PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")
+
+
+@dataclass
+class _Opened:
+    """One image, open: what its header says and what it holds. `data_of` reads a run of kind DATA."""
+
+    path: PurePosixPath
+    size: int
+    backing: PurePosixPath | None
+    backing_is_raw: bool
+    runs: list[Run]
+    data_of: Callable[[Run], bytes]
+    extents: list[Extent] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.extents = merged(run.extent for run in self.runs)
+
+    @property
+    def end(self) -> int:
+        """Where the last of what this image holds ends; it is a hole from there to its size."""
+        held = (extent for extent in self.extents if extent.kind is not Kind.HOLE)
+        return max((extent.offset + extent.length for extent in held), default=0)
+
+    def lay_over(self, below: bytearray, window: int | None = None) -> bytearray:
+        """The virtual disk of this image over `below`, which is what its backing file shows; `below` is changed.
+
+        With `window`, only that many bytes of it. Where the backing file is shorter than this image, zeros are read
+        (QEMU block/io.c, bdrv_co_preadv).
+        """
+        size = self.size if window is None else min(self.size, window)
+        if size > LARGEST:
+            raise ImageError(str(self.path), f"is a disk of {size} bytes; up to {LARGEST} are read")
+        del below[size:]
+        below.extend(bytes(size - len(below)))
+        for run in self.runs:
+            start, end = run.extent.offset, min(run.extent.offset + run.extent.length, size)
+            if start >= size:
+                break
+            if run.extent.kind is Kind.DATA:
+                below[start:end] = self.data_of(run)
+            elif run.extent.kind is Kind.ZERO:
+                below[start:end] = bytes(end - start)
+        return below
+
+
+class Reader:
+    """Reads images by the paths that headers name, which are those that the stack under test sees.
+
+    `resolve` maps such a path to one that can be opened here. An image is qcow2 unless it is in `raw`, or unless the
+    header of one above says that it is raw; where a header names no format, the image's magic bytes decide.
+    Every method raises ImageError if an image cannot be read as what it claims to be.
+    """
+
+    def __init__(self, resolve: Callable[[PurePosixPath], Path], raw: Collection[PurePosixPath] = ()) -> None:
+        self.resolve = resolve
+        self.raw = frozenset(raw)
+
+    def size(self, path: PurePosixPath) -> int:
+        """The size of the image's virtual disk in bytes."""
+        return sum(extent.length for extent in self.own(path))
+
+    def backing(self, path: PurePosixPath) -> PurePosixPath | None:
+        """The backing file that the image's header names, as a path like that of the image; None if it names none."""
+        if path in self.raw:
+            return None
+        with opened(self.resolve(path), str(path)) as file:
+            return _backing(path, read_header(file))
+
+    def own(self, path: PurePosixPath) -> list[Extent]:
+        """What the image itself holds, in order and without gaps to the end of its virtual disk."""
+        with ExitStack() as files:
+            return self._open(path, path in self.raw, files).extents
+
+    def read_own(self, path: PurePosixPath) -> bytes:
+        """The virtual disk with the image's own data, zeros where it has none."""
+        with ExitStack() as files:
+            return bytes(self._open(path, path in self.raw, files).lay_over(bytearray()))
+
+    def shows(self, path: PurePosixPath) -> bytes:
+        """The virtual disk through the backing chain that the headers name."""
+        with ExitStack() as files:
+            return _shown(self._open_chain(path, {}, files), {})
+
+    def chain(self, path: PurePosixPath) -> list[PurePosixPath]:
+        """The image's backing chain as the headers name it, base first."""
+        with ExitStack() as files:
+            return [image.path for image in self._open_chain(path, {}, files)]
+
+    def measure(
+        self, paths: Mapping[str, PurePosixPath], geometry: Geometry, run: str, expected: Content | None = None
+    ) -> tuple[Row, ...]:
+        """A row for each image of `paths`, which has them by their names in tables; `run` is the patterns' run id.
+
+        Where `expected` says that a file cannot be shown any more (one of its backing files was removed), no attempt is
+        made. All files are opened once for the whole call.
+        """
+        names = {path: name for name, path in paths.items()}
+        rows = []
+        with ExitStack() as files:
+            known: dict[PurePosixPath, _Opened] = {}
+            chains: dict[str, list[_Opened]] = {}
+            for name, path in paths.items():
+                gone = expected is not None and name in expected.layers and not expected.readable(name)
+                self._known(path, path in self.raw, known, files)
+                chains[name] = [] if gone else self._open_chain(path, known, files)
+            # past this, all of them are holes: a disk may be large and nearly empty
+            window = max(geometry.size, *(image.end for image in known.values()))
+            shown: dict[PurePosixPath, bytes] = {}
+            for name, path in paths.items():
+                image, chain = known[path], chains[name]
+                measured = Measured(
+                    name,
+                    bytes(image.lay_over(bytearray(), window)),
+                    image.extents,
+                    _shown(chain, shown, window) if chain else None,
+                    _vacant(chain, window),
+                    backing_name(image.backing, names),
+                )
+                rows.append(row_of(measured, geometry, run))
+        return tuple(rows)
+
+    def _open_chain(self, path: PurePosixPath, known: dict[PurePosixPath, _Opened], files: ExitStack) -> list[_Opened]:
+        """The chain of `path`, base first; `known` are images that are open already, and gets those opened now."""
+        chain: list[_Opened] = []
+        at: PurePosixPath | None = path
+        is_raw = path in self.raw
+        while at is not None:
+            if any(image.path == at for image in chain):
+                raise ImageError(str(path), f"has a backing chain that comes back to {at}")
+            chain.append(self._known(at, is_raw, known, files))
+            at, is_raw = chain[-1].backing, chain[-1].backing_is_raw
+        return chain[::-1]
+
+    def _known(
+        self, path: PurePosixPath, is_raw: bool, known: dict[PurePosixPath, _Opened], files: ExitStack
+    ) -> _Opened:
+        if path not in known:
+            known[path] = self._open(path, is_raw, files)
+        return known[path]
+
+    def _open(self, path: PurePosixPath, is_raw: bool, files: ExitStack) -> _Opened:
+        file = files.enter_context(opened(self.resolve(path), str(path)))
+        return _raw(path, file) if is_raw or path in self.raw else self._qcow2(path, file, files)
+
+    def _qcow2(self, path: PurePosixPath, file: OpenFile, files: ExitStack) -> _Opened:
+        header = read_header(file)
+        data = file
+        if header.data_file is not None and header.has_data_file:
+            data_path = _relative(header.data_file, path)
+            data = files.enter_context(opened(self.resolve(data_path), str(data_path)))
+        image = Qcow2(file, header, data)
+        backing = _backing(path, header)
+        backing_is_raw = False
+        if backing is not None:
+            backing_is_raw = self._is_raw(backing, header.backing_format, path, files)
+        return _Opened(path, header.size, backing, backing_is_raw, list(image.runs()), image.read)
+
+    def _is_raw(self, path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, files: ExitStack) -> bool:
+        """Whether the backing file `path` is raw, as the header of `overlay` says, or else its own first bytes."""
+        if format_name is None:
+            file = files.enter_context(opened(self.resolve(path), str(path)))
+            return file.size < len(MAGIC) or file.read(0, len(MAGIC), "the magic") != MAGIC
+        if format_name not in ("raw", "qcow2"):
+            raise ImageError(str(overlay), f"has a backing file of format {format_name}; raw and qcow2 are known")
+        return format_name == "raw"
+
+
+def _raw(path: PurePosixPath, file: OpenFile) -> _Opened:
+    """A raw image; its size counts in whole sectors, as for QEMU."""
+    size = -(-file.size // SECTOR) * SECTOR
+    runs = [Run(extent, extent.offset) for extent in file.holes() if extent.length]
+    runs.append(Run(Extent(file.size, size - file.size, Kind.HOLE)))
+
+    def data_of(run: Run) -> bytes:
+        return file.read_padded(run.extent.offset, run.extent.length, "the data")
+
+    return _Opened(path, size, None, False, runs, data_of)
+
+
+def _backing(image: PurePosixPath, header: Header) -> PurePosixPath | None:
+    return None if header.backing is None else _relative(header.backing, image)
+
+
+def _relative(name: str, image: PurePosixPath) -> PurePosixPath:
+    """The file that the header of `image` names: relative names count from the image's own directory."""
+    name = name.removeprefix("file:")
+    if _PROTOCOL.match(name):
+        raise ImageError(str(image), f"names a file that is not simply a path: {name}")
+    return image.parent / name
+
+
+def _shown(chain: Sequence[_Opened], known: dict[PurePosixPath, bytes], window: int | None = None) -> bytes:
+    """The virtual disk, or `window` bytes of it, through `chain`, base first.
+
+    `known` is what was shown already, and gets this.
+    """
+    below = b""
+    for image in chain:
+        if image.path not in known:
+            known[image.path] = bytes(image.lay_over(bytearray(below), window))
+        below = known[image.path]
+    return below
+
+
+def _vacant(chain: Sequence[_Opened], window: int) -> list[Extent]:
+    """Where in the first `window` bytes no image of `chain`, base first, holds anything."""
+    if not chain:
+        return []
+    size = min(chain[-1].size, window)
+    held = bytearray(-(-size // SECTOR))
+    for image in chain:
+        for extent in image.extents:
+            if extent.kind is not Kind.HOLE and extent.offset < size:
+                start, end = extent.offset // SECTOR, -(-(extent.offset + extent.length) // SECTOR)
+                held[start:end] = b"\1" * (min(end, len(held)) - start)
+    gaps = re.finditer(b"\0+", held)
+    return [Extent(gap.start() * SECTOR, (gap.end() - gap.start()) * SECTOR, Kind.HOLE) for gap in gaps]

@@ -1,0 +1,191 @@
+"""The guest clusters of a qcow2 image, read with no code of QEMU's, after its docs/interop/qcow2.rst."""
+
+from __future__ import annotations
+
+import importlib
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.errors import ImageError
+from harness.readers.extents import Extent, Kind, OpenFile
+from harness.readers.qcow2_header import Header
+
+_OFFSET = 0x00FF_FFFF_FFFF_FE00
+_COPIED, _COMPRESSED, _ZERO = 1 << 63, 1 << 62, 1
+_SUBCLUSTERS = 32
+
+
+@dataclass(frozen=True)
+class Run:
+    """A stretch of the virtual disk of one kind, and where its data is.
+
+    `host` is a byte of the data file for plain data; a compressed cluster has `packed` bytes there.
+    """
+
+    extent: Extent
+    host: int = 0
+    packed: int = 0
+
+
+class Qcow2:
+    """An open qcow2 image; `data` is where its clusters are: the same file, or the external data file."""
+
+    def __init__(self, file: OpenFile, header: Header, data: OpenFile) -> None:
+        self.file = file
+        self.header = header
+        self.data = data
+
+    def runs(self) -> Iterator[Run]:
+        """What this image itself holds, in order and without gaps, to the end of its virtual disk.
+
+        Raises ImageError at the first entry that cannot be right.
+        """
+        header = self.header
+        span = header.cluster_size * header.l2_entries
+        count = -(-header.size // span)
+        table = self.file.read(header.l1_offset, count * 8, "the L1 table")
+        seen: set[int] = set()
+        hole = 0  # where the present stretch of absent L2 tables began
+        for index, (entry,) in enumerate(struct.iter_unpack(">Q", table)):
+            start = index * span
+            length = min(span, header.size - start)
+            l2_offset = entry & _OFFSET
+            if l2_offset == 0:
+                continue
+            if hole < start:
+                yield Run(Extent(hole, start - hole, Kind.HOLE))
+            hole = start + length
+            if l2_offset % header.cluster_size or l2_offset in seen:
+                problem = "is no cluster boundary" if l2_offset % header.cluster_size else "is in use twice"
+                raise ImageError(self.file.image, f"the L2 table of L1 entry {index} at byte {l2_offset} {problem}")
+            seen.add(l2_offset)
+            yield from self._l2(l2_offset, start, length)
+        if hole < header.size:
+            yield Run(Extent(hole, header.size - hole, Kind.HOLE))
+
+    def read(self, run: Run) -> bytes:
+        """The data of a run of kind DATA."""
+        if run.packed:
+            return self._unpack(run)
+        return self.data.read_padded(run.host, run.extent.length, f"the data of disk byte {run.extent.offset}")
+
+    def _l2(self, l2_offset: int, start: int, length: int) -> Iterator[Run]:
+        """The runs of an L2 table that maps `length` bytes of the disk from byte `start`."""
+        header = self.header
+        clusters = -(-length // header.cluster_size)
+        table = self.file.read(l2_offset, clusters * header.l2_entry_size, f"the L2 table of disk byte {start}")
+        words = struct.unpack(f">{len(table) // 8}Q", table)
+        entries, bitmaps = (words[::2], words[1::2]) if header.extended_l2 else (words, words)
+        pending: Run | None = None
+        for index, (entry, bitmap) in enumerate(zip(entries, bitmaps, strict=True)):
+            at = start + index * header.cluster_size
+            room = min(header.cluster_size, start + length - at)
+            for run in (
+                self._subclusters(entry, bitmap, at, room) if header.extended_l2 else (self._cluster(entry, at, room),)
+            ):
+                joined = pending and _joined(pending, run)
+                if joined is None and pending is not None:
+                    yield pending
+                pending = joined or run
+        if pending is not None:
+            yield pending
+
+    def _cluster(self, entry: int, at: int, length: int) -> Run:
+        """The run of a standard L2 entry."""
+        if entry & _COMPRESSED:
+            return self._compressed(entry, at, length)
+        host = self._host(entry, at)
+        if entry & _ZERO:
+            if self.header.version < 3:
+                raise ImageError(
+                    self.file.image, f"has a zero cluster at disk byte {at}, which version 2 does not know"
+                )
+            return Run(Extent(at, length, Kind.ZERO))
+        if not self._allocated(entry, host):
+            return Run(Extent(at, length, Kind.HOLE))
+        self.data.refuse_beyond(host + 1, f"the cluster of disk byte {at}")
+        return Run(Extent(at, length, Kind.DATA), host)
+
+    def _subclusters(self, entry: int, bitmap: int, at: int, length: int) -> Iterator[Run]:
+        """The runs of an extended L2 entry: a state for each of 32 subclusters."""
+        if entry & _COMPRESSED:
+            yield self._compressed(entry, at, length)
+            return
+        host = self._host(entry, at)
+        allocated, zero = bitmap & 0xFFFF_FFFF, bitmap >> 32
+        has_host = self._allocated(entry, host)
+        if allocated & zero or (allocated and not has_host) or entry & _ZERO:
+            problem = f"has an L2 entry that cannot be for disk byte {at}: {entry:#x} {bitmap:#x}"
+            raise ImageError(self.file.image, problem)
+        if allocated:
+            self.data.refuse_beyond(host + 1, f"the cluster of disk byte {at}")
+        size = self.header.cluster_size // _SUBCLUSTERS
+        for index in range(-(-length // size)):
+            kind = Kind.DATA if allocated >> index & 1 else Kind.ZERO if zero >> index & 1 else Kind.HOLE
+            extent = Extent(at + index * size, min(size, length - index * size), kind)
+            yield Run(extent, host + index * size if kind is Kind.DATA else 0)
+
+    def _host(self, entry: int, at: int) -> int:
+        host = entry & _OFFSET
+        if host % self.header.cluster_size:
+            raise ImageError(self.file.image, f"the cluster of disk byte {at} lies at {host}, no cluster boundary")
+        if self.header.has_data_file and host not in (0, at):
+            raise ImageError(self.file.image, f"the cluster of disk byte {at} lies at {host} of the external data file")
+        return host
+
+    def _allocated(self, entry: int, host: int) -> bool:
+        """Offset 0 is the header's place, and means no cluster; in an external data file it is the first cluster."""
+        return host != 0 or (self.header.has_data_file and bool(entry & _COPIED))
+
+    def _compressed(self, entry: int, at: int, length: int) -> Run:
+        if self.header.has_data_file:
+            raise ImageError(self.file.image, f"has an external data file, and a compressed cluster at disk byte {at}")
+        bits = 62 - (self.header.cluster_bits - 8)
+        host = entry & ((1 << bits) - 1)
+        sectors = (entry & (_COMPRESSED - 1)) >> bits
+        self.file.refuse_beyond(host + 1, f"the compressed cluster of disk byte {at}")
+        return Run(Extent(at, length, Kind.DATA), host, (sectors + 1) * 512 - host % 512)
+
+    def _unpack(self, run: Run) -> bytes:
+        what = f"the compressed cluster of disk byte {run.extent.offset}"
+        packed = self.file.read_available(run.host, run.packed, what)
+        size = self.header.cluster_size
+        try:
+            if self.header.zstd:
+                data = _zstd(packed, size, self.file.image)
+            else:
+                data = zlib.decompressobj(-15).decompress(packed, size)
+        except zlib.error as error:
+            raise ImageError(self.file.image, f"{what} cannot be decompressed: {error}") from None
+        if len(data) != size:
+            raise ImageError(self.file.image, f"{what} holds {len(data)} bytes instead of {size}")
+        return data[: run.extent.length]
+
+
+def _joined(first: Run, second: Run) -> Run | None:
+    """Both as one run, if the second continues the first."""
+    kind, length = first.extent.kind, first.extent.length
+    if kind is not second.extent.kind or first.packed or second.packed:
+        return None
+    if kind is Kind.DATA and first.host + length != second.host:
+        return None
+    return Run(Extent(first.extent.offset, length + second.extent.length, kind), first.host)
+
+
+def _zstd(packed: bytes, size: int, image: str) -> bytes:
+    """At most `size` bytes from one zstd frame, with what this Python has: its own module from 3.14, or `zstandard`."""
+    for name in ("compression.zstd", "zstandard"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        decompressor = module.ZstdDecompressor()
+        try:
+            if name == "zstandard":
+                return bytes(decompressor.stream_reader(packed).read(size))
+            return bytes(decompressor.decompress(packed, size))
+        except module.ZstdError as error:
+            raise ImageError(image, f"a compressed cluster cannot be decompressed: {error}") from None
+    raise ImageError(image, "is compressed with zstd, and this Python has neither compression.zstd nor zstandard")

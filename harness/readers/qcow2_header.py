@@ -1,0 +1,156 @@
+"""The header of a qcow2 image, versions 2 and 3, as QEMU's docs/interop/qcow2.rst has it."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from harness.errors import ImageError
+from harness.readers.extents import OpenFile
+
+MAGIC = b"QFI\xfb"
+
+_V2 = struct.Struct(">4sIQIIQIIQQIIQ")
+_V3 = struct.Struct(">QQQII")
+_EXTENSION = struct.Struct(">II")
+_BACKING_FORMAT, _DATA_FILE = 0xE2792ACA, 0x44415441
+_DIRTY, _CORRUPT, _EXTERNAL_DATA, _COMPRESSION, _EXTENDED_L2 = (1 << bit for bit in range(5))
+_KNOWN = _DIRTY | _CORRUPT | _EXTERNAL_DATA | _COMPRESSION | _EXTENDED_L2
+_MAX_L1 = 32 << 20  # bytes: QEMU's own limit
+
+
+@dataclass(frozen=True)
+class Header:
+    """What reading needs of a header. Sizes and offsets in bytes; names as they are written, not yet resolved."""
+
+    version: int
+    cluster_bits: int
+    size: int
+    l1_offset: int
+    l1_entries: int
+    extended_l2: bool
+    zstd: bool
+    backing: str | None
+    backing_format: str | None
+    has_data_file: bool
+    data_file: str | None
+
+    @property
+    def cluster_size(self) -> int:
+        """Bytes of a cluster."""
+        return 1 << self.cluster_bits
+
+    @property
+    def l2_entry_size(self) -> int:
+        """Bytes of an entry of an L2 table."""
+        return 16 if self.extended_l2 else 8
+
+    @property
+    def l2_entries(self) -> int:
+        """Number of entries of an L2 table, which is one cluster."""
+        return self.cluster_size // self.l2_entry_size
+
+
+def read_header(file: OpenFile) -> Header:
+    """Read and check the header. Raises ImageError if the image cannot be read by this reader, and says why."""
+    if file.size < _V2.size:
+        raise ImageError(file.image, f"is no qcow2 image: it ends after {file.size} bytes, within the header")
+    (magic, version, backing_at, backing_length, cluster_bits, size, crypt, l1_entries, l1_offset, *_) = _V2.unpack(
+        file.read(0, _V2.size, "the header")
+    )
+    if magic != MAGIC:
+        raise ImageError(file.image, f"is no qcow2 image: it begins with {magic.hex(' ')}")
+    if version not in (2, 3):
+        raise ImageError(file.image, f"is of version {version} of qcow2; 2 and 3 are known")
+    if not 9 <= cluster_bits <= 21:
+        raise ImageError(file.image, f"has clusters of 2^{cluster_bits} bytes; 2^9 to 2^21 are known")
+    if crypt:
+        raise ImageError(file.image, f"is encrypted ({ {1: 'AES', 2: 'LUKS'}.get(crypt, f'method {crypt}') })")
+    features, autoclear_free_length, compression = _version_3(file, version, cluster_bits)
+    extensions = _extensions(file, autoclear_free_length, backing_at or 1 << cluster_bits, cluster_bits)
+    header = Header(
+        version,
+        cluster_bits,
+        size,
+        l1_offset,
+        l1_entries,
+        bool(features & _EXTENDED_L2),
+        bool(features & _COMPRESSION) and compression == 1,
+        _backing(file, backing_at, backing_length, cluster_bits),
+        extensions.get(_BACKING_FORMAT),
+        bool(features & _EXTERNAL_DATA),
+        extensions.get(_DATA_FILE),
+    )
+    _check_tables(file, header)
+    return header
+
+
+def _version_3(file: OpenFile, version: int, cluster_bits: int) -> tuple[int, int, int]:
+    """Incompatible features, length of the header and type of compression."""
+    if version == 2:
+        return 0, _V2.size, 0
+    features, _, _, refcount_order, length = _V3.unpack(file.read(_V2.size, _V3.size, "the header"))
+    if not _V2.size + _V3.size <= length <= 1 << cluster_bits:
+        raise ImageError(file.image, f"has a header of {length} bytes, which cannot be")
+    if refcount_order > 6:
+        raise ImageError(file.image, f"has refcounts of 2^{refcount_order} bits, which cannot be")
+    if features & _CORRUPT:
+        raise ImageError(file.image, "is marked as corrupt")
+    if features & ~_KNOWN:
+        raise ImageError(file.image, f"has incompatible features that are not known: {features & ~_KNOWN:#x}")
+    if features & _EXTENDED_L2 and cluster_bits < 14:
+        raise ImageError(file.image, f"has extended L2 entries with clusters of {1 << cluster_bits} bytes")
+    compression = file.read(104, 1, "the header")[0] if length > 104 else 0
+    if bool(features & _COMPRESSION) != (compression != 0) or compression > 1:
+        raise ImageError(file.image, f"has a type of compression that is not known: {compression}")
+    return features, length, compression
+
+
+def _extensions(file: OpenFile, at: int, end: int, cluster_bits: int) -> dict[int, str]:
+    """The header extensions that are strings, by their type, between the header and byte `end`."""
+    found: dict[int, str] = {}
+    end = min(end, 1 << cluster_bits)
+    while at + _EXTENSION.size <= end:
+        kind, length = _EXTENSION.unpack(file.read(at, _EXTENSION.size, "a header extension"))
+        at += _EXTENSION.size
+        if kind == 0:
+            break
+        if length > end - at:
+            raise ImageError(file.image, f"has a header extension {kind:#x} of {length} bytes, longer than its place")
+        if kind in (_BACKING_FORMAT, _DATA_FILE):
+            found[kind] = _text(file, at, length, "a header extension")
+        at += -(-length // 8) * 8
+    return found
+
+
+def _backing(file: OpenFile, at: int, length: int, cluster_bits: int) -> str | None:
+    if at == 0:
+        return None
+    if not 0 < length <= 1023 or at + length > 1 << cluster_bits:
+        raise ImageError(file.image, f"has a backing file name of {length} bytes at byte {at}, which cannot be")
+    return _text(file, at, length, "the backing file name")
+
+
+def _text(file: OpenFile, at: int, length: int, what: str) -> str:
+    try:
+        text = file.read(at, length, what).decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text or not text:
+        raise ImageError(file.image, f"{what} is no text")
+    return text
+
+
+def _check_tables(file: OpenFile, header: Header) -> None:
+    if header.size >= 1 << 63:
+        raise ImageError(file.image, f"claims a virtual size of {header.size} bytes, which cannot be")
+    if header.has_data_file and header.data_file is None:
+        raise ImageError(file.image, "has an external data file, but does not name it")
+    if header.l1_entries * 8 > _MAX_L1:
+        raise ImageError(file.image, f"has an L1 table of {header.l1_entries} entries, more than QEMU allows")
+    needed = -(-header.size // (header.cluster_size * header.l2_entries))
+    if header.l1_entries < needed:
+        raise ImageError(file.image, f"has {header.l1_entries} L1 entries; its virtual size takes {needed}")
+    if header.l1_offset % header.cluster_size:
+        raise ImageError(file.image, f"has its L1 table at byte {header.l1_offset}, which is no cluster boundary")
+    file.refuse_beyond(header.l1_offset + needed * 8, "the L1 table")

@@ -1,0 +1,236 @@
+"""A broken image is refused with one clear sentence: no traceback of struct, no hang, no invented bytes."""
+
+import json
+import random
+import struct
+import zlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from harness.errors import ImageError
+from harness.tests.oracle.tools import create, needs_qemu_img, qemu_img, qemu_io, reader_of
+from harness.waiting import now
+
+pytestmark = needs_qemu_img
+
+K, M = 1 << 10, 1 << 20
+CLUSTER = 64 * K
+L1, L2, DATA = 3 * CLUSTER, 4 * CLUSTER, 5 * CLUSTER  # where qemu-img 7.2 puts them in a new image
+
+
+def small(directory: Path, *options: str) -> Path:
+    """An image of 1 MiB with data in its first two clusters."""
+    image = create(directory / "image.qcow2", "1M", *options)
+    qemu_io(image, "write -P 65 0 128k")
+    return image
+
+
+def put(offset: int, fmt: str, value: int) -> Callable[[bytearray], None]:
+    def change(data: bytearray) -> None:
+        struct.pack_into(fmt, data, offset, value)
+
+    return change
+
+
+def cut(length: int) -> Callable[[bytearray], None]:
+    def change(data: bytearray) -> None:
+        del data[length:]
+
+    return change
+
+
+BROKEN: dict[str, tuple[Callable[[bytearray], None], str]] = {
+    "empty": (cut(0), "is no qcow2 image: it ends after 0 bytes"),
+    "cut in the header": (cut(50), "is no qcow2 image: it ends after 50 bytes"),
+    "cut in the version 3 header": (cut(90), "the header reaches to byte 104, beyond the end"),
+    "cut before the L1 table": (cut(CLUSTER), "the L1 table reaches to byte"),
+    "cut before the L2 table": (cut(L2 + 4), "the L2 table of disk byte 0 reaches to byte"),
+    "cut before the data": (cut(DATA), "the cluster of disk byte 0 reaches to byte"),
+    "magic": (put(0, ">I", 0x51464900), "is no qcow2 image: it begins with 51 46 49 00"),
+    "version": (put(4, ">I", 4), "is of version 4"),
+    "cluster bits too small": (put(20, ">I", 8), r"has clusters of 2\^8 bytes"),
+    "cluster bits too large": (put(20, ">I", 63), r"has clusters of 2\^63 bytes"),
+    "cluster bits absurd": (put(20, ">I", 0xFFFFFFFF), r"has clusters of 2\^4294967295 bytes"),
+    "size beyond the L1 table": (put(24, ">Q", 1 << 50), "has 1 L1 entries; its virtual size takes"),
+    "size beyond any": (put(24, ">Q", 1 << 63), "claims a virtual size of 9223372036854775808 bytes"),
+    "AES": (put(32, ">I", 1), r"is encrypted \(AES\)"),
+    "LUKS": (put(32, ">I", 2), r"is encrypted \(LUKS\)"),
+    "too many L1 entries": (put(36, ">I", 0xFFFFFFFF), "more than QEMU allows"),
+    "no L1 entries": (put(36, ">I", 0), "has 0 L1 entries; its virtual size takes 1"),
+    "L1 table off a boundary": (put(40, ">Q", L1 + 8), "has its L1 table at byte 196616, which is no cluster boundary"),
+    "L1 table beyond the end": (put(40, ">Q", 1 << 40), "the L1 table reaches to byte"),
+    "corrupt bit": (put(72, ">Q", 2), "is marked as corrupt"),
+    "unknown feature": (put(72, ">Q", 1 << 40), "has incompatible features that are not known: 0x10000000000"),
+    "data file without a name": (put(72, ">Q", 4), "has an external data file, but does not name it"),
+    "compression without a type": (put(72, ">Q", 8), "has a type of compression that is not known: 0"),
+    "unknown compression": (lambda data: (put(72, ">Q", 8)(data), put(104, ">B", 7)(data))[0], "is not known: 7"),
+    "refcount order": (put(96, ">I", 7), r"has refcounts of 2\^7 bits"),
+    "header length too small": (put(100, ">I", 8), "has a header of 8 bytes"),
+    "header length too large": (put(100, ">I", 1 << 30), "has a header of 1073741824 bytes"),
+    "backing name of no length": (put(8, ">Q", 600), "has a backing file name of 0 bytes"),
+    "extension too long": (put(116, ">I", 1 << 31), "has a header extension 0x6803f857 of 2147483648 bytes"),
+    "L2 table off a boundary": (
+        put(L1, ">Q", L2 + 512),
+        "the L2 table of L1 entry 0 at byte 262656 is no cluster boundary",
+    ),
+    "L2 table beyond the end": (put(L1, ">Q", 1 << 50), "the L2 table of disk byte 0 reaches to byte"),
+    "data off a boundary": (
+        put(L2, ">Q", DATA + 512),
+        "the cluster of disk byte 0 lies at 328192, no cluster boundary",
+    ),
+    "data beyond the end": (put(L2, ">Q", 1 << 50), "the cluster of disk byte 0 reaches to byte"),
+    "compressed data beyond the end": (
+        put(L2 + 8, ">Q", 1 << 62 | 1 << 40),
+        "the compressed cluster of disk byte 65536",
+    ),
+    "compressed data that is none": (
+        put(L2 + 8, ">Q", 1 << 62 | DATA),
+        "cannot be decompressed|holds .* bytes instead of",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_image_is_refused_with_one_sentence(
+    change: Callable[[bytearray], None], words: str, tmp_path: Path
+) -> None:
+    image = small(tmp_path)
+    data = bytearray(image.read_bytes())
+    change(data)
+    image.write_bytes(data)
+
+    with pytest.raises(ImageError, match=words) as caught:
+        reader_of(tmp_path).shows(PurePosixPath(image))
+    assert str(caught.value).startswith(f"{image}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_l2_table_that_is_in_use_twice_is_refused(tmp_path: Path) -> None:
+    image = create(tmp_path / "image.qcow2", "1M", "cluster_size=512")
+    qemu_io(image, "write -P 65 0 128k")
+    data = bytearray(image.read_bytes())
+    (table,) = struct.unpack_from(">Q", data, 40)
+    data[table + 8 : table + 16] = data[table : table + 8]
+    image.write_bytes(data)
+
+    with pytest.raises(ImageError, match="is in use twice"):
+        reader_of(tmp_path).own(PurePosixPath(image))
+
+
+def test_a_compressed_cluster_that_unpacks_to_too_little_is_refused_and_to_too_much_is_cut(tmp_path: Path) -> None:
+    """The second as QEMU does; it also bounds what a few bytes can make us hold."""
+    image = small(tmp_path)
+    for length, problem in ((100, "holds 100 bytes instead of 65536"), (1 << 27, "")):
+        data = bytearray(image.read_bytes())[: 7 * CLUSTER]
+        packer = zlib.compressobj(9, zlib.DEFLATED, -12)
+        packed = packer.compress(bytes(length)) + packer.flush()
+        sectors = -(-len(packed) // 512)
+        data[L2 : L2 + 8] = struct.pack(">Q", 1 << 62 | min(sectors, 255) << 54 | 7 * CLUSTER)
+        image.write_bytes(data + packed)
+        if problem:
+            with pytest.raises(ImageError, match=problem):
+                reader_of(tmp_path).shows(PurePosixPath(image))
+        else:
+            assert reader_of(tmp_path).shows(PurePosixPath(image))[:CLUSTER] == bytes(CLUSTER)
+
+
+def test_the_dirty_bit_of_an_image_in_use_is_tolerated(tmp_path: Path) -> None:
+    image = small(tmp_path, "lazy_refcounts=on")
+    data = bytearray(image.read_bytes())
+    data[79] = 1
+    image.write_bytes(data)
+
+    assert reader_of(tmp_path).shows(PurePosixPath(image)) == b"A" * 128 * K + bytes(M - 128 * K)
+
+
+def test_a_zero_cluster_in_version_2_is_refused(tmp_path: Path) -> None:
+    image = small(tmp_path, "compat=0.10")
+    data = bytearray(image.read_bytes())
+    data[L2 + 7] |= 1
+    image.write_bytes(data)
+
+    with pytest.raises(ImageError, match="has a zero cluster at disk byte 0, which version 2 does not know"):
+        reader_of(tmp_path).own(PurePosixPath(image))
+
+
+def test_an_extended_entry_that_is_both_data_and_zero_is_refused(tmp_path: Path) -> None:
+    image = small(tmp_path, "extended_l2=on")
+    data = bytearray(image.read_bytes())
+    data[L2 + 8 : L2 + 12] = b"\xff" * 4
+    image.write_bytes(data)
+
+    with pytest.raises(ImageError, match="has an L2 entry that cannot be for disk byte 0"):
+        reader_of(tmp_path).own(PurePosixPath(image))
+
+
+@pytest.mark.parametrize(
+    ("name", "fmt", "words"),
+    [
+        ("nowhere.qcow2", "qcow2", "cannot be opened: No such file or directory"),
+        (".", "raw", "is neither a file nor a block device"),
+        ("base.vmdk", "vmdk", "has a backing file of format vmdk; raw and qcow2 are known"),
+        ("nbd://localhost/x", "raw", "names a file that is not simply a path: nbd://localhost/x"),
+        (json.dumps({"driver": "qcow2"}), "qcow2", "cannot be opened"),
+        ("image.qcow2", "qcow2", "has a backing chain that comes back to"),
+    ],
+)
+def test_a_backing_file_that_cannot_be_is_named(name: str, fmt: str, words: str, tmp_path: Path) -> None:
+    image = small(tmp_path)
+    qemu_img("rebase", "-u", "-F", fmt, "-b", name, image)
+
+    with pytest.raises(ImageError, match=words):
+        reader_of(tmp_path).shows(PurePosixPath(image))
+
+
+def test_a_disk_too_large_for_memory_is_refused_but_mapped(tmp_path: Path) -> None:
+    image = create(tmp_path / "image.qcow2", "1T")
+    qemu_io(image, "write -P 65 512G 64k")
+
+    began = now()
+    assert [extent.length for extent in reader_of(tmp_path).own(PurePosixPath(image))] == [
+        512 << 30,
+        CLUSTER,
+        (512 << 30) - CLUSTER,
+    ]
+    assert now() - began < 1.0
+    with pytest.raises(ImageError, match="is a disk of 1099511627776 bytes; up to 1073741824 are read"):
+        reader_of(tmp_path).shows(PurePosixPath(image))
+
+
+def test_zstd_is_read_if_this_python_can_and_said_otherwise(tmp_path: Path) -> None:
+    image = create(tmp_path / "image.qcow2", "1M", "compression_type=zstd")
+    qemu_io(image, "write -c -P 65 0 64k")
+
+    has_zstd = any(find_spec(name) for name in ("compression", "zstandard"))
+    if has_zstd:
+        assert reader_of(tmp_path).shows(PurePosixPath(image)) == b"A" * CLUSTER + bytes(M - CLUSTER)
+    else:
+        with pytest.raises(ImageError, match=r"has neither compression.zstd nor zstandard"):
+            reader_of(tmp_path).shows(PurePosixPath(image))
+
+
+@pytest.mark.parametrize("options", ["cluster_size=64k", "extended_l2=on", "compat=0.10", "cluster_size=512"])
+def test_no_damage_raises_anything_but_an_image_error_or_takes_long(options: str, tmp_path: Path) -> None:
+    """A few hundred images with random damage to their metadata."""
+    image = small(tmp_path, options)
+    qemu_io(image, "write -c -P 66 512k 64k" if "512" not in options else "write -c -P 66 512k 512")
+    sound = image.read_bytes()
+    chance = random.Random(options)
+    (table,) = struct.unpack_from(">Q", sound, 40)
+    places = [*range(112), *range(table, table + 32), *range(table + 512, table + 1024)]
+    if "512" not in options:
+        places += [*range(L2, L2 + 64)]
+    began = now()
+    for _ in range(150):
+        data = bytearray(sound)
+        for _ in range(chance.randint(1, 3)):
+            data[chance.choice(places)] = chance.choice([0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)])
+        image.write_bytes(data[: chance.choice([len(data)] * 4 + [chance.randrange(len(data))])])
+        try:
+            reader_of(tmp_path).shows(PurePosixPath(image))
+        except ImageError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - most, but not all, of them raise
+    assert now() - began < 20.0
