@@ -1,0 +1,105 @@
+"""An image is a name, a format and a store, as values: what the oracle must know of each; storage/ spells them.
+
+The rules are QEMU's: docs/interop/qcow2.rst, block/qcow2.c, block/raw-format.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Literal
+
+SUBCLUSTERS = 32
+"""How many subclusters a cluster has with extended L2 entries."""
+
+
+@dataclass(frozen=True)
+class Qcow2:
+    """The format qcow2; sizes in bytes.
+
+    `subclusters` are extended L2 entries: then a thirty-second of a cluster is what is allocated. `data_file` names the
+    image (of format raw) that holds the guest's data, where that is a file of its own.
+    """
+
+    cluster_size: int = 65536
+    subclusters: bool = False
+    compat: Literal["0.10", "1.1"] = "1.1"
+    lazy_refcounts: bool = False
+    compression: Literal["zlib", "zstd"] = "zlib"
+    data_file: str | None = None
+
+    name = "qcow2"
+    has_metadata = True
+    """Whether there is bookkeeping that can be checked, and a header that names a backing file."""
+
+    def __post_init__(self) -> None:
+        if self.cluster_size < 512 or self.cluster_size & (self.cluster_size - 1):
+            raise ValueError(f"the cluster size {self.cluster_size} is no power of two from 512 on")
+
+    @property
+    def unit(self) -> int:
+        """Bytes that are allocated together."""
+        return self.cluster_size // SUBCLUSTERS if self.subclusters else self.cluster_size
+
+    @property
+    def discard_unit(self) -> int:
+        """Bytes that a discard must cover to have an effect (QEMU block/qcow2.c: pdiscard_alignment)."""
+        return self.cluster_size
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The format raw: no header, no backing file; a hole is one of the file system's, and reads as zeros."""
+
+    name = "raw"
+    has_metadata = False
+    unit = 0
+    """0: what is written is what is allocated."""
+    discard_unit = 0
+
+
+Format = Qcow2 | Raw
+
+
+@dataclass(frozen=True)
+class File:
+    """A file, at `path` as the stack under test sees it."""
+
+    path: PurePosixPath
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block device (a loop device, a logical volume), at `path`."""
+
+    path: PurePosixPath
+
+
+@dataclass(frozen=True)
+class Nbd:
+    """An export of an NBD server that listens on the unix socket `socket`."""
+
+    socket: PurePosixPath
+    export: str
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """What qemu-storage-daemon exports as the file `path`, through FUSE: a file to those who open it."""
+
+    path: PurePosixPath
+
+
+Store = File | Block | Nbd | Fuse
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: its name in tables, what its bytes mean, and where they lie."""
+
+    name: str
+    format: Format = field(default_factory=Qcow2)
+    store: Store = field(default_factory=lambda: File(PurePosixPath("/nowhere")))
+
+    def __str__(self) -> str:
+        return self.name
