@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.errors import ChainproofError, Unusable
 from harness.process import run
-from harness.settings import default_cache, default_mode, default_work
+from harness.settings import Cache, default_cache, default_mode, default_work
 from harness.stack.acceleration import choose
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import Isolation, Sandbox
@@ -36,13 +36,13 @@ class Fact:
         return f"{self.name:<16}{self.value}"
 
 
-def facts(work: Path, cache: Path) -> Iterator[Fact]:
+def facts(work: Path, cache: Cache) -> Iterator[Fact]:
     """Everything about this machine, the quick things first."""
     for name, program in (("libvirt", "libvirtd"), ("QEMU", "qemu-system-x86_64"), ("bubblewrap", "bwrap")):
         yield program_version(name, program)
     yield libguestfs()
     yield room("work directory", work)
-    yield room("cache", cache)
+    yield room("cache", cache.root)
     yield user()
     yield sandbox(work)
     yield from guest_and_acceleration(work, cache)
@@ -54,11 +54,11 @@ def program_version(name: str, program: str) -> Fact:
     if path is None:
         return Fact(name, f"not installed ({program})", enough=False)
     try:
-        said = run([path, "--version"], timeout=60).check().stdout
+        printed = run([path, "--version"], timeout=60).check().stdout
     except ChainproofError as error:
         return Fact(name, one_line(error), enough=False)
-    found = re.search(r"\d+\.\d.*", said)
-    return Fact(name, found.group().strip() if found else one_line(said))
+    found = re.search(r"\d+\.\d.*", printed)
+    return Fact(name, found.group().strip() if found else one_line(printed))
 
 
 def libguestfs() -> Fact:
@@ -100,7 +100,7 @@ def sandbox(work: Path) -> Fact:
         return Fact("sandbox", one_line(error), enough=False)
 
 
-def guest_and_acceleration(work: Path, cache: Path) -> Iterator[Fact]:
+def guest_and_acceleration(work: Path, cache: Cache) -> Iterator[Fact]:
     """The guest, which is built if it is not there yet, and what it runs on."""
     try:
         build = importlib.import_module("images.build")
@@ -108,18 +108,13 @@ def guest_and_acceleration(work: Path, cache: Path) -> Iterator[Fact]:
         yield Fact("guest", f"not known before the Python environment is there ({error})")
         return
     try:
-        guest = build.guest_files(default_images(cache))
+        guest = build.guest_files(cache.images)
         versions = ", ".join(f"{name} {version}" for name, version in guest.versions.items())
         yield Fact("guest", versions)
-        chosen = choose("auto", Stack.host(), guest.directory, cache, work)
+        chosen = choose("auto", Stack.host(), guest.directory, cache.verdicts, work)
         yield Fact("acceleration", f"{chosen}: {chosen.reason}")
     except ChainproofError as error:
         yield Fact("guest", one_line(error), enough=False)
-
-
-def default_images(cache: Path) -> Path:
-    """Where built guests are kept below the cache."""
-    return cache / "images"
 
 
 def one_line(what: object) -> str:

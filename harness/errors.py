@@ -32,8 +32,8 @@ class CommandFailed(ChainproofError):
         self.exit_status = exit_status
         self.stdout = stdout
         self.stderr = stderr
-        said = stderr.strip() or stdout.strip() or "(it printed nothing)"
-        super().__init__(f"exit status {exit_status} from: {shlex.join(command)}\n{said}")
+        words = stderr.strip() or stdout.strip() or "(it printed nothing)"
+        super().__init__(f"exit status {exit_status} from: {shlex.join(command)}\n{words}")
 
 
 class WaitTimeout(ChainproofError):

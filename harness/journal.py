@@ -1,4 +1,4 @@
-"""Every act recorded once, as it happens: transcript, evidence and narration are all made from it."""
+"""Every act once: entered before it is done, completed after it, with seconds and outcome."""
 
 from __future__ import annotations
 
@@ -19,22 +19,34 @@ class Kind(StrEnum):
     STEP = "step"  # a numbered step of a documented procedure
     COMMAND = "command"  # a command line as typed, with what it printed
     OUTPUT = "output"  # what a command printed that was held at its start
-    ACT = "act"  # a call of libvirt's API
-    GUEST = "guest"  # something done inside the guest
-    EVENT = "event"  # libvirt said something by itself
+    ACT = "act"  # something done to the VM, its disks or the daemon
+    GUEST = "guest"  # something done by the guest
+    EVENT = "event"  # libvirt sent an event
     TABLE = "table"  # content as measured
     CHECK = "check"  # a claim that was held against what is
     NOTE = "note"
 
 
-@dataclass(frozen=True)
+UNDER_WAY = "under way"
+DONE = "done"
+
+
+@dataclass
 class Entry:
-    """One thing that happened: `at` is in seconds since the journal began."""
+    """One thing that happened: `at` is in seconds since the journal began, `seconds` how long it took.
+
+    `act` is the act as data (harness.acts.act), if it is one; `by` names the hand that performed it. `outcome` is
+    UNDER_WAY until it has ended, then DONE or what went wrong.
+    """
 
     at: float
     kind: Kind
     text: str
     detail: Detail = field(default_factory=dict)
+    act: Mapping[str, object] = field(default_factory=dict)
+    by: str = ""
+    seconds: float = 0.0
+    outcome: str = DONE
 
 
 class Journal:
@@ -60,9 +72,28 @@ class Journal:
         return now() - self._began
 
     def record(self, kind: Kind, text: str, detail: Detail | None = None) -> Entry:
-        """Enter what happened just now, and tell the listeners."""
-        entry = Entry(now() - self._began, kind, text, dict(detail or {}))
+        """Enter what happened just now, and pass it to the listeners."""
+        return self.complete(self.begin(kind, text, detail=detail))
+
+    def begin(
+        self,
+        kind: Kind,
+        text: str,
+        *,
+        act: Mapping[str, object] | None = None,
+        by: str = "",
+        detail: Detail | None = None,
+    ) -> Entry:
+        """Enter what is about to be done."""
+        entry = Entry(now() - self._began, kind, text, dict(detail or {}), dict(act or {}), by, outcome=UNDER_WAY)
         self.entries.append(entry)
+        return entry
+
+    def complete(self, entry: Entry, outcome: str = DONE, detail: Detail | None = None) -> Entry:
+        """Say how it ended, and pass the entry to the listeners."""
+        entry.outcome = outcome
+        entry.seconds = now() - self._began - entry.at
+        entry.detail = {**entry.detail, **(detail or {})}
         for listener in self.listeners:
             listener(entry)
         return entry
@@ -79,6 +110,8 @@ class Journal:
             head, *rest = entry.text.splitlines() or [""]
             lines.append(f"{entry.at:9.3f}  {entry.kind.value:8}{mark}{head}")
             lines += [f"{'':19}{line}" for line in rest]
+            if entry.outcome != DONE:
+                lines.append(f"{'':19}{entry.outcome}")
             for name, value in entry.detail.items():
                 text = str(value).rstrip("\n")
                 if "\n" in text or name == "output":

@@ -131,22 +131,22 @@ def read_until(stream: int, wanted: bytes | None, what: str, *, seconds: float) 
     `seconds` are not scaled. Raises WaitTimeout with what came so far.
     """
     deadline = now() + seconds
-    said = b""
-    while wanted is None or wanted not in said:
+    received = b""
+    while wanted is None or wanted not in received:
         if not select.select([stream], [], [], max(0.0, deadline - now()))[0]:
-            raise WaitTimeout(what, seconds, said.decode(errors="replace"))
+            raise WaitTimeout(what, seconds, received.decode(errors="replace"))
         data = os.read(stream, 65536)
         if not data:
             break
-        said += data
-    return said
+        received += data
+    return received
 
 
 def kill(child: Child) -> None:
     """End a child at once, what it has started before itself.
 
-    nsenter must outlive what it entered a sandbox with: orphaned, that would wait for this machine's PID 1 to reap it,
-    which in a container may never happen, and the sandbox cannot end before.
+    Kill the child inside the sandbox before nsenter: an orphan would be reparented to the host's PID 1, which in a
+    container may never reap it, and the sandbox would not end.
     """
     if child.poll() is None:
         try:

@@ -1,15 +1,48 @@
-"""What a run was asked for, and where it may write."""
+"""What a run is to do, and where it may write."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:  # the doctor reads this module on machines that lack what these import
-    from harness.stack.acceleration import Wanted
-    from harness.stack.configuration import Mode
+Mode = Literal["system", "session"]
+"""libvirt's."""
+Wanted = Literal["auto", "kvm", "tcg"]
+"""What guests are to run on."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Where what is built once is kept, below `root`; the one place that knows what lies where."""
+
+    root: Path
+
+    @property
+    def images(self) -> Path:
+        """Built guests."""
+        return self.root / "images"
+
+    @property
+    def warm(self) -> Path:
+        """Guests that were booted and saved."""
+        return self.root / "warm"
+
+    @property
+    def trees(self) -> Path:
+        """File system trees of other releases."""
+        return self.root / "trees"
+
+    @property
+    def appliances(self) -> Path:
+        """libguestfs's appliances."""
+        return self.root / "guestfs"
+
+    @property
+    def verdicts(self) -> Path:
+        """Whether KVM works, for this boot of the machine."""
+        return self.root
 
 
 @dataclass(frozen=True)
@@ -17,22 +50,17 @@ class Settings:
     """The options of a run.
 
     `work` holds run directories (gone when their run ends), `cache` what is built once, `evidence` what failed
-    scenarios leave. `deadline_factor` stretches every deadline besides what the acceleration asks for.
+    scenarios leave. `deadline_factor` stretches every deadline besides what the acceleration needs.
     `guest` says whether guests are restored from a saved one, or booted.
     """
 
     accel: Wanted
     mode: Mode
     work: Path
-    cache: Path
+    cache: Cache
     evidence: Path
     deadline_factor: float
     guest: Literal["warm", "cold"]
-
-    @property
-    def images(self) -> Path:
-        """Where built guests are kept."""
-        return self.cache / "images"
 
 
 def default_mode() -> Mode:
@@ -45,9 +73,9 @@ def default_work() -> Path:
     return Path(f"/var/tmp/chainproof-{os.getuid()}")
 
 
-def default_cache() -> Path:
+def default_cache() -> Cache:
     """CHAINPROOF_CACHE, else the user's cache directory."""
     named = os.environ.get("CHAINPROOF_CACHE")
     if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chainproof"
+        return Cache(Path(named))
+    return Cache(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chainproof")

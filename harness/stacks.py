@@ -25,7 +25,7 @@ SETS = Path(__file__).resolve().parents[1] / "ci" / "stacks.toml"
 def main(arguments: Sequence[str]) -> int:
     """Act on a command line; 2 for one that makes no sense, 1 if a stack could not be built."""
     verb, *names = arguments or ["help"]
-    makes = Kinds(default_cache(), default_work())
+    makes = Kinds(default_cache().trees, default_work())
     if verb == "list" and not names:
         for tree in makes.trees.known():
             print(_line(makes.trees, tree))

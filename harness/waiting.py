@@ -47,8 +47,8 @@ def wait_until(
 ) -> T:
     """Call `probe` until it returns instead of raising NotYet.
 
-    `timeout` is in seconds, before scaling; raises WaitTimeout with the last NotYet's reason. Where the deadline is
-    itself what is claimed, it is not `stretched` on a slow machine.
+    `timeout` is in seconds, before scaling; raises WaitTimeout with the last NotYet's reason. Pass stretched=False when
+    the deadline is the claim under test: then a slow machine does not stretch it.
     For things that send an event, wait for the event instead (harness.stack.events).
     """
     seconds = scaled(timeout) if stretched else timeout

@@ -12,16 +12,9 @@ from statistics import median
 
 from harness.bench.growth import NewTrial, by_data, by_length, by_virtual_size, by_workers
 from harness.bench.ways import Laps, Way, floor, harness, script
-from harness.settings import default_cache, default_mode, default_work
-from harness.stack.acceleration import choose
-from harness.stack.daemon import GUEST, Daemon, Setup
-from harness.stack.run_directory import RunDirectory
+from harness.settings import Settings, default_cache, default_mode, default_work
 from harness.stack.stack import Stack
-from harness.trial.trial import Trial
-from harness.vm.domain_xml import Machine
-from harness.vm.warm import WarmGuests
-from harness.waiting import scale_deadlines
-from images.build import guest_files
+from harness.trial.ground import Ground, Platform
 
 
 @dataclass(frozen=True)
@@ -49,31 +42,24 @@ def main() -> None:
     parser.add_argument("--growth", action="store_true", help="how cost grows, in place of the comparison")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
-    stack, cache, work = Stack.host(), default_cache(), default_work()
-    guest = guest_files(cache / "images")
-    chosen = choose("auto", stack, guest.directory, cache, work)
-    scale_deadlines(chosen.deadline_factor)
-    warm = WarmGuests.of(cache, stack, guest, chosen, default_mode())
-    machine = Machine(stack.qemu, chosen.domain_type, GUEST)
-    setup = Setup(default_mode(), chosen.kvm, guest.directory, warm.directory)
+    settings = Settings("auto", default_mode(), default_work(), default_cache(), Path("evidence"), 1.0, "warm")
+    ground = Ground.prepared(settings)
+    platform = Platform(ground, Stack.host())
     # and libvirt's own configuration: what a person would have
-    as_shipped = replace(machine, memory_mib=192, kernel="vmlinuz", command_line="console=ttyS0")
-    print(f"{stack}, {chosen} ({chosen.reason}); {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
+    as_shipped = replace(platform.machine, memory_mib=192, kernel="vmlinuz", command_line="console=ttyS0")
+    print(f"{platform.stack}, {ground}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", flush=True)
     if options.growth:
-        with Daemon(stack, RunDirectory(work), setup) as daemon:
-            print_growth(lambda name: Trial(daemon, machine, name, cache, warm))
+        with platform.daemon() as daemon:
+            print_growth(lambda name: platform.trial(daemon, name))
         return
     measured: dict[str, list[Laps]] = {contender.name: [] for contender in CONTENDERS}
-    with (
-        Daemon(stack, RunDirectory(work), setup) as tuned,
-        Daemon(stack, RunDirectory(work), replace(setup, stock=True)) as stock,
-    ):
-        with Trial(tuned, machine, "warm-up", cache, warm) as trial:
+    with platform.daemon() as tuned, platform.daemon(stock=True) as stock:
+        with platform.trial(tuned, "warm-up") as trial:
             harness(trial)
         for number in range(options.rounds):
             for contender in CONTENDERS:
-                daemon, shape = (stock, as_shipped) if contender.stock else (tuned, machine)
-                with Trial(daemon, shape, contender.name, cache, warm if contender.warm else None) as trial:
+                daemon, shape = (stock, as_shipped) if contender.stock else (tuned, platform.machine)
+                with platform.trial(daemon, contender.name, warm=contender.warm, machine=shape) as trial:
                     measured[contender.name].append(contender.way(trial))
             print(f"round {number + 1} of {options.rounds}", flush=True)
     print(table(measured))

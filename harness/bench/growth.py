@@ -22,17 +22,17 @@ _CELLS_PER_MIB = 16
 def merged(trial: Trial, geometry: Geometry, layers: Iterable[tuple[str, Iterable[int]]]) -> Laps:
     """Build `layers` (label, cells; base first) live, verify, merge them all into the base, verify again."""
     laps = Laps()
-    domain = trial.define(trial.create_base(geometry))
-    guest = trial.bring_up()
+    trial.create_base(geometry)
+    vda = trial.define().bring_up().disk("vda")
     for number, (label, cells) in enumerate(layers):
         if number:
             with laps.lap("snapshots"):
-                domain.disk.snapshot(f"sn{number}")
+                vda.snapshot(f"sn{number}")
         with laps.lap("writes"):
-            guest.write_marker(label, cells)
+            vda.write(label, cells)
     with laps.lap("verification"):
         trial.verify("merged next")
-    with laps.lap("merge"), domain.disk.active_commit(into="base") as job:
+    with laps.lap("merge"), vda.active_commit(into="base") as job:
         job.wait_ready()
         job.pivot()
     with laps.lap("verification"):

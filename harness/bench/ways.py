@@ -14,14 +14,16 @@ from harness.oracle.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T1, T2, 
 from harness.oracle.geometry import Geometry
 from harness.stack.events import EventKind
 from harness.stack.sandbox import IMAGES
+from harness.storage.images import file_image
 from harness.trial.trial import Trial
 from harness.vm.disk_port import DiskPort
-from harness.vm.domain import NAME
-from harness.vm.domain_xml import domain_xml
+from harness.vm.domain_xml import DiskSpec, domain_xml
+from harness.vm.warm import NAME
 from harness.waiting import now, wall_clock
 
 SCRIPT = Path(__file__).with_name("procedure.sh")
 CELL = 65536
+_VDA = DiskSpec("vda", file_image(IMAGES, "base"))
 _DISK_ONLY = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
 _SNAPSHOT = """\
 <domainsnapshot><disks><disk name='vda' snapshot='external'><source file='{}'/></disk></disks></domainsnapshot>
@@ -54,26 +56,25 @@ def harness(trial: Trial) -> Laps:
     """The procedure with full verification of T0, T1 and T2, through the harness."""
     laps = Laps()
     with laps.lap("start"):
-        domain = trial.define(trial.create_base())
-        guest = trial.bring_up()
-    disk = domain.disk
+        trial.create_base()
+        vda = trial.define().bring_up().disk("vda")
     for number, (name, label, cells) in enumerate(LAYERS):
         if number:
             with laps.lap("snapshots"):
-                disk.snapshot(name)
+                vda.snapshot(name)
         with laps.lap("writes"):
-            guest.write_marker(label, cells)
+            vda.write(label, cells)
     with laps.lap("verification"):
         assert as_documented(trial.verify("T0")) == T0
     with laps.lap("job"):
-        job = disk.active_commit(into="base")
+        job = vda.active_commit(into="base")
         job.wait_ready()
     with laps.lap("verification"):
         assert as_documented(trial.verify("T1")) == T1
     with laps.lap("pivot"):
         job.pivot()
     with laps.lap("writes"):
-        guest.write_marker(*AFTER_SYNC_IS_BROKEN)
+        vda.write(*AFTER_SYNC_IS_BROKEN)
     with laps.lap("verification"):
         assert as_documented(trial.verify("T2")) == T2
     return laps
@@ -81,7 +82,7 @@ def harness(trial: Trial) -> Laps:
 
 def script(trial: Trial) -> Laps:
     """The shell script that a person would write."""
-    xml = domain_xml(NAME, trial.machine, IMAGES / "base.qcow2", IMAGES.parent)
+    xml = domain_xml(NAME, trial.machine, [_VDA], IMAGES.parent)
     here = trial.daemon.sandbox.outside(IMAGES.parent)
     (here / "vm1.xml").write_text(xml)
     laps = Laps()
@@ -97,22 +98,22 @@ def floor(trial: Trial) -> Laps:
     """The bare calls of libvirt's API on the same restored guest: no harness, no verification."""
     assert trial.warm is not None
     connection, events = trial.daemon.connection, trial.daemon.events
-    saved = trial.warm.file_in_sandbox(trial.machine)
+    saved = trial.warm.file_in_sandbox(trial.machine, [_VDA], [Geometry().disk_size])
     laps = Laps()
 
     def write(port: DiskPort, label: str, cells: tuple[int, ...]) -> None:
         ranges = Geometry().stretches(cells)
-        port.write(ranges, pattern.marker(label, trial.run, ranges, CELL))
+        port.write("vda", ranges, pattern.marker(label, trial.run, ranges, CELL), flush=True)
 
-    def heard(kind: EventKind, status: str, since: int) -> None:
+    def await_event(kind: EventKind, status: str, since: int) -> None:
         events.wait(status, lambda event: event.kind is kind and event.status == status, since=since, timeout=60)
 
     with laps.lap("start"):
         trial.qemu_img.create(IMAGES / "base.qcow2", 12 * CELL)
-        handle = connection.defineXML(domain_xml(NAME, trial.machine, IMAGES / "base.qcow2", IMAGES.parent))
+        handle = connection.defineXML(domain_xml(NAME, trial.machine, [_VDA], IMAGES.parent))
         since = events.mark()
         connection.restoreFlags(str(saved), None, libvirt.VIR_DOMAIN_SAVE_RUNNING)
-        heard(EventKind.AGENT_LIFECYCLE, "connected", since)
+        await_event(EventKind.AGENT_LIFECYCLE, "connected", since)
         port = DiskPort(trial.daemon.sandbox.outside(PurePosixPath(IMAGES.parent / f"{NAME}.disk")))
         port.adjust(round(wall_clock()))
     for number, (name, label, cells) in enumerate(LAYERS):
@@ -124,10 +125,10 @@ def floor(trial: Trial) -> Laps:
     with laps.lap("job"):
         since = events.mark()
         handle.blockCommit("vda", f"{IMAGES}/base.qcow2", None, 0, libvirt.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE)
-        heard(EventKind.BLOCK_JOB_2, "ready", since)
+        await_event(EventKind.BLOCK_JOB_2, "ready", since)
     with laps.lap("pivot"):
         handle.blockJobAbort("vda", libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT)
-        heard(EventKind.BLOCK_JOB_2, "completed", since)
+        await_event(EventKind.BLOCK_JOB_2, "completed", since)
     with laps.lap("writes"):
         write(port, *AFTER_SYNC_IS_BROKEN)
     port.close()

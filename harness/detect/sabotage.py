@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import libvirt
+
+from harness.acts.act import Act
+from harness.acts.calls import Call
 from harness.oracle import pattern
+from harness.process import PIPE, kill
 from harness.trial.trial import Trial
+from harness.vm.domain import Domain
 
 _ELSEWHERE = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"  # the real program, not ourselves
 _VIRSH_THAT_DOES_NOT_PIVOT = f"""#!/bin/sh
@@ -35,15 +42,17 @@ for argument; do
 done
 exec qemu-system-x86_64 "$@"
 """
+_L1_OFFSET, _REFCOUNT_TABLE_OFFSET = 40, 48  # in the header of a qcow2 image (docs/interop/qcow2.rst)
+_POINTER = 0x00FF_FFFF_FFFF_FE00
 
 
 def virsh_that_does_not_pivot(directory: Path) -> Path:
-    """A virsh that leaves out `--pivot`, and says that it has pivoted."""
+    """A virsh that leaves out `--pivot`, and prints that it has pivoted."""
     return _program(directory / "virsh", _VIRSH_THAT_DOES_NOT_PIVOT)
 
 
 def qemu_that_writes_elsewhere(directory: Path) -> Path:
-    """A QEMU that opens a copy where it was told to open the base."""
+    """A QEMU that opens a copy in place of the base."""
     return _program(directory / "qemu-system-x86_64", _QEMU_THAT_WRITES_ELSEWHERE)
 
 
@@ -51,6 +60,33 @@ def _program(file: Path, text: str) -> Path:
     file.write_text(text)
     file.chmod(0o755)
     return file
+
+
+class LyingHand:
+    """A hand that does something else, or nothing, and reports success: as a broken release does."""
+
+    name = "liar"
+
+    def __init__(self, instead: Callable[[Call], None]) -> None:
+        self._instead = instead
+
+    def perform(self, call: Call) -> None:
+        """Do what it does instead."""
+        self._instead(call)
+
+
+def pretend(trial: Trial, *acts: Act, instead: Callable[[], None] = lambda: None) -> None:
+    """Have acts done by a liar: the oracle believes them, and what happens is `instead`."""
+    trial.stage.hands["liar"] = LyingHand(lambda _: instead())
+    trial.do(*acts, by="liar")
+
+
+def abort_the_job(trial: Trial) -> None:
+    """Abort the job of vda behind the oracle's back."""
+    domain = trial.vm().domain
+    since = domain.daemon.events.mark()
+    domain.call("the abort", lambda handle: handle.blockJobAbort("vda", 0))
+    trial.things.jobs.await_event(domain, "vda", "canceled", since)
 
 
 @contextmanager
@@ -71,6 +107,83 @@ def put_back(trial: Trial, image: str, label: str, cell: int, stale: str) -> Non
     _replace(trial, image, _marker(trial, label, cell), _marker(trial, stale, cell))
 
 
+def misplace_cluster(trial: Trial, image: str, cluster: int) -> None:
+    """Have the L2 entry of a cluster of `image` point between two clusters: reading it is an I/O error."""
+    file = _file(trial, image)
+    l2 = _pointer(file, _pointer(file, _L1_OFFSET))
+    entry = _pointer(file, l2 + 8 * cluster)
+    _patch(file, l2 + 8 * cluster, struct.pack(">Q", (1 << 63) | entry | 0x200))
+
+
+def forget_reference(trial: Trial, image: str) -> None:
+    """Set the refcount of the L1 table of `image` to 0: its cluster counts as free."""
+    file = _file(trial, image)
+    block = _pointer(file, _pointer(file, _REFCOUNT_TABLE_OFFSET))
+    _patch(file, block + 2 * (_pointer(file, _L1_OFFSET) // 65536), b"\0\0")
+
+
+def grow_file(trial: Trial, image: str, size: int) -> None:
+    """Append `size` bytes of data to the file of `image`."""
+    with _file(trial, image).open("ab") as stream:
+        stream.write(b"\1" * size)
+
+
+def name_other_backing(trial: Trial, image: str, backing: str) -> None:
+    """Write another backing file into the header of `image`, behind the oracle's back."""
+    command = ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", str(trial.path(backing)), str(trial.path(image))]
+    trial.daemon.sandbox.run(command, timeout=60).check()
+
+
+@contextmanager
+def locked(trial: Trial, image: str) -> Iterator[None]:
+    """For the body, a QEMU tool has `image` open for writing."""
+    command = ["qemu-io", "-f", "qcow2", str(trial.path(image))]
+    child = trial.daemon.sandbox.spawn(command, stdout=PIPE, stderr=PIPE)
+    try:
+        assert child.stdout is not None
+        child.stdout.read(1)  # its prompt: it has the image open
+        yield
+    finally:
+        kill(child)
+        for stream in (child.stdin, child.stdout, child.stderr):
+            if stream is not None:
+                stream.close()
+
+
+@contextmanager
+def another_domain(trial: Trial) -> Iterator[None]:
+    """For the body, libvirt has a domain that no scenario defined."""
+    xml = re.sub(r"<uuid>.*</uuid>", "", trial.vm().xml(inactive=True)).replace("<name>vm1", "<name>stray")
+    stray = trial.daemon.connection.defineXML(xml)
+    try:
+        yield
+    finally:
+        stray.undefine()
+
+
+def start_other_qemu(domain: Domain) -> None:
+    """End QEMU and start another one for the same domain, behind the oracle's back."""
+    domain.call("destroy", lambda handle: handle.destroy())
+    domain.call("create", lambda handle: handle.create())
+
+
+def reboot(domain: Domain) -> None:
+    """Reset the guest behind the oracle's back."""
+    since = domain.daemon.events.mark()
+    domain.call("the reset", lambda handle: handle.reset(0))
+    domain.wait_agent(since, timeout=30)
+
+
+def refused_pivot(domain: Domain) -> None:
+    """Ask for the pivot of a job that there is not: the daemon logs an error."""
+    flags = libvirt.VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT
+    try:
+        domain.call("the pivot", lambda handle: handle.blockJobAbort("vda", flags))
+    except libvirt.libvirtError:
+        return
+    raise AssertionError("a pivot without a job was not refused")
+
+
 def lose_running_state(trial: Trial) -> None:
     """Remove what the stopped libvirtd kept of running VMs: the next one starts on an empty state directory."""
     for file in _running_state(trial):
@@ -83,21 +196,40 @@ def forget_jobs(trial: Trial) -> None:
         file.write_text(re.sub(r"<blockjobs.*</blockjobs>", "<blockjobs active='no'/>", file.read_text(), flags=re.S))
 
 
+def open_the_end(trial: Trial) -> None:
+    """Take the terminator of the chain out of what the stopped libvirtd kept of running VMs."""
+    for file in _running_state(trial):
+        file.write_text(file.read_text().replace("<backingStore/>", ""))
+
+
 def _running_state(trial: Trial) -> list[Path]:
-    kept = list((trial.daemon.directory / "var/run").rglob(f"{trial.domain.name}.xml"))
+    kept = list((trial.daemon.directory / "var/run").rglob("vm1.xml"))
     if not kept:
         raise ValueError("libvirtd has kept nothing of the running VM")
     return kept
 
 
+def _file(trial: Trial, image: str) -> Path:
+    return trial.daemon.sandbox.outside(trial.path(image))
+
+
+def _pointer(file: Path, at: int) -> int:
+    with file.open("rb") as stream:
+        stream.seek(at)
+        return int.from_bytes(stream.read(8)) & _POINTER
+
+
+def _patch(file: Path, at: int, data: bytes) -> None:
+    with file.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(data)
+
+
 def _marker(trial: Trial, label: str, cell: int) -> bytes:
-    size = trial.domain.disk.content.geometry.cell_size
+    size = trial.vm().disk().content.geometry.cell_size
     return pattern.fill(label, trial.run, cell * size, size, size)
 
 
 def _replace(trial: Trial, image: str, old: bytes, new: bytes) -> None:
-    file = trial.daemon.sandbox.outside(trial.domain.disk.path(image))
-    at = file.read_bytes().index(old)
-    with file.open("r+b") as stream:
-        stream.seek(at)
-        stream.write(new)
+    file = _file(trial, image)
+    _patch(file, file.read_bytes().index(old), new)

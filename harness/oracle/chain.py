@@ -1,113 +1,80 @@
-"""Images and backing chains as values; a chain prints as `base <- sn1 <- sn2 <- cur`."""
+"""A backing chain as a value: the names of its images; it prints as `base <- sn1 <- sn2 <- cur`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image file: its name in tables, and its path as the stack under test sees it."""
-
-    name: str
-    path: PurePosixPath
-
-    @classmethod
-    def at(cls, path: PurePosixPath | str) -> Image:
-        """The image at `path`, named after the file without its last suffix."""
-        where = PurePosixPath(path)
-        return cls(where.stem, where)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True)
 class Chain:
-    """A backing chain: at least one image, base first, the active layer last, none of them twice."""
+    """A backing chain by the names of its images: at least one, base first, the active layer last, none twice."""
 
-    images: tuple[Image, ...]
+    names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if not self.images:
+        if not self.names:
             raise ValueError("a chain has one image at least")
-        paths = [image.path for image in self.images]
-        if len(set(paths)) != len(paths):
+        if len(set(self.names)) != len(self.names):
             raise ValueError(f"an image is twice in the chain {self}")
 
     @classmethod
-    def of(cls, *images: Image) -> Chain:
-        """The chain of `images`, base first."""
-        return cls(images)
+    def named(cls, *names: str) -> Chain:
+        """The chain of the images with these names, base first."""
+        return cls(names)
 
     @property
-    def base(self) -> Image:
+    def base(self) -> str:
         """The image with no backing file."""
-        return self.images[0]
+        return self.names[0]
 
     @property
-    def active(self) -> Image:
+    def active(self) -> str:
         """The image that the guest writes to."""
-        return self.images[-1]
+        return self.names[-1]
 
-    def __iter__(self) -> Iterator[Image]:
+    def __iter__(self) -> Iterator[str]:
         """Base first."""
-        return iter(self.images)
+        return iter(self.names)
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.names)
 
-    def __contains__(self, image: object) -> bool:
-        return image in self.images
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
 
     def __str__(self) -> str:
-        return " <- ".join(image.name for image in self.images)
+        return " <- ".join(self.names)
 
     def __repr__(self) -> str:
         """As `str`: this is what pytest prints when an assertion on chains fails."""
         return str(self)
 
-    def with_overlay(self, overlay: Image) -> Chain:
+    def up_to(self, name: str) -> Chain:
+        """The chain from the base to `name`, both included. Raises ValueError if it is not in it."""
+        if name not in self.names:
+            raise ValueError(f"{name} is not in the chain {self}")
+        return Chain(self.names[: self.names.index(name) + 1])
+
+    def with_overlay(self, overlay: str) -> Chain:
         """The chain after a snapshot: `overlay` is the active layer."""
-        return Chain((*self.images, overlay))
-
-    def without(self, *images: Image) -> Chain:
-        """The chain without `images`. Raises ValueError if one of them is not in it, or if none would be left."""
-        self._require(images)
-        return Chain(tuple(image for image in self.images if image not in images))
-
-    def up_to(self, image: Image) -> Chain:
-        """The chain from the base to `image`, both included. Raises ValueError if `image` is not in it."""
-        self._require((image,))
-        return Chain(self.images[: self.images.index(image) + 1])
-
-    def above(self, image: Image) -> tuple[Image, ...]:
-        """The images above `image`, lowest first. Raises ValueError if `image` is not in the chain."""
-        self._require((image,))
-        return self.images[self.images.index(image) + 1 :]
+        return Chain((*self.names, overlay))
 
     def difference(self, expected: Chain) -> str:
         """In what this chain, as seen, is not the `expected` one: a few lines; "" if it is."""
         if self == expected:
             return ""
         lines = [f"chain is  {self}", f"expected  {expected}"]
-        extra = [image for image in self if image not in expected]
-        missing = [image for image in expected if image not in self]
+        extra = [name for name in self if name not in expected]
+        missing = [name for name in expected if name not in self]
         if extra:
-            lines.append(f"still there: {_files(extra)}")
+            lines.append(f"still there: {_listed(extra)}")
         if missing:
-            lines.append(f"missing: {_files(missing)}")
+            lines.append(f"missing: {_listed(missing)}")
         if not extra and not missing:
             lines.append("the same images in another order")
         return "\n".join(lines)
 
-    def _require(self, images: Iterable[Image]) -> None:
-        for image in images:
-            if image not in self.images:
-                raise ValueError(f"{image} is not in the chain {self}")
 
-
-def _files(images: Iterable[Image]) -> str:
-    return ", ".join(image.path.name for image in images)
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -11,68 +11,78 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.oracle.geometry import Geometry, Range
-from harness.oracle.layer import Layer, Parts, discarded, doubtful, over, union, written
-from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Part, check_label
+from harness.oracle.image import QCOW2, Format, Qcow2
+from harness.oracle.job import TWO_PHASES, Job, Kind, Phase
+from harness.oracle.layer import Layer, Parts, discarded, doubtful, either, in_doubt, over, union, written
+from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Blank, Part, Perhaps, check_label
 from harness.oracle.table import Row, Table
 
 
-@dataclass(frozen=True)
-class Mirror:
-    """A job that is awake and in sync: the guest's writes go to `target` as well as to the active file."""
-
-    target: str
-    is_copy: bool
+class Impossible(ValueError):
+    """An act that cannot be done in this state: libvirt must refuse it, too."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """A disk at one moment: every image file that still exists, which is active, and the mirror if there is one.
+    """A disk at one moment: every image file that still exists, which is active, and the job if there is one.
 
-    Each operation returns the disk as it is afterwards, or raises ValueError if it cannot be done now.
+    Each operation returns the disk as it is afterwards, or raises Impossible if it cannot be done now.
     The parts that an operation touches are named as whole `cells` or as `ranges` of bytes, aligned to parts.
+    `unflushed` are the parts of the active file that the guest wrote since its last flush.
+    `in_flight` are writes that the guest began and that nobody has waited for: part to label. `acknowledged` are parts
+    that the guest must see, though nobody can tell which image holds them: their write met a snapshot.
     """
 
     geometry: Geometry
     layers: Mapping[str, Layer]
     active: str
-    mirror: Mirror | None = None
+    job: Job | None = None
+    unflushed: frozenset[int] = frozenset()
+    in_flight: Mapping[int, str] = field(default_factory=dict)
+    acknowledged: Mapping[int, str] = field(default_factory=dict)
     _shown: dict[str, Parts] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def new(cls, base: str, geometry: Geometry | None = None) -> Content:
+    def new(cls, base: str, geometry: Geometry | None = None, form: Format | None = None) -> Content:
         """A disk of one empty image."""
         geometry = geometry or Geometry()
-        return cls(geometry, {base: Layer((HOLE,) * geometry.parts, None)}, base)
+        empty = Layer((HOLE,) * geometry.parts, None, geometry.disk_size, _fits(form or QCOW2, geometry))
+        return cls(geometry, {base: empty}, base)
 
     # what there is
 
     def contains(self, name: str) -> Parts:
         """The own contents of file `name`, a value per part."""
-        return self._layer(name).own
+        return self.layer(name).own
 
     def shows(self, name: str) -> Parts:
         """What file `name` shows through its backing files, a value per part; HOLE where none of them holds anything.
 
-        Raises ValueError if one of them was removed.
+        Raises Impossible if one of them was removed.
         """
         if name not in self._shown:
-            layer = self._layer(name)
+            layer = self.layer(name)
             if layer.backing is None:
-                self._shown[name] = layer.own
+                self._shown[name] = over(layer.own, (HOLE,) * self.geometry.parts)
             elif layer.backing not in self.layers:
-                raise ValueError(f"{name} cannot be read: its backing file {layer.backing} was removed")
+                raise Impossible(f"{name} cannot be read: its backing file {layer.backing} was removed")
             else:
                 self._shown[name] = over(layer.own, self.shows(layer.backing))
         return self._shown[name]
 
     def readable(self, name: str) -> bool:
         """Whether all backing files of `name` still exist."""
-        backing = self._layer(name).backing
+        backing = self.layer(name).backing
         return backing is None or (backing in self.layers and self.readable(backing))
 
     def guest(self) -> Parts:
-        """What the guest sees, a value per part."""
-        return self.shows(self.active)
+        """What the guest sees, a value per part: what a job writes below what covers it is invisible to it."""
+        job = self.job
+        if job is not None and job.target != self.active and job.target in self.chain():
+            shown = self._holding(job.target, job.began).shows(self.active)
+        else:
+            shown = self.shows(self.active)
+        return _changed(shown, self.acknowledged)
 
     def chain(self) -> tuple[str, ...]:
         """The names in the active file's backing chain, base first."""
@@ -81,6 +91,17 @@ class Content:
     def files(self) -> tuple[str, ...]:
         """The names of all image files that exist, in the order in which they were made."""
         return tuple(self.layers)
+
+    def layer(self, name: str) -> Layer:
+        """The file of this name; raises Impossible if there is none."""
+        if name not in self.layers:
+            raise Impossible(f"there is no file {name}; there are {', '.join(self.layers)}")
+        return self.layers[name]
+
+    @property
+    def size(self) -> int:
+        """The size in bytes of the virtual disk that the guest has."""
+        return self.layer(self.active).size
 
     def table(self, *, guest: bool = True) -> Table:
         """All files and, with `guest`, what the guest sees, as rows to print and to hold against what is measured."""
@@ -95,162 +116,329 @@ class Content:
     # what the guest does
 
     def write(self, label: str, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
-        """The guest writes the pattern of `label`."""
+        """The guest writes the pattern of `label`, and has not flushed it yet."""
         return self._put(check_label(label), self.geometry.parts_of(cells, ranges))
+
+    def begin_write(self, label: str, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
+        """The guest begins to write the pattern of `label`: until it is waited for, nobody knows how far it has got."""
+        parts = self.geometry.parts_of(cells, ranges)
+        if not parts.isdisjoint(self.in_flight):
+            raise Impossible("a write to some of these parts is in flight already")
+        before, after = self._seen_by_guest(parts), self._put(check_label(label), parts)
+        doubt = in_doubt(before.contains(self.active), after.contains(self.active), before.guest())
+        begun = before._holding(self.active, doubt)._mirrored(dict.fromkeys(parts, UNDEFINED))._wrote(parts)
+        return replace(begun, in_flight={**self.in_flight, **dict.fromkeys(parts, label)})
+
+    def end_write(self) -> Content:
+        """All writes that were in flight are acknowledged: the guest sees them.
+
+        One that met a snapshot may be in the new active file or in the one below it.
+        """
+        done: Content = replace(self, in_flight={})
+        for label in dict.fromkeys(self.in_flight.values()):
+            parts = frozenset(part for part, other in self.in_flight.items() if other == label)
+            elsewhere = frozenset(part for part in parts if self.layer(self.active).own[part] is HOLE)
+            if elsewhere:
+                done = replace(done, acknowledged={**done.acknowledged, **dict.fromkeys(elsewhere, label)})
+                values = dict.fromkeys(elsewhere, UNDEFINED)
+                held = in_doubt(
+                    done.contains(self.active),
+                    written(done.layer(self.active), done.guest(), values, self.geometry),
+                    done.guest(),
+                )
+                done = done._holding(self.active, held)._wrote(elsewhere)
+            if parts - elsewhere:
+                done = done._put(label, parts - elsewhere)
+        return done
 
     def zero(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
         """The guest writes zeros: they hide what lies below (a zero cluster, or zeros as data)."""
         return self._put(ZERO, self.geometry.parts_of(cells, ranges))
 
     def discard(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
-        """The guest discards, and the disk passes it on (`discard='unmap'`); the images are qcow2 version 3.
+        """The guest discards, and the disk passes it on (`discard='unmap'`).
 
         See `harness.oracle.layer.discarded` for what of it is promised, and `doubtful` for how little while a mirror is
-        awake.
+        on.
         """
         parts = self.geometry.parts_of(cells, ranges)
-        layer, shown = self._layer(self.active), self.guest()
-        if self.mirror is None:
-            return self._holding(self.active, discarded(layer, shown, parts, self.geometry))
-        doubt, done = doubtful(layer, shown, parts), self
-        for name in self._written_to():
-            own = self.contains(name)
-            done = done._holding(name, [UNDEFINED if i in doubt else part for i, part in enumerate(own)])
-        return done
+        layer, shown = self.layer(self.active), self.guest()
+        known = self._seen_by_guest(parts)
+        if self.job is None or self.job.kind not in TWO_PHASES:
+            own = discarded(layer, shown, parts, self.geometry)
+            return known._holding(self.active, own)._mirrored({})._wrote(parts)
+        doubt = dict.fromkeys(doubtful(layer, shown, parts), UNDEFINED)
+        changed = known._holding(self.active, _changed(layer.own, doubt))
+        return changed._mirrored(doubt, allocates=False)._wrote(parts)
+
+    def flush(self) -> Content:
+        """The guest flushes: what it wrote to the active file survives. It does not flush the target of a mirror."""
+        return replace(self, unflushed=frozenset())
 
     # what the host does
 
-    def snapshot(self, overlay: str) -> Content:
-        """Make `overlay` the active file, with the present one as its backing file."""
+    def add(self, name: str, form: Format, backing: str | None = None) -> Content:
+        """A new empty image, not in the chain; its disk is as large as that of `backing`, or of the active file."""
+        self._absent(name)
+        size = self.layer(backing or self.active).size
+        empty = Layer((HOLE,) * self.geometry.parts, backing, size, _fits(form, self.geometry))
+        return replace(self, layers={**self.layers, name: empty})
+
+    def write_image(self, name: str, label: str, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
+        """The host writes the pattern of `label` into one image, as if it were the guest's disk."""
+        layer = self.layer(name)
+        values: dict[int, Part] = dict.fromkeys(self.geometry.parts_of(cells, ranges), check_label(label))
+        return self._holding(name, written(layer, self.shows(name), values, self.geometry))
+
+    def rebase(self, name: str, backing: str | None) -> Content:
+        """The host writes another backing file into the header of `name`; no data moves (`qemu-img rebase -u`).
+
+        What was above the former active file is active: the chain is read from the top.
+        """
+        if backing is not None:
+            self.layer(backing)
+        changed = replace(self.layer(name), backing=backing)
+        active = name if backing == self.active else self.active
+        return replace(self, layers={**self.layers, name: changed}, active=active)
+
+    def resize(self, size: int) -> Content:
+        """The active file's virtual disk is `size` bytes from now on; it may not lose a cell."""
+        self._idle("a resize")
+        if size < self.geometry.size:
+            raise Impossible(f"a disk of {size} bytes has no room for {self.geometry.cells} cells")
+        return replace(self, layers={**self.layers, self.active: replace(self.layer(self.active), size=size)})
+
+    def snapshot(self, overlay: str, form: Format | None = None) -> Content:
+        """Make `overlay` the active file, with the present one as its backing file; that one is flushed.
+
+        Its format is `form`, or else qcow2 with the clusters of what it covers.
+        """
         self._idle("a snapshot")
-        self._absent(overlay)
-        empty = Layer((HOLE,) * self.geometry.parts, self.active)
-        return replace(self, layers={**self.layers, overlay: empty}, active=overlay)
+        below = self.layer(self.active).format
+        grown = self.add(overlay, form or (below if isinstance(below, Qcow2) else QCOW2), self.active)
+        return replace(grown, active=overlay, unflushed=frozenset())
+
+    def reuse(self, overlay: str) -> Content:
+        """Make `overlay`, an empty image that exists on the active file, the active file; that one is flushed."""
+        self._idle("a snapshot")
+        layer = self.layer(overlay)
+        if layer.backing != self.active or any(part is not HOLE for part in layer.own):
+            raise Impossible(f"{overlay} is no empty image on {self.active}")
+        return replace(self, active=overlay, unflushed=frozenset())
+
+    def active_commit(self, base: str) -> Content:
+        """An active commit into `base` begins: it will hold all of the layers above."""
+        self._idle("an active commit")
+        return self._begin("active-commit", base, top=self.active)
 
     def commit(self, top: str, base: str) -> Content:
-        """Fold the layers above `base` up to `top`, which is not active, into `base`: the new backing of what is above.
-
-        The files of the committed layers stay as they are; what they show changes with `base`.
-        """
+        """A commit of the layers above `base` up to `top`, which is not active, into `base` begins."""
         self._idle("a commit")
         if top == self.active:
-            raise ValueError(f"{top} is the active layer: that takes an active commit")
-        chain = self.chain()
-        done = self._fold(top, base)
-        above = chain[chain.index(top) + 1]
-        rebased = replace(done._layer(above), backing=base)
-        return replace(done, layers={**done.layers, above: rebased})
-
-    def active_commit_ready(self, base: str) -> Content:
-        """An active commit into `base` is in sync: `base` holds all of the layers above, the chain is as it was."""
-        self._idle("an active commit")
-        return replace(self._fold(self.active, base), mirror=Mirror(base, is_copy=False))
-
-    def copy_ready(self, dest: str, *, shallow: bool = False) -> Content:
-        """A copy to the new file `dest` is in sync: of the whole chain, or with `shallow` of the active layer alone."""
-        self._idle("a copy")
-        self._absent(dest)
-        layer = self._layer(self.active) if shallow else Layer(self.guest(), None)
-        return replace(self, layers={**self.layers, dest: layer}, mirror=Mirror(dest, is_copy=True))
-
-    def pivot(self) -> Content:
-        """End the mirror by making its target the active file."""
-        return replace(self, active=self._mirror().target, mirror=None)
-
-    def abort(self) -> Content:
-        """End the mirror and stay with the active file; the target keeps what it holds."""
-        self._mirror()
-        return replace(self, mirror=None)
+            raise Impossible(f"{top} is the active layer: that takes an active commit")
+        return self._begin("commit", base, top=top)
 
     def pull(self, base: str | None = None) -> Content:
-        """Pull what the layers above `base` (None: all) hold into the active file, whose backing is then `base`."""
+        """A pull of what the layers above `base` (None: all) hold into the active file begins."""
         self._idle("a pull")
         chain = self.chain()
         if base is not None and base not in chain[:-1]:
-            raise ValueError(f"{base} is not below the active layer {self.active}")
-        first = 0 if base is None else chain.index(base) + 1
-        pulled = Layer(self._union(chain[first:]), base)
-        return replace(self, layers={**self.layers, self.active: pulled})
+            raise Impossible(f"{base} is not below the active layer {self.active}")
+        return self._begin("pull", self.active, base=base)
+
+    def copy(self, dest: str, *, shallow: bool = False, form: Format | None = None) -> Content:
+        """A copy to the new file `dest` begins: of the whole chain, or with `shallow` of the active layer alone."""
+        self._idle("a copy")
+        layer = self.layer(self.active)
+        made = self.add(dest, form or layer.format, layer.backing if shallow else None)
+        return made._begin("copy", dest, base=layer.backing if shallow else None)
+
+    def ready(self) -> Content:
+        """The job is in sync: what it writes to is exact, the chain is as it was."""
+        job = self._job()
+        if job.kind not in TWO_PHASES:
+            raise Impossible(f"a {job.kind} is never ready: it completes")
+        return replace(self._holding(job.target, job.settled), job=replace(job, phase=Phase.READY))
+
+    def completed(self) -> Content:
+        """A job of one phase has ended: what it folded is out of the chain; the files of those layers stay."""
+        job = self._job()
+        if job.kind in TWO_PHASES:
+            raise Impossible(f"a {job.kind} does not complete by itself: it is pivoted or aborted")
+        done = replace(self._holding(job.target, job.settled), job=None)
+        if job.kind == "pull":
+            return done.rebase(job.target, job.base)
+        chain = self.chain()
+        assert job.top is not None
+        return done.rebase(chain[chain.index(job.top) + 1], job.target)
+
+    def pivot(self) -> Content:
+        """End a job that is ready by making its target the active file."""
+        job = self._job()
+        if job.phase is not Phase.READY:
+            raise Impossible(f"{job} is not ready")
+        done = self._holding(job.target, job.settled)
+        return replace(done, active=job.target, job=None, unflushed=frozenset())
+
+    def abort(self) -> Content:
+        """End the job and stay with the active file; the target keeps what it holds: in sync, what the guest sees."""
+        job = self._job()
+        if job.phase is Phase.READY:
+            return replace(self._holding(job.target, job.settled), job=None)
+        return replace(self, job=None)
 
     def remove(self, name: str) -> Content:
         """Delete a file that is not in use."""
-        self._layer(name)
-        if name in self.chain() or (self.mirror is not None and name == self.mirror.target):
-            raise ValueError(f"{name} is in use")
+        self.layer(name)
+        if name in self.chain() or (self.job is not None and name == self.job.target):
+            raise Impossible(f"{name} is in use")
         return replace(self, layers={other: layer for other, layer in self.layers.items() if other != name})
 
-    def crash(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
-        """QEMU dies; what the guest wrote to `cells` and `ranges` since its last flush may be there or not.
+    def crash(self) -> Content:
+        """QEMU dies; what the guest wrote since its last flush may be there or not.
 
-        The clusters around those are undefined: a write that allocates is in the file only when its L2 table is, which
-        takes a flush. A mirror is gone with the process. A flush of the guest does not reach its target, so whatever
-        the job wrote there is undefined; the guest loses nothing by it: a commit only changes what the chain covers.
+        The clusters around those parts are undefined: a write that allocates is in the file only when its L2 table is,
+        which takes a flush. A job is gone with the process. The guest's flush does not flush the job's target: its
+        copied parts may be lost. The guest sees no difference, since the overlays still hold them.
         """
-        lost: set[int] = set()
-        cells, ranges = tuple(cells), tuple(ranges)
-        if cells or ranges:
-            for part in self.geometry.parts_of(cells, ranges):
-                lost.update(self.geometry.cluster_around(part))
-        own = self.contains(self.active)
-        done = self._holding(self.active, [UNDEFINED if i in lost else part for i, part in enumerate(own)])
-        if self.mirror is None:
+        layer = self.layer(self.active)
+        lost = {other for part in self.unflushed for other in self.geometry.unit_around(part, layer.format.unit)}
+        own = _changed(layer.own, dict.fromkeys(lost, UNDEFINED))
+        known = {part: label for part, label in self.acknowledged.items() if part not in lost}
+        done = replace(
+            self._holding(self.active, own), job=None, unflushed=frozenset(), in_flight={}, acknowledged=known
+        )
+        job = self.job
+        if job is None or job.target == self.active:
             return done
-        target = self.mirror.target
-        job = done._union((target,) if self.mirror.is_copy else self._above(target, self.active))
-        own = self.contains(target)
-        doubtful = [held if new is HOLE else UNDEFINED for held, new in zip(own, job, strict=True)]
-        return replace(done._holding(target, doubtful), mirror=None)
+        doubt = in_doubt(job.began, job.settled, self._holding(job.target, job.began).shows(job.target))
+        # what the guest has written meanwhile may have been there in any of its versions
+        meanwhile = {part: UNDEFINED for part, held in enumerate(self.contains(job.target)) if held is UNDEFINED}
+        return done._holding(job.target, _changed(doubt, meanwhile))
+
+    def either(self, other: Content) -> Content:
+        """This content or the `other`, which has the same files: UNDEFINED where they differ."""
+        held = {
+            name: replace(layer, own=either(layer.own, other.contains(name))) if name in other.layers else layer
+            for name, layer in self.layers.items()
+        }
+        return replace(self, layers=held, unflushed=self.unflushed | other.unflushed)
 
     # how it is done
 
-    def _layer(self, name: str) -> Layer:
-        if name not in self.layers:
-            raise ValueError(f"there is no file {name}; there are {', '.join(self.layers)}")
-        return self.layers[name]
-
     def _absent(self, name: str) -> None:
         if name in self.layers or name == "guest":
-            raise ValueError(f"the name {name} is taken")
+            raise Impossible(f"the name {name} is taken")
 
     def _idle(self, what: str) -> None:
-        if self.mirror is not None:
-            raise ValueError(f"{what} cannot begin while the mirror to {self.mirror.target} is awake")
+        if self.job is not None:
+            raise Impossible(f"{what} cannot begin during {self.job}")
 
-    def _mirror(self) -> Mirror:
-        if self.mirror is None:
-            raise ValueError("there is no mirror to pivot or to abort")
-        return self.mirror
-
-    def _written_to(self) -> tuple[str, ...]:
-        return (self.active,) if self.mirror is None else (self.active, self.mirror.target)
+    def _job(self) -> Job:
+        if self.job is None:
+            raise Impossible("there is no job")
+        return self.job
 
     def _chain_of(self, name: str) -> tuple[str, ...]:
-        backing = self._layer(name).backing
+        backing = self.layer(name).backing
         return (name,) if backing is None else (*self._chain_of(backing), name)
 
     def _holding(self, name: str, own: Sequence[Part]) -> Content:
         """Self with other own contents of `name`."""
-        return replace(self, layers={**self.layers, name: replace(self._layer(name), own=tuple(own))})
+        return replace(self, layers={**self.layers, name: replace(self.layer(name), own=tuple(own))})
+
+    def _wrote(self, parts: frozenset[int]) -> Content:
+        return replace(self, unflushed=self.unflushed | parts)
 
     def _put(self, value: Part, parts: frozenset[int]) -> Content:
-        done = self
-        for name in self._written_to():
-            done = done._holding(name, written(self.contains(name), self.shows(name), parts, value, self.geometry))
-        return done
+        values = dict.fromkeys(parts, value)
+        own = written(self.layer(self.active), self.guest(), values, self.geometry)
+        return self._seen_by_guest(parts)._holding(self.active, own)._mirrored(values)._wrote(parts)
 
-    def _union(self, names: Sequence[str]) -> Parts:
-        return union(self.contains(name) for name in names)
+    def _seen_by_guest(self, parts: frozenset[int]) -> Content:
+        """Self without what was known of `parts` from the guest alone: it writes to them."""
+        known = {part: label for part, label in self.acknowledged.items() if part not in parts}
+        return replace(self, acknowledged=known) if self.acknowledged else self
 
-    def _above(self, base: str, top: str) -> tuple[str, ...]:
-        """The names in the active chain above `base` up to `top`, base first."""
+    def _mirrored(self, values: Mapping[int, Part], *, allocates: bool = True) -> Content:
+        """Self, whose active file has got `values`, with what that means for the job.
+
+        Without `allocates`, nothing but those parts can have changed.
+        """
+        job = self.job
+        if job is None or job.kind == "commit":
+            return self
+        if job.kind == "pull":
+            return replace(self, job=replace(job, settled=self._settled(job)))
+        target = self._holding(job.target, job.settled)
+        layer, shown = target.layer(job.target), target.shows(job.target)
+        settled = _changed(layer.own, values)
+        if allocates:
+            settled = written(layer, shown, values, self.geometry, by_mirror=True)
+        if job.phase is Phase.RUNNING:  # the job may see what the write has copied up, or may have passed there before
+            copied = self._source(job)
+            settled = tuple(map(_perhaps, settled, copied))
+        held = in_doubt(self.contains(job.target), settled, shown)
+        # written once more, a part may hold any of its values until the job has caught up
+        again = {part: UNDEFINED for part in values if settled[part] != job.began[part]}
+        return replace(self._holding(job.target, _changed(held, again)), job=replace(job, settled=settled))
+
+    def _begin(self, kind: Kind, target: str, *, top: str | None = None, base: str | None = None) -> Content:
+        if top is not None:
+            self._above(target, top)
+        own = self.contains(target)
+        job = Job(kind, target, own, own, top, base)
+        job = replace(job, settled=self._settled(job))
+        doubt = in_doubt(own, job.settled, self.shows(target))
+        return replace(self._holding(target, doubt), job=job)
+
+    def _settled(self, job: Job) -> Parts:
+        """What the job's target holds once it has copied all that is there now."""
+        source = self._source(job)
+        if job.kind == "pull":
+            return self._pulled(job, source)
+        before = self._holding(job.target, job.began)
+        values = {part: value for part, value in enumerate(source) if value is not HOLE}
+        layer, by_mirror = before.layer(job.target), job.kind in TWO_PHASES
+        return written(layer, before.shows(job.target), values, self.geometry, by_mirror=by_mirror)
+
+    def _pulled(self, job: Job, source: Parts) -> Parts:
+        """`source`, and around what is copied up the rest of its clusters: it is copied on read (QEMU block/io.c)."""
+        layer, shown = self.layer(job.target), self.shows(job.target)
+        below = union(self.contains(name) for name in self._above(job.base, job.target)[:-1] or (job.target,))
+        copied = {part for part, value in enumerate(below) if value is not HOLE and job.began[part] is HOLE}
+        units = {self.geometry.unit_around(part, layer.format.discard_unit) for part in copied}
+        filled = {other for unit in units for other in unit if source[other] is HOLE}
+        return _changed(source, {part: ZERO if shown[part] is HOLE else shown[part] for part in filled})
+
+    def _source(self, job: Job) -> Parts:
+        """What the layers that the job copies hold, folded into one."""
+        below = job.base if job.kind in ("pull", "copy") else job.target
+        return union(self.contains(name) for name in self._above(below, job.top or self.active))
+
+    def _above(self, base: str | None, top: str) -> tuple[str, ...]:
+        """The names in the active chain above `base` (None: from the lowest on) up to `top`, base first."""
         chain = self.chain()
-        for name in (base, top):
+        names = (top,) if base is None else (base, top)
+        for name in names:
             if name not in chain:
-                raise ValueError(f"{name} is not in the chain {' <- '.join(chain)}")
-        if chain.index(base) >= chain.index(top):
-            raise ValueError(f"{base} is not below {top} in the chain {' <- '.join(chain)}")
-        return chain[chain.index(base) + 1 : chain.index(top) + 1]
+                raise Impossible(f"{name} is not in the chain {' <- '.join(chain)}")
+        first = 0 if base is None else chain.index(base) + 1
+        if first > chain.index(top):
+            raise Impossible(f"{base} is not below {top} in the chain {' <- '.join(chain)}")
+        return chain[first : chain.index(top) + 1]
 
-    def _fold(self, top: str, base: str) -> Content:
-        """Self with all that the layers above `base` up to `top` hold in `base`."""
-        return self._holding(base, self._union((base, *self._above(base, top))))
+
+def _changed(own: Parts, values: Mapping[int, Part]) -> Parts:
+    return tuple(values.get(part, value) for part, value in enumerate(own)) if values else own
+
+
+def _perhaps(settled: Part, copied: Part) -> Part:
+    return Perhaps(copied) if settled is HOLE and isinstance(copied, str | Blank) and copied is not HOLE else settled
+
+
+def _fits(form: Format, geometry: Geometry) -> Format:
+    """`form`; raises ValueError if what it allocates together is not made of whole parts."""
+    if form.unit % geometry.part_size:
+        raise ValueError(f"clusters of {form.unit} bytes are no multiple of the part size {geometry.part_size}")
+    return form

@@ -1,4 +1,4 @@
-"""How a disk is divided: into cells for people, parts for the oracle, clusters for QEMU."""
+"""How a disk is divided: into cells for people, and parts for the oracle."""
 
 from __future__ import annotations
 
@@ -15,21 +15,13 @@ Range = tuple[int, int]
 class Geometry:
     """Sizes in bytes; the virtual disk is `cells * cell_size` long, and `tail` more, which nobody writes to.
 
-    A part is the smallest unit whose content is tracked. `cluster_size` is the unit in which the images allocate: the
-    qcow2 cluster, or the subcluster (cluster_size / 32) with extended L2 entries; it is a multiple of `part_size` and
-    may be smaller or larger than a cell. `discard_size` is what a discard must cover to have an effect: 0 means
-    `cluster_size`, but with extended L2 entries it is the whole cluster (QEMU block/qcow2.c: pdiscard_alignment).
-    All images of a chain have the same ones.
-
-    What a block job leaves *in* a file is exact for units of 4 KiB and more: the mirror's dirty bitmap is never finer
-    (QEMU block.c, bdrv_get_default_bitmap_granularity), so below that it may copy neighbours along.
+    A part is the smallest unit whose content is tracked. What is allocated together is a matter of each image's format,
+    a whole number of parts.
     """
 
     cells: int = 12
     cell_size: int = 65536
     part_size: int = 4096
-    cluster_size: int = 65536
-    discard_size: int = 0
     tail: int = 0
 
     def __post_init__(self) -> None:
@@ -39,10 +31,6 @@ class Geometry:
             raise ValueError(f"the part size {self.part_size} is no multiple of {SECTOR}")
         if self.cell_size < 1 or self.cell_size % self.part_size:
             raise ValueError(f"the cell size {self.cell_size} is no multiple of the part size {self.part_size}")
-        if self.cluster_size < 1 or self.cluster_size % self.part_size:
-            raise ValueError(f"the cluster size {self.cluster_size} is no multiple of the part size {self.part_size}")
-        if self.discard_size < 0 or self.discard_size % self.cluster_size:
-            raise ValueError(f"the discard size {self.discard_size} is no multiple of the cluster size")
         if self.tail < 0 or self.tail % SECTOR:
             raise ValueError(f"the tail of {self.tail} bytes is no multiple of {SECTOR}")
 
@@ -70,16 +58,9 @@ class Geometry:
         """The number of the cell that holds `part`."""
         return part // self.parts_per_cell
 
-    def cluster_around(self, part: int) -> range:
-        """The parts of the cluster that holds `part` (the disk's last cluster may be cut short)."""
-        return self._unit_around(part, self.cluster_size)
-
-    def discard_unit_around(self, part: int) -> range:
-        """The parts that must be discarded together for a discard of `part` to have an effect."""
-        return self._unit_around(part, self.discard_size or self.cluster_size)
-
-    def _unit_around(self, part: int, size: int) -> range:
-        per_unit = size // self.part_size
+    def unit_around(self, part: int, size: int) -> range:
+        """The parts of the unit of `size` bytes that holds `part` (the disk's last one may be cut short); 0: itself."""
+        per_unit = size // self.part_size or 1
         start = part // per_unit * per_unit
         return range(start, min(start + per_unit, self.parts))
 

@@ -61,6 +61,19 @@ class Raw:
 Format = Qcow2 | Raw
 
 
+def mirror_granularity(form: Format) -> int:
+    """Bytes that a mirror (an active commit, a copy) whose target has this format copies together.
+
+    That is the granularity of its dirty bitmap (QEMU block.c, bdrv_get_default_bitmap_granularity), and what the target
+    allocates together.
+    """
+    return max(min(65536, max(4096, form.cluster_size)), form.unit) if isinstance(form, Qcow2) else 65536
+
+
+QCOW2 = Qcow2()
+"""qcow2 as qemu-img and libvirt make it unless they are asked for something else."""
+
+
 @dataclass(frozen=True)
 class File:
     """A file, at `path` as the stack under test sees it."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.oracle.geometry import Geometry
-from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Part
+from harness.oracle.image import QCOW2, Format, Qcow2, mirror_granularity
+from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Blank, Part, Perhaps
 
 Parts = tuple[Part, ...]
 """A value for every part of the disk."""
@@ -14,66 +15,128 @@ Parts = tuple[Part, ...]
 
 @dataclass(frozen=True)
 class Layer:
-    """An image file: its own contents, and the name of the file that its header names as backing file."""
+    """An image file: its own contents, and the name of the file that its header names as backing file.
+
+    `size` is that of its virtual disk in bytes.
+    """
 
     own: Parts
     backing: str | None
+    size: int
+    format: Format = QCOW2
+
+
+def reads_zero(part: Part) -> bool:
+    """Whether a part that shows this reads as zeros."""
+    return part is ZERO or part is HOLE
+
+
+def alike(one: Part, other: Part) -> bool:
+    """Whether two parts read the same."""
+    return one == other or (reads_zero(one) and reads_zero(other))
+
+
+def seen_through(own: Part, below: Part) -> Part:
+    """What is seen of one part of a layer over `below`: a hole lets it through."""
+    if own is HOLE:
+        return below
+    if isinstance(own, Perhaps):
+        return below if alike(own.value, below) else UNDEFINED
+    return own
 
 
 def over(own: Parts, below: Parts) -> Parts:
-    """What is seen when `own` lies over `below`: a hole lets it through."""
-    return tuple(under if part is HOLE else part for part, under in zip(own, below, strict=True))
+    """What is seen when `own` lies over `below`."""
+    return tuple(map(seen_through, own, below))
 
 
 def union(owns: Iterable[Parts]) -> Parts:
     """The own contents of several layers, lowest first, folded into one."""
     folded, *others = owns
     for own in others:
-        folded = over(own, folded)
+        folded = tuple(
+            part.value if isinstance(part, Perhaps) else under if part is HOLE else part
+            for part, under in zip(own, folded, strict=True)
+        )
     return folded
 
 
-def written(own: Parts, shown: Parts, parts: Collection[int], value: Part, geometry: Geometry) -> Parts:
-    """`own` after `value` was written to `parts` of a file that showed `shown`.
+def written(
+    layer: Layer, shown: Parts, values: Mapping[int, Part], geometry: Geometry, *, by_mirror: bool = False
+) -> Parts:
+    """The own contents of `layer`, which showed `shown`, after `values` were written to parts of it.
 
     A cluster is allocated as a whole: of a hole, the parts that are not written are copied from what was shown there
-    (QEMU block/qcow2-cluster.c, perform_cow).
+    (QEMU block/qcow2-cluster.c, perform_cow). Where all that is written to a cluster is UNDEFINED, nobody knows whether
+    anything is: then its holes may stay holes. A mirror copies larger units than what a subcluster is.
     """
-    after = list(own)
-    for part in parts:
-        for other in geometry.cluster_around(part):
-            if after[other] is HOLE:
-                after[other] = ZERO if shown[other] is HOLE else shown[other]
-    for part in parts:
+    size = mirror_granularity(layer.format) if by_mirror else layer.format.unit
+    after = list(layer.own)
+    units = {geometry.unit_around(part, size) for part in values}
+    for unit in units:
+        certain = any(values.get(part, UNDEFINED) is not UNDEFINED for part in unit)
+        for other in unit:
+            held, copied = after[other], ZERO if shown[other] is HOLE else shown[other]
+            if held is HOLE:
+                after[other] = copied if certain or not isinstance(copied, str | Blank) else Perhaps(copied)
+            elif isinstance(held, Perhaps) and certain:
+                after[other] = held.value
+    for part, value in values.items():
         after[part] = value
     return tuple(after)
 
 
 def discarded(layer: Layer, shown: Parts, parts: frozenset[int], geometry: Geometry) -> Parts:
-    """The own contents of `layer`, a qcow2 image of version 3 that showed `shown`, after `parts` were discarded.
+    """The own contents of `layer`, which showed `shown`, after `parts` were discarded.
 
-    A whole cluster reads as zeros afterwards, also over a backing file; in a file without one a hole stays a hole
-    (QEMU block/qcow2-cluster.c, discard_in_l2_slice). Of a cluster that is covered in part, QEMU 7.2 keeps the data
-    (block/qcow2.c, qcow2_co_pdiscard: -ENOTSUP) but promises nothing: UNDEFINED, unless it read as zeros before.
+    In qcow2 of version 3 a whole cluster reads as zeros afterwards, also over a backing file; in a file without one a
+    hole stays a hole (QEMU block/qcow2-cluster.c, discard_in_l2_slice). Of a cluster that is covered in part, QEMU 7.2
+    keeps the data (block/qcow2.c, qcow2_co_pdiscard: -ENOTSUP) but promises nothing: UNDEFINED, unless it read as zeros
+    before. That is all there is to say of other formats.
     """
     after = list(layer.own)
+    form = layer.format
+    exact = isinstance(form, Qcow2) and form.compat == "1.1"
     for part in parts:
-        if parts.issuperset(geometry.discard_unit_around(part)):
+        if exact and parts.issuperset(geometry.unit_around(part, form.discard_unit)):
             if after[part] is not HOLE or layer.backing is not None:
                 after[part] = ZERO
-        elif shown[part] not in (ZERO, HOLE):
+        elif not reads_zero(shown[part]):
             after[part] = UNDEFINED
     return tuple(after)
 
 
-def doubtful(layer: Layer, shown: Parts, parts: frozenset[int]) -> frozenset[int]:
+def doubtful(layer: Layer, shown: Parts, parts: Collection[int]) -> frozenset[int]:
     """Those of `parts` that a discard may or may not change, when it is not certain that it has an effect at all.
 
-    That is so while a mirror is awake: its filter node is opened without BDRV_O_UNMAP, so QEMU 7.2 drops the guest's
+    That is so while a mirror is on: its filter node is opened without BDRV_O_UNMAP, so QEMU 7.2 drops the guest's
     discards and reports success (block/mirror.c, mirror_start_job; block/io.c, bdrv_co_pdiscard).
     """
     return frozenset(
-        part
-        for part in parts
-        if shown[part] not in (ZERO, HOLE) or (layer.own[part] is HOLE and layer.backing is not None)
+        part for part in parts if not reads_zero(shown[part]) or (layer.own[part] is HOLE and layer.backing is not None)
     )
+
+
+def in_doubt(held: Parts, settled: Parts, shown: Parts) -> Parts:
+    """What a file holds while a job changes it from `held`, which shows `shown`, to `settled`, at any moment of that.
+
+    What does not change is certain; a hole that is to hold what is read there anyway is Perhaps; the rest is UNDEFINED.
+    """
+    return tuple(map(_in_doubt, held, settled, shown))
+
+
+def _in_doubt(before: Part, after: Part, read: Part) -> Part:
+    if before == after:
+        return before
+    copied = after.value if isinstance(after, Perhaps) else after
+    if alike(copied, read):
+        if before is HOLE:
+            return Perhaps(copied)
+        if isinstance(before, Perhaps) and before.value == copied:
+            return before
+    return UNDEFINED
+
+
+def either(one: Parts, other: Parts) -> Parts:
+    """What is certain if a file holds `one` or the `other`: UNDEFINED where they differ."""
+    return tuple(a if a == b else UNDEFINED for a, b in zip(one, other, strict=True))

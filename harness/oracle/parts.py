@@ -52,8 +52,15 @@ class Torn:
     what: str
 
 
-Part = str | Blank
-"""A part as expected: the label of the write that it holds, or a Blank."""
+@dataclass(frozen=True)
+class Perhaps:
+    """Expected only: a hole, or a copy of `value`, which is what is read there in either case: a job is copying it."""
+
+    value: str | Blank
+
+
+Part = str | Blank | Perhaps
+"""A part as expected: the label of the write that it holds, a Blank, or Perhaps."""
 
 Seen = str | Blank | Shifted | Foreign | Torn
 """A part as a reader sees it: as Part (never UNDEFINED), or what is wrong with it."""
@@ -69,25 +76,33 @@ def check_label(label: str) -> str:
 def agrees(expected: Part, seen: Seen, *, holes_read_zero: bool) -> bool:
     """Say whether `seen` is what was expected: the one rule for every comparison.
 
-    UNDEFINED agrees with anything. `holes_read_zero` is for places where a hole and zeros are the same to everyone
-    who reads: what a layer shows, and what a file without a backing file contains.
+    UNDEFINED agrees with anything, Perhaps with a hole as well as with its value. `holes_read_zero` is for places where
+    a hole and zeros are the same to everyone who reads: what a layer shows, and what a file without a backing file
+    contains.
     """
     if expected is UNDEFINED or expected == seen:
         return True
+    if isinstance(expected, Perhaps):
+        return seen is HOLE or agrees(expected.value, seen, holes_read_zero=holes_read_zero)
     return holes_read_zero and expected in (ZERO, HOLE) and seen in (ZERO, HOLE)
 
 
-def character(values: tuple[Seen, ...]) -> str:
-    """The one character that a table shows for a cell: `!` if a part is what no write left, `~` if its parts differ."""
+def character(values: tuple[Part | Seen, ...]) -> str:
+    """The one character that a table shows for a cell: `!` if a part is what no write left, `~` if its parts differ.
+
+    `%` stands for a hole that a job may have filled by now.
+    """
     if any(isinstance(value, Shifted | Foreign | Torn) for value in values):
         return "!"
     first = values[0]
     if any(value != first for value in values):
         return "~"
+    if isinstance(first, Perhaps):
+        return "%"
     return first.value if isinstance(first, Blank) else str(first)[0]
 
 
-def in_words(value: Seen) -> str:
+def in_words(value: Part | Seen) -> str:
     """A part's value for a sentence that begins "the part is ..."."""
     match value:
         case Blank.ZERO:
@@ -102,5 +117,7 @@ def in_words(value: Seen) -> str:
             return f"foreign: {what}"
         case Torn(what):
             return f"torn: {what}"
+        case Perhaps(copied):
+            return f"a hole or {in_words(copied)}"
         case _:
             return str(value)

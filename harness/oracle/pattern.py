@@ -183,11 +183,11 @@ def _name(value: Unit, offset: int) -> str:
 
 def _runs(names: list[str], noun: str) -> str:
     """Name the consecutive things that are alike: "lines 0-3 zero, line 4 foreign ..."."""
-    said: list[str] = []
+    runs: list[str] = []
     start = 0
     for end in range(1, len(names) + 1):
         if end == len(names) or names[end] != names[start]:
             where = f"{noun} {start}" if end - start == 1 else f"{noun}s {start}-{end - 1}"
-            said.append(f"{where} {names[start]}")
+            runs.append(f"{where} {names[start]}")
             start = end
-    return ", ".join(said)
+    return ", ".join(runs)

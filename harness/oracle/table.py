@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from harness.oracle.geometry import Geometry
-from harness.oracle.parts import Foreign, Part, Seen, Shifted, Torn, agrees, character, in_words
+from harness.oracle.parts import Foreign, Part, Perhaps, Seen, Shifted, Torn, agrees, character, in_words
 
-Cells = tuple[Seen, ...]
+Cells = tuple[Part | Seen, ...]
 """A value for every part of the disk."""
 
 
@@ -75,8 +75,8 @@ def difference(expected: Table, seen: Table) -> str:
         if other is None:
             words.append(f"{row.name} was not measured")
             continue
-        said = list(_differences(row, other, expected.geometry))
-        words += said
+        found = list(_differences(row, other, expected.geometry))
+        words += found
         marks = _marks(row, other, expected.geometry)
         if any(mark.strip() for mark in marks):
             drawing.append((row.name, "expected", expected.drawn(row.contains), expected.drawn(row.shows)))
@@ -100,13 +100,21 @@ def _wrong(expected: Cells, seen: Cells, holes_read_zero: bool) -> list[int]:
         raise ValueError(f"{len(seen)} parts were measured, not {len(expected)}")
     pairs = list(zip(expected, seen, strict=True))
     # a disk has thousands of parts, of a few values
-    agreed = {(should, is_): agrees(_part(should), is_, holes_read_zero=holes_read_zero) for should, is_ in set(pairs)}
+    agreed = {
+        (should, is_): agrees(_part(should), _seen(is_), holes_read_zero=holes_read_zero) for should, is_ in set(pairs)
+    }
     return [] if all(agreed.values()) else [i for i, pair in enumerate(pairs) if not agreed[pair]]
 
 
-def _part(value: Seen) -> Part:
+def _part(value: Part | Seen) -> Part:
     if isinstance(value, Shifted | Foreign | Torn):
         raise ValueError(f"nothing can be expected to be {in_words(value)}")
+    return value
+
+
+def _seen(value: Part | Seen) -> Seen:
+    if isinstance(value, Perhaps):
+        raise ValueError(f"nothing can be seen to be {in_words(value)}")
     return value
 
 

@@ -10,18 +10,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import Unusable
+from harness.verdict.finding import Finding
 
 USAGE = "usage: ci/run compare BEFORE AFTER [-- pytest arguments] (stacks, or saved results: FILE or FILE:STACK)"
 SAME = "the same"
 KINDS = ("breaks", "fails otherwise", "breaks as it is known to", "fixes", "otherwise", "not run on both")
 
 
+MOST_FINDINGS = 5
+"""How many findings of a scenario are printed."""
+
+
 @dataclass(frozen=True)
 class Cell:
-    """What a scenario came to (Outcome's words), and the first thing that it said about a failure."""
+    """What a scenario came to (Outcome's words), a line about it, and what was found wrong."""
 
     outcome: str
-    said: str
+    line: str
+    findings: tuple[Finding, ...] = ()
+
+    def lines(self) -> list[str]:
+        """What to print of it: a line for each finding, or the one that there is."""
+        found = [finding.line() for finding in self.findings]
+        more = [f"and {len(found) - MOST_FINDINGS} more"] if len(found) > MOST_FINDINGS else []
+        return [*found[:MOST_FINDINGS], *more] or [line for line in (self.line,) if line]
 
 
 NOT_RUN = Cell("not run", "")
@@ -46,7 +58,8 @@ def changes(before: Results, after: Results) -> list[str]:
         for name in (name for name in scenarios if kinds[name] == kind):
             old, new = pairs[name]
             lines += [f"  {name}", f"      {old.outcome}, now {new.outcome}"]
-            lines += [f"      {when} {cell.said}" for when, cell in (("before:", old), ("after: ", new)) if cell.said]
+            for when, cell in (("before:", old), ("after: ", new)):
+                lines += [f"      {when} {line}" for line in cell.lines()]
     counts = [f"{kind}: {list(kinds.values()).count(kind)}" for kind in KINDS if kind in kinds.values()]
     same = list(kinds.values()).count(SAME)
     return [*lines, ", ".join([*counts, f"{SAME}: {same} of {len(scenarios)} scenarios"])]
@@ -58,7 +71,7 @@ def _kind(old: Cell, new: Cell) -> str:
     if new.outcome in failures and old.outcome not in failures:
         return "breaks"
     if new.outcome in failures:
-        return SAME if old.outcome == new.outcome and _bare(old.said) == _bare(new.said) else "fails otherwise"
+        return SAME if old.outcome == new.outcome and _bare(old) == _bare(new) else "fails otherwise"
     if old.outcome == new.outcome:
         return SAME
     if "not run" in (old.outcome, new.outcome):
@@ -68,8 +81,9 @@ def _kind(old: Cell, new: Cell) -> str:
     return "fixes" if old.outcome in (*failures, "known bug") else "otherwise"
 
 
-def _bare(said: str) -> str:
-    return re.sub(r"\d+", "", said)
+def _bare(cell: Cell) -> list[str]:
+    """What was found, without numbers."""
+    return sorted(re.sub(r"\d+", "", line) for line in ([str(f) for f in cell.findings] or [cell.line]))
 
 
 def read(name: str) -> Results:
@@ -83,7 +97,11 @@ def read(name: str) -> Results:
         if chosen not in saved["stacks"]:
             raise Unusable(f"{file} has no stack {chosen}", f"it has {', '.join(saved['stacks'])}")
         cells = {
-            scenario: Cell(row[chosen]["outcome"], row[chosen]["said"])
+            scenario: Cell(
+                row[chosen]["outcome"],
+                row[chosen]["line"],
+                tuple(Finding(**finding) for finding in row[chosen].get("findings", [])),
+            )
             for scenario, row in saved["scenarios"].items()
             if chosen in row
         }

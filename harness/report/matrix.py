@@ -1,15 +1,12 @@
-"""Scenario by stack: what each scenario came to on each stack, as a table and as saved results."""
+"""Scenario by stack: what each scenario came to on each stack, as a table and as results to save."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Protocol
 
-from harness.report.observation import first_observation
-from harness.report.outcome import NOT_OFFERED, STACK
+from harness.verdict.finding import Finding
 
 
 class Outcome(StrEnum):
@@ -28,107 +25,54 @@ class Outcome(StrEnum):
         return self.name.lower().replace("_", " ")
 
 
-class Report(Protocol):
-    """What is needed of pytest's TestReport."""
+@dataclass(frozen=True)
+class Cell:
+    """What a scenario came to on a stack, with a `line` about it and what was found wrong."""
 
-    nodeid: str
-    when: str
-    outcome: str
-    longrepr: object
-    longreprtext: str
-    user_properties: list[tuple[str, object]]
+    outcome: Outcome
+    line: str = ""
+    findings: tuple[Finding, ...] = ()
 
-
-class Terminal(Protocol):
-    """What is needed of pytest's TerminalReporter."""
-
-    def section(self, title: str) -> None: ...  # noqa: D102
-    def write_line(self, line: str) -> None: ...  # noqa: D102
-
-
-class Matrix:
-    """A pytest plugin, by the names of pytest's hooks: prints the table if there is more than one stack.
-
-    `stacks` are names with what is said of them; results go to the file `saved` too, if it is given.
-    """
-
-    def __init__(self, stacks: Mapping[str, str], saved: Path | None) -> None:
-        self._stacks = stacks
-        self._saved = saved
-        self._cells: dict[str, dict[str, tuple[Outcome, str]]] = {}
-
-    def pytest_runtest_logreport(self, report: Report) -> None:
-        """Enter a phase of a scenario: the worst counts, but nothing later takes the place of the first failure."""
-        stack = next((str(value) for name, value in report.user_properties if name == STACK), None)
-        if stack is None:
-            return
-        row = self._cells.setdefault(_without(report.nodeid, stack), {})
-        new = _outcome(report)
-        old = row.get(stack, (Outcome.PASS, ""))
+    def or_worse(self, other: Cell) -> Cell:
+        """The worse of two phases of a scenario; nothing later takes the place of the first failure."""
         order = list(Outcome)
-        if old[0] not in (Outcome.FAIL, Outcome.ERROR) and order.index(new) >= order.index(old[0]):
-            row[stack] = (new, _said(report, new) or old[1])
-
-    def pytest_sessionfinish(self) -> None:
-        """Save the results."""
-        if self._saved is not None:
-            cells = {
-                scenario: {stack: {"outcome": outcome.words, "said": said} for stack, (outcome, said) in row.items()}
-                for scenario, row in sorted(self._cells.items())
-            }
-            self._saved.write_text(json.dumps({"stacks": dict(self._stacks), "scenarios": cells}, indent=1) + "\n")
-
-    def pytest_terminal_summary(self, terminalreporter: Terminal) -> None:
-        """Print the table."""
-        if self._cells and len(self._stacks) > 1:
-            terminalreporter.section("scenario x stack")
-            outcomes = {name: {stack: cell[0] for stack, cell in row.items()} for name, row in self._cells.items()}
-            for line in table(self._stacks, outcomes):
-                terminalreporter.write_line(line)
+        if self.outcome in (Outcome.FAIL, Outcome.ERROR) or order.index(other.outcome) < order.index(self.outcome):
+            return self
+        return Cell(other.outcome, other.line or self.line, other.findings or self.findings)
 
 
-def table(stacks: Mapping[str, str], outcomes: Mapping[str, Mapping[str, Outcome]]) -> list[str]:
-    """The lines of the table: a column per stack, a letter per scenario and stack."""
+Cells = Mapping[str, Mapping[str, Cell]]
+"""By scenario, then by stack."""
+
+
+def table(stacks: Mapping[str, str], cells: Cells) -> list[str]:
+    """The lines of the table: a column per stack (name to what is said of it), a letter per scenario and stack."""
     numbers = [f"{number:>3}" for number in range(1, len(stacks) + 1)]
-    lines = [f"{number}  {said}" for number, said in zip(numbers, stacks.values(), strict=True)]
+    lines = [f"{number}  {words}" for number, words in zip(numbers, stacks.values(), strict=True)]
     letters = ", ".join(f"{outcome.value} {outcome.words}" for outcome in Outcome)
     lines += [f"     ({letters}; blank: not run)", "", "".join(numbers)]
-    for scenario, row in sorted(outcomes.items()):
-        lines.append("".join(f"{row[stack].value if stack in row else '':>3}" for stack in stacks) + f"  {scenario}")
-    lines.append("".join(f"{_counted(outcomes.values(), stack):>3}" for stack in stacks) + "  passed")
+    for scenario, row in sorted(cells.items()):
+        drawn = (f"{row[stack].outcome.value if stack in row else '':>3}" for stack in stacks)
+        lines.append(f"{''.join(drawn)}  {scenario}")
+    lines.append("".join(f"{_counted(cells.values(), stack):>3}" for stack in stacks) + "  passed")
     return lines
 
 
-def _counted(rows: Iterable[Mapping[str, Outcome]], stack: str) -> int:
-    return sum(row.get(stack) is Outcome.PASS for row in rows)
+def results(stacks: Mapping[str, str], cells: Cells) -> dict[str, object]:
+    """What to save, as JSON has it: `ci/run compare` reads it (harness.report.compare)."""
+    scenarios = {
+        scenario: {
+            stack: {
+                "outcome": cell.outcome.words,
+                "line": cell.line,
+                "findings": [asdict(finding) for finding in cell.findings],
+            }
+            for stack, cell in row.items()
+        }
+        for scenario, row in sorted(cells.items())
+    }
+    return {"stacks": dict(stacks), "scenarios": scenarios}
 
 
-def _outcome(report: Report) -> Outcome:
-    if any(name == NOT_OFFERED for name, _ in report.user_properties):
-        return Outcome.NOT_OFFERED
-    if report.outcome == "skipped":
-        return Outcome.KNOWN_BUG if hasattr(report, "wasxfail") else Outcome.SKIPPED
-    if report.outcome == "failed":
-        return Outcome.FAIL if report.when == "call" else Outcome.ERROR
-    return Outcome.PASS
-
-
-def _said(report: Report, outcome: Outcome) -> str:
-    """What there is to say of an outcome, in a line."""
-    if outcome is Outcome.PASS:
-        return ""
-    if outcome is Outcome.KNOWN_BUG:
-        return str(getattr(report, "wasxfail", ""))
-    if outcome is Outcome.NOT_OFFERED:
-        return next(str(value) for name, value in report.user_properties if name == NOT_OFFERED)
-    if isinstance(report.longrepr, tuple):  # a skip: file, line, reason
-        return str(report.longrepr[-1]).removeprefix("Skipped: ")
-    return first_observation(report.longreprtext)
-
-
-def _without(nodeid: str, stack: str) -> str:
-    """A scenario's id without the stack that it ran on."""
-    for part in (f"[{stack}]", f"-{stack}", f"{stack}-"):
-        if part in nodeid:
-            return nodeid.replace(part, "")
-    return nodeid
+def _counted(rows: Iterable[Mapping[str, Cell]], stack: str) -> int:
+    return sum(stack in row and row[stack].outcome is Outcome.PASS for row in rows)

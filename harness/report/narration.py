@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.journal import Entry, Kind
+from harness.journal import Entry, Journal, Kind
 
 _INDENT = "    "
 
@@ -48,6 +48,14 @@ def printed_text(entry: Entry) -> str:
     """What a command printed, as a terminal shows it: what was overwritten after a carriage return is gone."""
     printed = str(entry.detail.get("output", "")).rstrip()
     return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in printed.split("\n"))
+
+
+def timing(journal: Journal) -> str:
+    """The time that a scenario took, and how it is made up: what is neither boot nor verification is the acts."""
+    total = journal.elapsed()
+    parts = {"boot": journal.seconds.get("boot", 0.0), "verification": journal.seconds.get("verification", 0.0)}
+    acts = total - sum(parts.values())
+    return f"in {total:.1f} s (boot {parts['boot']:.1f}, acts {acts:.1f}, verification {parts['verification']:.1f})"
 
 
 def _indented(text: str, levels: int = 1) -> str:

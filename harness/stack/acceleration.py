@@ -11,12 +11,11 @@ from typing import Literal
 
 from harness.errors import Unusable, WaitTimeout
 from harness.process import PIPE, STDOUT, read_until
+from harness.settings import Wanted
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import Sandbox
 from harness.stack.stack import Stack
 from harness.waiting import now
-
-Wanted = Literal["auto", "kvm", "tcg"]
 
 DEVICE = Path("/dev/kvm")
 READY_LINE = "chainproof: guest ready"  # what images/guest/init prints
@@ -107,14 +106,14 @@ def probe(
         assert qemu.stdout is not None
         assert qemu.stdin is not None
         try:
-            said = read_until(qemu.stdout.fileno(), READY_LINE.encode(), "the guest's ready line", seconds=seconds)
+            output = read_until(qemu.stdout.fileno(), READY_LINE.encode(), "the guest's ready line", seconds=seconds)
         except WaitTimeout as error:
-            said = error.last_seen.encode()
+            output = error.last_seen.encode()
         finally:
             sandbox.close()
             qemu.wait()
             qemu.stdout.close()
             qemu.stdin.close()
-    if READY_LINE.encode() in said:
+    if READY_LINE.encode() in output:
         return Acceleration(True, f"a guest booted under it in {now() - began:.1f} s")
     return Acceleration(False, f"{DEVICE} opens, but a guest did not boot under it within {seconds:.0f} s")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
-Mode = Literal["system", "session"]
+from harness.settings import Mode
 
 SESSION_UID = 1000
 LIBVIRTD_CONF = PurePosixPath("/etc/libvirt/libvirtd.conf")

@@ -11,7 +11,8 @@ import libvirt
 
 from harness.errors import Unusable, WaitTimeout
 from harness.process import STDOUT, Child, Completed, wait
-from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, Mode, lay_out
+from harness.settings import Mode
+from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, lay_out
 from harness.stack.events import EventHub, start_event_loop
 from harness.stack.joined import JoinedSandbox
 from harness.stack.run_directory import RunDirectory

@@ -77,7 +77,7 @@ def start_event_loop() -> None:
 class EventHub:
     """All events of a connection, in the order in which they came.
 
-    After a restart of the daemon the events go on where those of the `former` connection ended: jobs and VMs do, too.
+    Pass the `former` hub after a daemon restart: its events are kept and new ones are appended.
     """
 
     def __init__(self, connection: libvirt.virConnect, former: EventHub | None = None) -> None:

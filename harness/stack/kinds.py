@@ -26,10 +26,10 @@ _CHANGE = re.compile(rf"\+({'|'.join(PIECES)})=")
 
 
 class Kinds:
-    """Makes stacks; trees are kept in `cache`, and programs are asked for their versions in a sandbox below `work`."""
+    """Makes stacks; trees are kept in `trees`, and programs print their versions in a sandbox below `work`."""
 
-    def __init__(self, cache: Path, work: Path) -> None:
-        self.trees = Trees(cache)
+    def __init__(self, trees: Path, work: Path) -> None:
+        self.trees = Trees(trees)
         self._work = work
 
     def stack(self, name: str, *, anew: bool = False) -> Stack:

@@ -14,7 +14,7 @@ from harness.stack import programs
 from harness.stack.programs import Program
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import Isolation, Sandbox
-from harness.stack.version import Version, told_by
+from harness.stack.version import Version, version_in
 
 _INSTALL = "run: ci/run doctor"
 _PATH = ("usr/sbin", "usr/bin", "sbin", "bin", "usr/libexec")
@@ -29,7 +29,8 @@ class Stack:
 
     `paths` are where its programs (PROGRAMS) are, as seen inside the sandbox. `replaced` are programs that stand in for
     the tree's own; `provenance` says in words where everything is from. `newer` is the stack that it is to be upgraded
-    to while its VMs run: another libvirt with the same QEMU. `client_version` is that of a virsh which was put in.
+    to while its VMs run: another libvirt with the same QEMU. `client_version`: of the virsh that replaces the stack's
+    own, else None.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Stack:
         if missing:
             raise Unusable(f"not installed: {', '.join(missing)}", _INSTALL)
         libvirt, qemu = (
-            Version(told_by(run([found[name], "--version"], timeout=60).check().stdout), _installed(name))
+            Version(version_in(run([found[name], "--version"], timeout=60).check().stdout), _installed(name))
             for name in (LIBVIRTD, QEMU)
         )
         return cls("host", Path("/"), found, libvirt, qemu, "installed on this machine")
@@ -70,7 +71,7 @@ class Stack:
         known = _packages_in(tree) if packages is None else packages
         unknown = Version("unknown")
         stack = cls(name, tree, paths, unknown, unknown, provenance or f"the tree {tree}")
-        return stack.asked(work, {program: known.get(package, "") for program, package in _PACKAGES.items()})
+        return stack.with_versions(work, {program: known.get(package, "") for program, package in _PACKAGES.items()})
 
     def with_programs(self, name: str, pieces: Mapping[str, Program], work: Path) -> Stack:
         """This stack under another name with some of its programs replaced, by PROGRAMS' names.
@@ -90,7 +91,7 @@ class Stack:
         origins = [f"{program}: {piece.origin}" for program, piece in pieces.items()]
         provenance = "; ".join([self.provenance, *origins])
         changed = replace(self, name=name, tree=tree, paths=paths, provenance=provenance, replaced=put)
-        return changed.asked(work, {program: piece.package for program, piece in used.items()})
+        return changed.with_versions(work, {program: piece.package for program, piece in used.items()})
 
     def upgraded(self, to: Stack, work: Path) -> Stack:
         """This stack with the libvirt of `to`, daemon and client; its QEMU stays what it is, and where it is."""
@@ -107,20 +108,22 @@ class Stack:
         packages = {LIBVIRTD: self.libvirt_version.package, QEMU: self.qemu_version.package}
         return put or Program(name, Path(self.paths[name]), self.tree, packages.get(name, ""))
 
-    def asked(self, work: Path, packages: Mapping[str, str]) -> Stack:
+    def with_versions(self, work: Path, packages: Mapping[str, str]) -> Stack:
         """This stack with the versions that its programs tell when they are run in its sandbox, below `work`.
 
         `packages` has the package version of a program where there is one.
         """
-        told = {}
+        versions = {}
         with Sandbox(RunDirectory(work), self.isolation()) as sandbox:
             for program in (LIBVIRTD, QEMU, *(piece.name for piece in self.replaced if piece.name == VIRSH)):
                 try:
                     output = sandbox.run([self.paths[program], "--version"], timeout=60).check().stdout
                 except CommandFailed as error:
                     raise Unusable(f"{self.name}: {program} does not run", "see its last words", str(error)) from error
-                told[program] = Version(told_by(output), packages.get(program, ""))
-        return replace(self, libvirt_version=told[LIBVIRTD], qemu_version=told[QEMU], client_version=told.get(VIRSH))
+                versions[program] = Version(version_in(output), packages.get(program, ""))
+        return replace(
+            self, libvirt_version=versions[LIBVIRTD], qemu_version=versions[QEMU], client_version=versions.get(VIRSH)
+        )
 
     def isolation(self) -> Isolation:
         """The sandbox that shows this stack's programs and nothing else."""

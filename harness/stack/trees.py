@@ -60,10 +60,10 @@ class Tree:
 
 
 class Trees:
-    """The trees below one cache directory. Safe to use from several processes: a tree is built once."""
+    """The trees in one directory. Safe to use from several processes: a tree is built once."""
 
-    def __init__(self, cache: Path, mirror: Callable[[], Mirror] = configured_mirror) -> None:
-        self.directory = cache / "trees"
+    def __init__(self, directory: Path, mirror: Callable[[], Mirror] = configured_mirror) -> None:
+        self.directory = directory
         self._mirror = mirror
 
     def unpacked(self, tree: Tree) -> Path:
@@ -226,23 +226,23 @@ def _packages(names: str) -> dict[str, str]:
 
 
 def _run(suite: str, command: list[str], seconds: float) -> None:
-    """Run a step of a build; what it says about its failure is told in a line, and whole below."""
+    """Run a step of a build; raise its failure in a line, with the whole output below."""
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(Path.home())}
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     try:
         run(command, timeout=seconds, environment={**environment, **proxies}).check()
     except CommandFailed as error:
-        said = [line for line in error.stderr.splitlines() if line.startswith("E: ")]
-        words = said[0] if said else error.stderr.strip()[-200:]
+        complaints = [line for line in error.stderr.splitlines() if line.startswith("E: ")]
+        words = complaints[0] if complaints else error.stderr.strip()[-200:]
         problem = f"debian:{suite}: {_cause(error.stderr) or 'the build failed'}: {words}"
         raise Unusable(problem, "", error.stderr.strip()[-2000:]) from error
     except ChainproofError as error:
         raise Unusable(f"debian:{suite}: the tree could not be built in time", "", str(error)[-2000:]) from error
 
 
-def _cause(said: str) -> str:
+def _cause(text: str) -> str:
     """What the messages of a failed build mean; empty if it is none that is known."""
-    return next((cause for pattern, cause in _CAUSES if re.search(pattern, said)), "")
+    return next((cause for pattern, cause in _CAUSES if re.search(pattern, text)), "")
 
 
 def _replace(new: Path, old: Path) -> None:

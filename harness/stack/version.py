@@ -34,7 +34,7 @@ def compare(first: str, second: str) -> int:
     return 0
 
 
-def told_by(output: str) -> str:
+def version_in(output: str) -> str:
     """The upstream version that a program's `--version` prints."""
     found = re.search(r"\d+\.\d+(?:\.\d+)*", output)
     return found.group() if found else "unknown"

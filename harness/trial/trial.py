@@ -1,289 +1,342 @@
-"""One scenario's run: its images, its VM, its journal, and the tables measured on the way."""
+"""One scenario's run: its images, its VMs, its journal, and the words that scenarios speak."""
 
 from __future__ import annotations
 
 import secrets
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from harness.errors import CheckFailed
+from harness.acts.act import VM, Act
+from harness.acts.calls import Argument, Libvirt
+from harness.acts.images import ConvertImage, CreateImage, Rebase, RemoveImage, WriteImage
+from harness.acts.power import Define
 from harness.journal import Detail, Journal, Kind
-from harness.oracle import pattern
-from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
-from harness.oracle.table import Row, Table, difference
+from harness.oracle.image import QCOW2, Format
+from harness.oracle.state import State
+from harness.oracle.table import Table
 from harness.process import Completed
 from harness.readers.nbd_reader import NbdReader
 from harness.readers.offline import Offline
 from harness.readers.own import Reader
 from harness.readers.qemu_img import QemuImg
-from harness.readers.rows import read_row
 from harness.stack.appliance import appliance_sandbox, built_appliance
 from harness.stack.daemon import GUEST, Daemon
 from harness.stack.events import Event
 from harness.stack.held import HeldCommand
 from harness.stack.run_directory import RunDirectory
-from harness.stack.sandbox import IMAGES, image_path
+from harness.stack.sandbox import IMAGES
+from harness.trial import looking, measure
+from harness.trial.measure import Readers
+from harness.trial.nouns import Disk, Job, Vm
+from harness.trial.stage import Outcome, Sighting, Stage
 from harness.vm.domain import Domain
-from harness.vm.domain_xml import Machine
-from harness.vm.guest import Guest
+from harness.vm.domain_xml import DiskSpec, Machine, domain_xml
+from harness.vm.hands import BindingHand, Things, VirshHand
+from harness.vm.offline import OfflineWriter
 from harness.vm.warm import FELL_BACK, WarmGuests
 
 BASE = "base"
 CELL = 65536
+TYPED = "typed"
+"""What the journal calls a person who types."""
+
+T = TypeVar("T")
 
 
 class Trial:
-    """Owns /export/images, which is empty at its start and removed at its end, and the domain that runs on it.
+    """Owns /export/images, which is empty at its start and removed at its end, and the domains that run on it.
 
     `run` is the id in the markers of this trial: another trial's bytes are foreign to it. `warm` has the saved guests
-    that it may start from; None boots.
+    that it may start from; None boots. `machine` is what its domains are made of. `appliances` is where libguestfs's
+    appliance is kept.
     """
 
-    def __init__(self, daemon: Daemon, machine: Machine, name: str, cache: Path, warm: WarmGuests | None) -> None:
+    def __init__(self, daemon: Daemon, machine: Machine, name: str, appliances: Path, warm: WarmGuests | None) -> None:
         self.daemon = daemon
-        self.cache = cache
+        self.appliances = appliances
         self.warm = warm
         self.machine = machine
         self.name = name
         self.run = secrets.token_hex(4)
         self.journal = Journal()
         self.reader = Reader(daemon.sandbox.outside)
-        self.storage = NbdReader(daemon.storage, self.reader.backing)
+        self.readers = Readers(self.reader, NbdReader(daemon.storage, self.reader.backing), self.run)
         self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside)
-        self.daemon_pid = daemon.pid
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
         self.first_event = daemon.events.mark()
-        self.expected_log: list[str] = []
         self.guests: list[str] = []  # how each came up
-        self._domain: Domain | None = None
+        self._vms: dict[str, Vm] = {}
+        self._shapes: dict[str, tuple[Machine, bool]] = {}  # what each is made of, and whether disks have iothreads
         self._stack = ExitStack()
+        offline = OfflineWriter(lambda images: self._appliance(dict.fromkeys(images, False)), self._written_together)
+        self.things = Things(daemon, self.run, self._definition, self._boot, self._bring_up, offline, self._note)
+        self.stage = Stage(
+            self.journal,
+            {hand.name: hand for hand in (BindingHand(self.things), VirshHand(self.things))},
+            self._look,
+        )
 
     def __enter__(self) -> Self:
         directory = self.daemon.sandbox.outside(IMAGES)
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
         listeners = self.daemon.events.listeners
-        listeners.append(self._heard)
-        self._stack.callback(listeners.remove, self._heard)
+        listeners.append(self._enter_event)
+        self._stack.callback(listeners.remove, self._enter_event)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            for domain in self.things.domains.values():
+                self._stack.push(domain)
+            self._stack.callback(self.things.offline.settle)
             self._stack.close()
         finally:
+            self.things.domains.clear()
             shutil.rmtree(self.daemon.sandbox.outside(IMAGES), ignore_errors=True)
 
-    @property
-    def domain(self) -> Domain:
-        """The trial's VM; raises ValueError before `define`."""
-        if self._domain is None:
-            raise ValueError("the trial has defined no domain yet")
-        return self._domain
+    def another(self) -> Trial:
+        """A new trial like this one, which is over: its VMs are gone, and its images."""
+        self.__exit__(None, None, None)
+        return Trial(self.daemon, self.machine, self.name, self.appliances, self.warm)
+
+    # what there is
 
     @property
-    def has_domain(self) -> bool:
-        """True once `define` was called."""
-        return self._domain is not None
+    def state(self) -> State:
+        """What must be true now."""
+        return self.stage.state
 
-    def create_base(self, geometry: Geometry | None = None) -> Content:
-        """Make the empty image `base` (qcow2, a file of its own) and return its content."""
-        content = Content.new(BASE, geometry)
-        size = content.geometry.disk_size
-        self.qemu_img.create(self.path(BASE), size)
-        self.journal.record(Kind.NOTE, f"image {BASE}: qcow2, {size} bytes, empty")
-        return content
+    @property
+    def vms(self) -> tuple[Vm, ...]:
+        """The VMs that are defined, in the order in which they were."""
+        return tuple(map(self.vm, self.things.domains))
 
-    def create_root_base(self) -> Content:
+    def vm(self, name: str = VM) -> Vm:
+        """The VM of this name; raises ValueError before `define`."""
+        self.things.domain(name)
+        return self._vms.setdefault(name, Vm(self.stage, self.things, name, lambda: self.warm is not None))
+
+    def path(self, name: str) -> PurePosixPath:
+        """Where the image of this name lies, as the stack sees it."""
+        return self.state.path(name)
+
+    def warm_file(self, vm: Vm) -> Path:
+        """The file of the saved guest that fits a VM; raises ValueError if the trial may use none."""
+        if self.warm is None:
+            raise ValueError("this trial has no saved guests")
+        machine, _ = self._shapes[vm.name]
+        return self.warm.file(machine, self._disks(vm.name), self._sizes(vm.name), vm.name)
+
+    def image_paths(self) -> list[PurePosixPath]:
+        """The files that lie where images do."""
+        directory = self.daemon.sandbox.outside(IMAGES)
+        return [IMAGES / file.name for file in sorted(directory.iterdir())]
+
+    # what is done
+
+    def do(self, *acts: Act, by: str = "") -> None:
+        """Perform acts: see Stage.do. `by` names a hand: "binding" unless said otherwise, or "virsh"."""
+        self.stage.do(*acts, by=by)
+
+    def attempt(self, act: Act) -> Outcome:
+        """Perform an act that may fail: see Stage.attempt."""
+        return self.stage.attempt(act)
+
+    def refused(self, act: Act, text: str, *, by: str = "") -> None:
+        """Perform an act that must be refused with words that match `text`, and verify that nothing changed."""
+        self.stage.refused(act, text, by=by)
+        self.verify(f"{act!r} is refused")
+
+    def create_base(
+        self,
+        geometry: Geometry | None = None,
+        *,
+        disk: str = "vda",
+        name: str = BASE,
+        form: Format = QCOW2,
+        vm: str = VM,
+    ) -> None:
+        """Make the empty first image of a disk."""
+        self.do(CreateImage(name, disk, geometry or Geometry(), form, vm=vm))
+
+    def create_root_base(self) -> None:
         """Make `base` a full copy of the guest's root file system; the oracle knows its chain, not its bytes."""
-        self.qemu_img.convert(GUEST / "root.ext4", self.path(BASE))
-        size = self.reader.size(self.path(BASE))
-        self.journal.record(Kind.NOTE, f"image {BASE}: qcow2, {size} bytes, the guest's root file system")
-        return Content.new(BASE, Geometry(cells=size // CELL, cell_size=CELL))
+        root = GUEST / "root.ext4"
+        size = (self.daemon.guest / root.name).stat().st_size
+        self.do(ConvertImage(BASE, str(root), Geometry(cells=size // CELL, cell_size=CELL)))
 
-    def lay_offline(self, layers: Sequence[tuple[str, str, Sequence[int]]]) -> Content:
+    def lay_offline(self, layers: Sequence[tuple[str, str, Sequence[int]]]) -> None:
         """Make a chain of (image, label, cells) without a VM: each marker is written into its image by libguestfs.
 
         The images get their backing files after that: QEMU would not let one appliance write to all layers of a chain.
         """
-        content = Content.new(BASE)
-        geometry = content.geometry
-        for name, _, _ in layers:
-            self.qemu_img.create(self.path(name), geometry.size)
-        with self.offline({self.path(name): False for name, _, _ in layers}) as guestfs:
-            for name, label, cells in layers:
-                blocks = [
-                    (offset, pattern.fill(label, self.run, offset, length, geometry.cell_size))
-                    for offset, length in geometry.stretches(cells)
-                ]
-                guestfs.write(self.path(name), blocks)
-                content = content.write(label, cells) if name == BASE else content.snapshot(name).write(label, cells)
-                self.journal.record(
-                    Kind.NOTE, f"libguestfs {guestfs.version} wrote {label} into cells {cells} of {name}"
-                )
-        for (below, _, _), (name, _, _) in pairwise(layers):
-            self.qemu_img.set_backing(self.path(name), self.path(below))
-        return content
+        self.do(*(CreateImage(name) for name, _, _ in layers))
+        self.do(*(WriteImage(name, label, tuple(cells)) for name, label, cells in layers))
+        self.do(*(Rebase(name, below) for (below, _, _), (name, _, _) in pairwise(layers)))
 
-    def verify_offline(self, moment: str) -> Table:
-        """Hold what every image shows, read by libguestfs, to the oracle. The VM must be shut off."""
-        disk = self.domain.disk
-        content = disk.content
-        with self.journal.timed("verification"), self.offline({image.path: True for image in disk.images()}) as guestfs:
-            rows = [
-                read_row(image.name, guestfs.shows(image.path), content.geometry, self.run, content.shows(image.name))
-                for image in disk.images()
-            ]
-        seen = Table(tuple(rows), content.geometry)
-        wrong = difference(content.table(guest=False).without_contents(), seen)
-        if wrong:
-            raise CheckFailed(f"every layer shows at {moment} what the oracle says", "otherwise, by libguestfs", wrong)
-        self.journal.record(Kind.TABLE, f"{moment}\n{seen}", {"read by": f"libguestfs {guestfs.version}"})
-        return seen
-
-    def remove(self, *names: str) -> None:
-        """Delete image files that the chain no longer needs."""
-        disk = self.domain.disk
-        for name in names:
-            self.daemon.sandbox.outside(disk.path(name)).unlink()
-            disk.content = disk.content.remove(name)
-        self.journal.record(Kind.ACT, f"removes {', '.join(names)}")
-
-    def expect_in_log(self, pattern: str, why: str) -> None:
-        """An error line of the daemon that matches `pattern` is no finding in this trial; `why` says the reason."""
-        self.expected_log.append(pattern)
-        self.journal.record(Kind.NOTE, f"the daemon may log {pattern!r}: {why}")
-
-    def offline(self, drives: Mapping[PurePosixPath, bool]) -> Offline:
-        """libguestfs over these images (to whether they are read-only); enter it to launch its appliance."""
-        daemon = self.daemon
-        work = daemon.directory.parent
-        appliance = built_appliance(self.cache / "guestfs", daemon.guest, work)
-        directory = RunDirectory(work)
-        exported = daemon.sandbox.outside(IMAGES.parent)
-        sandbox = appliance_sandbox(directory, exported, daemon.guest, appliance, kvm=daemon.kvm)
-        return Offline(sandbox, drives)
-
-    def path(self, name: str) -> PurePosixPath:
-        """Where the image of this name lies, as the stack sees it."""
-        return image_path(name)
-
-    def define(self, content: Content, *, root_on_vda: bool = False) -> Domain:
-        """Define the VM on the active layer of `content`; it is destroyed and undefined when the trial ends.
+    def define(self, *, root_on_vda: bool = False, iothread: bool = False, vm: str = VM) -> Vm:
+        """Define a VM on the active layers of its disks; it is destroyed and undefined when the trial ends.
 
         With `root_on_vda` the guest lives on the disk, and the bytes on it are its own.
         """
-        machine = replace(self.machine, root_on_vda=root_on_vda)
-        domain = Domain(self.daemon, machine, content, self.run, self.journal)
-        domain.disk.opaque = root_on_vda
-        self._domain = self._stack.enter_context(domain)
-        return domain
+        self.do(Define(root_on_vda, iothread, vm))
+        return self.vm(vm)
 
-    def type(self, line: str) -> Completed:
-        """Run a command line inside the stack as a person would type it there; its exit status is not checked."""
-        done = self.daemon.sandbox.run(shlex.split(line), timeout=120)
-        self.typed(line, done)
-        return done
-
-    def typed(self, line: str, done: Completed) -> None:
-        """Enter a command that was typed, and what it printed."""
-        detail: Detail = {"output": done.output, "exit status": done.exit_status, "seconds": round(done.seconds, 3)}
-        self.journal.record(Kind.COMMAND, line, detail)
-
-    def bring_up(self) -> Guest:
-        """Start the domain for the first time: restored where the trial may and the guest does not live on the disk."""
-        if self.warm is None or self.domain.disk.opaque:
-            self.guests.append("booted")
-            return self.domain.start()
-        failed = self.warm.booted
-        guest = self.warm.bring_up(self.domain)
-        self.guests.append("restored" if self.warm.booted == failed else FELL_BACK)
-        return guest
+    def remove(self, *names: str) -> None:
+        """Delete image files that no chain needs any more."""
+        self.do(*map(RemoveImage, names))
 
     def step(self, text: str) -> None:
         """Begin a numbered step of a documented procedure."""
         self.journal.record(Kind.STEP, text)
 
-    @contextmanager
-    def hold(self, line: str) -> Iterator[HeldCommand]:
-        """Type a command line on a terminal that is stopped (as with Ctrl-S): see HeldCommand.
+    def type(self, line: str, means: Act | None = None) -> Completed:
+        """Run a command line inside the stack as a person would type it there; its exit status is not checked.
 
-        In the body the command waits at the first thing that it says on stderr; afterwards it goes on to its end.
+        A line that changes something says what it `means`: then it must succeed, or CommandFailed is raised.
         """
-        self.journal.record(Kind.COMMAND, line)
+        words = shlex.split(line)
+        if means is None:
+            done = self.daemon.sandbox.run(words, timeout=120)
+            self.journal.record(Kind.COMMAND, line, printed(done))
+            return done
+        with self.stage.entered(Kind.COMMAND, line, means, TYPED) as entry:
+            done = self.daemon.sandbox.run(words, timeout=120)
+            entry.detail = printed(done)
+            return done.check()
+
+    @contextmanager
+    def hold(self, line: str, means: Act, ends: Act) -> Iterator[HeldCommand]:
+        """Type a command line that begins a job, on a terminal that is stopped (as with Ctrl-S): see HeldCommand.
+
+        In the body the command waits at the first thing that it prints on stderr: it `means` that the job is begun;
+        afterwards it goes on to its end, which is what `ends` says.
+        """
+        call = means.call(self.state)
+        if not isinstance(call, Libvirt):
+            raise TypeError(f"{means!r} begins no job")
+        self.things.jobs.expect(self.things.domain(call.vm), str(call.args["disk"]))
         with HeldCommand(self.daemon.sandbox, shlex.split(line)) as held:
+            with self.stage.entered(Kind.COMMAND, line, means, TYPED) as entry:
+                entry.detail = {"held": True}
             yield held
-            done = held.release()
-        self.journal.record(Kind.OUTPUT, line, {"output": done.output, "exit status": done.exit_status})
+            with self.stage.entered(Kind.OUTPUT, line, ends, TYPED) as entry:
+                done = held.release()
+                entry.detail = printed(done)
+                done.check()
+
+    def job(self, disk: Disk) -> Job:
+        """The job of a disk that a typed line has begun."""
+        return Job(disk)
+
+    # what is measured
 
     def verify(self, moment: str) -> Table:
-        """Measure every image, and the guest if it runs, in two independent ways, and hold it to the oracle.
+        """Measure every image of every disk, and the guests that run, in two independent ways; hold it to the oracle.
 
-        Returns the table as measured and enters it in the journal. Raises CheckFailed with the cells that differ.
+        Returns the table of the first disk as measured, and enters each in the journal. Raises CheckFailed with the
+        cells that differ.
         """
-        if self.domain.disk.opaque:
-            raise ValueError("the guest's own bytes are on the disk: there is no table to verify")
-        with self.journal.timed("verification"):
-            seen = self._verified(moment)
-        self.journal.record(
-            Kind.TABLE, f"{moment}\n{seen}", {"read by": "the guest, an own qcow2 reader, QEMU over NBD"}
-        )
-        return seen
+        return self._measured(lambda disk: measure.verify(disk, moment, self.readers))
 
-    def verify_guest(self, moment: str) -> None:
-        """Hold what the guest sees to the oracle, where the images cannot be: a mirror that is on writes them late."""
-        content = self.domain.disk.content
-        with self.journal.timed("verification"):
-            rows = tuple(row for row in content.table().rows if row.name == "guest")
-            seen = Table(self._guest_row(), content.geometry)
-            wrong = difference(Table(rows, content.geometry), seen)
-        if wrong:
-            raise CheckFailed(f"the guest sees at {moment} what the oracle says", "otherwise", wrong)
-        self.journal.record(Kind.TABLE, f"{moment}\n{seen}", {"read by": "the guest"})
+    def verify_guest(self, moment: str) -> Table:
+        """Hold what the guests see to the oracle, where the images cannot be: a mirror that is on writes them late."""
+        return self._measured(lambda disk: measure.verify_guest(disk, moment, self.readers))
 
-    def _verified(self, moment: str) -> Table:
-        disk, running = self.domain.disk, self.domain.is_running()
-        content = disk.content
-        paths = {image.name: image.path for image in disk.images()}
-        if running:
-            # unflushed metadata is in QEMU's cache only: an outside read before would see corruption that is none
-            self.domain.guest.flush()
-        with ThreadPoolExecutor(2) as aside:  # while QEMU reads for us, the guest reads its device, and we the images
-            guest = aside.submit(self._guest_row)
-            own = aside.submit(self.reader.measure, paths, content.geometry, self.run, content)
-            by_qemu = self.storage.measure(paths, content.geometry, self.run, content)
-        read = (("chainproof's qcow2 reader", own.result()), ("QEMU over NBD", by_qemu))
-        expected = content.table(guest=running)
-        for who, rows in read:
-            seen = Table((*rows, *guest.result()), content.geometry)
-            wrong = difference(expected, seen)
-            if wrong:
-                claim = f"the disk's content at {moment} is as the oracle says"
-                raise CheckFailed(claim, f"otherwise, by {who}", wrong)
-        return seen
+    def verify_offline(self, moment: str) -> Table:
+        """Hold what every image shows, read by libguestfs, to the oracle. The VMs must be shut off."""
+        images = {image.store.path: True for vm in self.vms for disk in vm.disks for image in disk.images()}  # type: ignore[union-attr]
+        with self._appliance(images) as guestfs:
+            return self._measured(lambda disk: measure.verify_offline(disk, moment, guestfs, self.run))
 
-    def image_paths(self) -> list[PurePosixPath]:
-        """The image files that are there."""
-        directory = self.daemon.sandbox.outside(IMAGES)
-        return [IMAGES / file.name for file in sorted(directory.iterdir())]
+    def _measured(self, look: Callable[[Disk], Table]) -> Table:
+        disks = [disk for vm in self.vms for disk in vm.disks if not disk.opaque]
+        if not disks:
+            raise ValueError("the guest's own bytes are on every disk: there is no table to verify")
+        return next(iter([look(disk) for disk in disks]))
 
-    def _guest_row(self) -> tuple[Row, ...]:
-        domain = self.domain
-        if not domain.is_running():
-            return ()
-        data = domain.guest.read_disk(domain.disk.content.geometry.size)
-        content = domain.disk.content
-        return (read_row("guest", data, content.geometry, self.run, content.guest()),)
+    # how it is done
 
-    def _heard(self, event: Event) -> None:
+    def _definition(self, vm: str, arguments: Mapping[str, Argument]) -> str:
+        machine = replace(self.machine, root_on_vda=bool(arguments["root_on_vda"]))
+        self._shapes[vm] = machine, bool(arguments["iothread"])
+        return domain_xml(vm, machine, self._disks(vm), IMAGES.parent)
+
+    def _disks(self, vm: str) -> list[DiskSpec]:
+        _, iothread = self._shapes[vm]
+        disks = self.state.vm(vm).disks
+        return [
+            DiskSpec(target, self.state.image(vm, target, content.active), iothread=iothread)
+            for target, content in disks.items()
+        ]
+
+    def _sizes(self, vm: str) -> list[int]:
+        return [content.size for content in self.state.vm(vm).disks.values()]
+
+    def _boot(self, domain: Domain) -> None:
+        with self.journal.timed("boot"):
+            domain.start()
+        self._came_up("booted")
+
+    def _bring_up(self, domain: Domain) -> None:
+        if self.warm is None:
+            raise ValueError("this trial has no saved guests: boot the VM")
+        machine, _ = self._shapes[domain.name]
+        with self.journal.timed("boot"):
+            why = self.warm.bring_up(domain, machine, self._disks(domain.name), self._sizes(domain.name))
+        if why:
+            self._note(why)
+        self._came_up(FELL_BACK if why else "restored")
+
+    def _came_up(self, how: str) -> None:
+        self.guests.append(how)
+        self.journal.record(Kind.GUEST, "is ready: its agent has connected")
+
+    def _appliance(self, drives: Mapping[PurePosixPath, bool]) -> Offline:
+        """libguestfs over these images (to whether they are read-only); enter it to launch its appliance."""
+        daemon = self.daemon
+        work = daemon.directory.parent
+        appliance = built_appliance(self.appliances, daemon.guest, work)
+        directory = RunDirectory(work)
+        exported = daemon.sandbox.outside(IMAGES.parent)
+        sandbox = appliance_sandbox(directory, exported, daemon.guest, appliance, kvm=daemon.kvm)
+        return Offline(sandbox, drives)
+
+    def _written_together(self, image: PurePosixPath) -> Sequence[PurePosixPath]:
+        """The images that libguestfs may open for writing with `image`: those in no chain, or that one alone."""
+        contents = [content for vm in self.state.vms.values() for content in vm.disks.values()]
+        below = {layer.backing for content in contents for layer in content.layers.values()}
+        alone = [
+            self.path(name)
+            for content in contents
+            for name, layer in content.layers.items()
+            if layer.backing is None and name not in below
+        ]
+        return alone if image in alone else [image]
+
+    def _look(self, state: State | None) -> Sighting:
+        if state is not None:
+            return looking.expected(state)
+        return looking.seen(self.things, daemon_runs=self.state.daemon is not None)
+
+    def _note(self, text: str) -> None:
+        self.journal.record(Kind.NOTE, text)
+
+    def _enter_event(self, event: Event) -> None:
         self.journal.record(Kind.EVENT, f"libvirt: {event}")
+
+
+def printed(done: Completed) -> Detail:
+    """What a command printed, for the journal."""
+    return {"output": done.output, "exit status": done.exit_status, "seconds": round(done.seconds, 3)}

@@ -4,69 +4,81 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import PurePosixPath
+from collections.abc import Iterator
 
-from harness.errors import CheckFailed
-from harness.oracle.chain import Chain, Image
-from harness.trial.trial import Trial
-from harness.vm.domain_xml import is_terminated
-
-
-def chain_in_live_xml(trial: Trial) -> None:
-    """O4: the running domain's XML has the chain."""
-    _same_chain(trial, trial.domain.disk.chain(), "the live XML")
+from harness.oracle.chain import Chain
+from harness.storage.stores import place, printed, store_printed
+from harness.verdict.check import DEFINED, ON, Check, Subject
+from harness.verdict.finding import Finding
+from harness.vm.domain_view import is_terminated
 
 
-def end_of_chain_in_live_xml(trial: Trial) -> None:
-    """O4: the chain in the running domain's XML ends in the terminator, an empty <backingStore/>."""
-    if not is_terminated(trial.domain.xml(), trial.domain.disk.target):
-        raise CheckFailed("the live XML ends the chain with <backingStore/>", "it leaves the end open")
+def chain_in_live_xml(subject: Subject) -> Iterator[Finding]:
+    """Read the running domain's XML."""
+    yield from _same_chain(subject, subject.disk.chain(), "the live XML")
 
 
-def chain_in_definition(trial: Trial) -> None:
-    """O4, O9: the persistent definition names the active layer; where it names more, the chain."""
-    expected = trial.domain.disk.expected_chain()
-    seen = trial.domain.disk.configured_chain()
-    if len(seen) == 1 and seen.active == expected.active:
-        return
-    _same_chain(trial, seen, "the persistent definition")
+def end_of_chain_in_live_xml(subject: Subject) -> Iterator[Finding]:
+    """Look for the terminator, an empty <backingStore/>."""
+    if not is_terminated(subject.vm.xml(), subject.disk.target):
+        yield subject.wrong("the live XML ends the chain with <backingStore/>", "it leaves the end open")
 
 
-def chain_in_qemu(trial: Trial) -> None:
-    """O4: QEMU has a node for each image of the chain and for no other."""
-    nodes = json.loads(trial.domain.monitor("query-named-block-nodes"))["return"]
-    files = {PurePosixPath(node["file"]) for node in nodes if node["drv"] != "file" and node.get("file")}
-    expected = {image.path for image in trial.domain.disk.expected_chain()}
-    if files != expected:
-        raise CheckFailed(f"QEMU has {names(expected)} open", f"it has {names(files)} (query-named-block-nodes)")
+def chain_in_definition(subject: Subject) -> Iterator[Finding]:
+    """Read the persistent definition: it names the active layer; where it names more, the chain."""
+    expected, seen = subject.disk.expected_chain(), subject.disk.configured_chain()
+    if len(seen) > 1 or seen.active != expected.active:
+        yield from _same_chain(subject, seen, "the persistent definition")
 
 
-def chain_in_headers(trial: Trial) -> None:
-    """O4: the images' own headers say the same, with the backing format."""
-    active = trial.domain.disk.expected_chain().active
-    infos = trial.qemu_img.info_chain(active.path)
-    seen = Chain.of(*(Image(info.filename.stem, info.filename) for info in reversed(infos)))
-    _same_chain(trial, seen, "the image headers (qemu-img info --backing-chain)")
+def chain_in_qemu(subject: Subject) -> Iterator[Finding]:
+    """Ask QEMU for its nodes: one for each image of the chains of the VM's disks, and for no other."""
+    nodes = json.loads(subject.vm.domain.monitor("query-named-block-nodes"))["return"]
+    files = {node["file"] for node in nodes if node.get("file")}
+    seen = {place(store_printed(file)): file for file in files}
+    disks = subject.vm.disks
+    expected = {
+        place(disk.image(name).store): printed(disk.image(name).store)
+        for disk in disks
+        for name in disk.content.chain()
+    }
+    if seen.keys() != expected.keys():
+        opened, wanted = (", ".join(sorted(files.values())) or "nothing" for files in (seen, expected))
+        yield subject.wrong(f"QEMU has {wanted} open", f"it has {opened} (query-named-block-nodes)")
+
+
+def chain_in_headers(subject: Subject) -> Iterator[Finding]:
+    """Read the images' own headers, by qemu-img; each is to name its backing format."""
+    disk, trial = subject.disk, subject.trial
+    infos = trial.qemu_img.info_chain(trial.path(disk.expected_chain().active))
+    seen = disk.named(store_printed(str(info.filename)) for info in reversed(infos))
+    yield from _same_chain(subject, seen, "the image headers (qemu-img info --backing-chain)")
     for info in infos:
         if info.backing_filename is not None and info.backing_format is None:
-            raise CheckFailed("every header names its backing format", f"{info.filename} does not")
+            yield subject.wrong("every header names its backing format", f"{info.filename} does not")
 
 
-def chain_in_domblklist(trial: Trial) -> None:
-    """O4: virsh domblklist names the active layer."""
-    text = trial.daemon.virsh("domblklist", trial.domain.name).check().stdout
-    active = trial.domain.disk.expected_chain().active
-    found = re.search(rf"^\s*{trial.domain.disk.target}\s+(\S+)", text, re.MULTILINE)
-    if found is None or found.group(1) != str(active.path):
-        raise CheckFailed(f"domblklist shows {active.path}", text.strip())
+def chain_in_domblklist(subject: Subject) -> Iterator[Finding]:
+    """Read what virsh domblklist prints: the active layer."""
+    disk = subject.disk
+    text = subject.trial.daemon.virsh("domblklist", subject.vm.name).check().stdout
+    active = printed(disk.image(disk.expected_chain().active).store)
+    found = re.search(rf"^ *{disk.target} +(\S.*?) *$", text, re.MULTILINE)
+    if found is None or found.group(1) != active:
+        yield subject.wrong(f"domblklist shows {active}", text.strip())
 
 
-def _same_chain(trial: Trial, seen: Chain, where: str) -> None:
-    expected = trial.domain.disk.expected_chain()
+def _same_chain(subject: Subject, seen: Chain, where: str) -> Iterator[Finding]:
+    expected = subject.disk.expected_chain()
     if seen != expected:
-        raise CheckFailed(f"the chain in {where} is {expected}", str(seen), seen.difference(expected))
+        yield subject.wrong(f"the chain in {where} is {expected}", str(seen), seen.difference(expected))
 
 
-def names(paths: set[PurePosixPath]) -> str:
-    """The names of files, for people."""
-    return ", ".join(sorted(path.name for path in paths)) or "nothing"
+CHAIN_CHECKS: tuple[Check, ...] = (
+    Check("chain in the live XML", "O4: the live XML has the chain", "disk", ON, chain_in_live_xml),
+    Check("end of the chain in the live XML", "O4: the chain ends there", "disk", ON, end_of_chain_in_live_xml),
+    Check("chain in the persistent definition", "O4, O9: so has the definition", "disk", DEFINED, chain_in_definition),
+    Check("chain in QEMU", "O4: QEMU has these images open, and no other", "vm", ON, chain_in_qemu),
+    Check("chain in the image headers", "O4: so have the headers", "disk", DEFINED, chain_in_headers),
+    Check("chain in domblklist", "O4: virsh shows the active layer", "disk", DEFINED, chain_in_domblklist),
+)

@@ -7,224 +7,312 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import zip_longest
 
 import libvirt
 
 from harness.errors import AgentError, ChainproofError, CheckFailed, WaitTimeout
 from harness.journal import Kind
-from harness.oracle.parts import HOLE
-from harness.stack.events import EventKind
+from harness.oracle.image import Image
+from harness.oracle.state import Power
+from harness.stack.events import Event, EventKind
+from harness.stack.sandbox import IMAGES
+from harness.trial import measure
+from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
-from harness.verdict import chain_checks
-from harness.vm.domain_xml import has_mirror
+from harness.verdict.allocation import most_bytes
+from harness.verdict.chain_checks import CHAIN_CHECKS
+from harness.verdict.check import DEFINED, OFF, ON, RUNNING, Check, Subject
+from harness.verdict.finding import ChecksFailed, Finding
+from harness.vm.domain_view import has_mirror
 from harness.waiting import NotYet, wait_until
 
-Check = Callable[[Trial], None]
-# what an image may take beyond its data: qcow2 header, L1, L2, refcount table and blocks, at 64 KiB each
-METADATA_SLACK_BYTES = 1 << 20
+
+@dataclass
+class Made:
+    """What checks were made, and which were not, and why."""
+
+    made: int = 0
+    not_made: dict[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.made} universal checks hold"
 
 
-def verify_all(trial: Trial) -> None:
-    """Run every check that applies to what the trial left; raises one CheckFailed for all that do not hold.
+def verify_all(trial: Trial) -> Made:
+    """Make every check of every VM that there is; raises one ChecksFailed for all that do not hold.
 
-    A running VM is checked and, if all is well, shut off; then its images are. After a failure it still runs: the
-    evidence is in it.
+    VMs that run are checked and, if all is well, shut off; then the images are. After a failure they still run: the
+    evidence is in them. A check that cannot be made says why, in the journal.
     """
-    if not trial.has_domain:
-        return
+    made = Made()
+    if not trial.vms:
+        return made
     _still_on(trial)
-    if trial.domain.is_running():
-        _raise_all(trial, LIVE)
-        trial.domain.shut_off()
-    _raise_all(trial, OFFLINE)
-    trial.journal.record(Kind.CHECK, f"{len(LIVE) + len(OFFLINE)} universal checks hold")
+    running = [vm for vm in trial.vms if vm.state.is_on]
+    if running:
+        _make(trial, made, "with the VMs on", ON)
+        for vm in running:
+            vm.shut_off()
+    _make(trial, made, "with all VMs off", OFF)
+    trial.journal.record(Kind.CHECK, str(made), {"not made": "; ".join(f"{k}: {v}" for k, v in made.not_made.items())})
+    return made
 
 
 def explain(trial: Trial, error: Exception) -> None:
     """Raise CheckFailed with QEMU's last words if what a scenario failed with, `error`, comes of QEMU's end."""
-    if not trial.has_domain or not isinstance(error, AgentError | libvirt.libvirtError):
+    if not isinstance(error, AgentError | libvirt.libvirtError):
         return
-    try:
-        trial.domain.monitor("query-status")
-    except ValueError:  # there is no daemon to ask
-        return
-    except libvirt.libvirtError:  # it is gone, or just going: libvirt may be the last to know
-        with suppress(WaitTimeout):
-            wait_until("libvirt to know of QEMU's end", lambda: _gone(trial), timeout=5)
-        _still_on(trial)
+    for vm in trial.vms:
+        try:
+            vm.domain.monitor("query-status")
+        except ValueError:  # there is no daemon to ask
+            return
+        except libvirt.libvirtError:  # it is gone, or just going: libvirt may be the last to know
+            with suppress(WaitTimeout):
+                wait_until("libvirt to know of QEMU's end", lambda vm=vm: _gone(vm), timeout=5)  # type: ignore[misc]
+            _still_on(trial)
 
 
-def _gone(trial: Trial) -> None:
-    if trial.domain.is_running():
+def _gone(vm: Vm) -> None:
+    if vm.domain.is_running():
         raise NotYet("it runs")
 
 
 def _still_on(trial: Trial) -> None:
-    if trial.domain.has_ended_by_itself():
-        log = trial.domain.qemu_log_tail()
-        said = [line for line in log.splitlines() if line.startswith("qemu-system")]  # its own words come last
-        words = "\n".join([*said[-1:], "its log ends:", log])
-        raise CheckFailed("the VM runs until it is shut off", "QEMU has ended by itself", words)
-
-
-def _raise_all(trial: Trial, checks: tuple[tuple[str, Check], ...]) -> None:
-    failures = []
-    for name, check in checks:
+    """Raise CheckFailed if a QEMU that should run has ended, or hangs (it is killed then, so that all else returns)."""
+    for vm in trial.vms:
+        if not vm.state.is_on:
+            continue
+        claim = f"{vm.name} runs until it is shut off"
+        if vm.domain.has_ended_by_itself():
+            log = vm.domain.qemu_log_tail()
+            own = [line for line in log.splitlines() if line.startswith("qemu-system")]  # its own words come last
+            words = "\n".join([*own[-1:], "its log ends:", log])
+            raise CheckFailed(claim, "QEMU has ended by itself", words)
         try:
-            check(trial)
-        except (ChainproofError, libvirt.libvirtError) as error:
-            failures.append(f"{name}:\n{error}")
-    if failures:
-        claim = f"all {len(checks)} universal checks of the {'running' if checks is LIVE else 'shut off'} VM hold"
-        raise CheckFailed(claim, f"{len(failures)} of them fail", "\n".join(failures))
+            vm.domain.monitor("query-status")
+        except WaitTimeout as error:
+            raise CheckFailed("QEMU answers its monitor", f"it does not: {error}") from error
 
 
-def same_boot(trial: Trial) -> None:
-    """O8: the guest has not rebooted."""
-    if not trial.domain.guest.same_boot():
-        raise CheckFailed("the guest runs on from its first boot", "it has rebooted: its boot id is another")
+def _make(trial: Trial, made: Made, when: str, only: frozenset[Power]) -> None:
+    findings: list[Finding] = []
+    for check in CHECKS:
+        for subject in check.subjects(trial, only=only):
+            why_not = check.applies(subject)
+            if why_not:
+                made.not_made[f"{check.name} of {subject}"] = why_not
+                continue
+            made.made += 1
+            findings += _looked(check, subject)
+    if findings:
+        raise ChecksFailed(f"all universal checks hold, {when}", findings)
 
 
-def same_qemu(trial: Trial) -> None:
-    """O8: the QEMU process is the one that the VM was started with."""
-    first, now = trial.domain.first_qemu_pid, trial.domain.qemu_pid
+def _looked(check: Check, subject: Subject) -> Iterator[Finding]:
+    try:
+        yield from check.look(subject)
+    except CheckFailed as error:
+        yield subject.wrong(error.claim, error.seen, error.difference)
+    except (ChainproofError, libvirt.libvirtError) as error:
+        yield subject.wrong("it can be looked at", str(error))
+
+
+def _not_opaque(subject: Subject) -> str:
+    return "its bytes are the guest's own" if subject.disk.opaque else ""
+
+
+def _opaque_only(subject: Subject) -> str:
+    return "" if subject.disk.opaque else "its bytes are held to the oracle"
+
+
+def _has_metadata(subject: Subject) -> str:
+    return "" if subject.image.format.has_metadata else f"{subject.image.format.name} has no metadata"
+
+
+def same_boot(subject: Subject) -> Iterator[Finding]:
+    """Compare the kernel's name of the boot with the one when it was last started or reset."""
+    if not subject.vm.domain.same_boot():
+        yield subject.wrong("the guest runs on from its first boot", "it has rebooted: its boot id is another")
+
+
+def same_qemu(subject: Subject) -> Iterator[Finding]:
+    """Compare QEMU's pid with that when it was last started."""
+    first, now = subject.vm.domain.first_qemu_pid, subject.vm.domain.qemu_pid
     if first != now:
-        raise CheckFailed(f"QEMU is process {first}", f"it is process {now}")
+        yield subject.wrong(f"QEMU is process {first}", f"it is process {now}")
 
 
-def no_io_error(trial: Trial) -> None:
-    """O8: the domain runs, and no disk of it has an error."""
-    state = trial.domain.handle.state()[0]
-    if state != libvirt.VIR_DOMAIN_RUNNING:
-        raise CheckFailed("the domain is running", f"its state is {state} (virDomainState)")
-    errors = trial.domain.handle.diskErrors()
+def state(subject: Subject) -> Iterator[Finding]:
+    """Ask libvirt for the domain's state."""
+    expected = {Power.RUNNING: libvirt.VIR_DOMAIN_RUNNING, Power.PAUSED: libvirt.VIR_DOMAIN_PAUSED}
+    power = subject.vm.state.power
+    number, reason = subject.vm.domain.state()
+    if number != expected.get(power, libvirt.VIR_DOMAIN_SHUTOFF):
+        yield subject.wrong(f"it is {power}", f"its state is {number}, {reason} (virDomainState, reason)")
+
+
+def no_io_error(subject: Subject) -> Iterator[Finding]:
+    """Ask libvirt for the disks' errors, and look for an event of one."""
+    errors = subject.vm.domain.call("diskErrors", lambda handle: handle.diskErrors())
     if errors:
-        raise CheckFailed("no disk has an error", f"domblkerror: {errors}")
-    heard = [event for event in trial.daemon.events.events[trial.first_event :] if event.kind is EventKind.IO_ERROR]
-    if heard:
-        raise CheckFailed("no I/O error event", "; ".join(map(str, heard)))
+        yield subject.wrong("no disk has an error", f"domblkerror: {errors}")
+    seen = [event for event in _events(subject, subject.vm.name) if event.kind is EventKind.IO_ERROR]
+    if seen:
+        yield subject.wrong("no I/O error event", "; ".join(map(str, seen)))
 
 
-def content(trial: Trial) -> None:
-    """O1, O2, O3: guest and images hold what the oracle says, by two readers; of an opaque disk, the readers agree."""
-    if trial.domain.disk.opaque:
-        if not trial.domain.is_running():
-            _readers_agree(trial)
-        return
-    trial.verify("the end" if trial.domain.is_running() else "the end, shut off")
+def content(subject: Subject) -> Iterator[Finding]:
+    """Have guest and images measured by independent readers."""
+    measure.verify(subject.disk, "the end", subject.trial.readers)
+    yield from ()
 
 
-def no_job_left(trial: Trial) -> None:
-    """O6: neither libvirt nor QEMU has a job, and the disk has no mirror."""
-    disk = trial.domain.disk
-    info = trial.domain.handle.blockJobInfo(disk.target)
+def readers_agree(subject: Subject) -> Iterator[Finding]:
+    """Read all that an image shows by our own reader and by qemu-img."""
+    trial, image = subject.trial, subject.image
+    own, qemu = trial.reader.shows(trial.path(image.name)), trial.qemu_img.shows(trial.path(image.name))
+    if own != qemu:
+        at = next(i for i, (a, b) in enumerate(zip_longest(own, qemu)) if a != b)
+        yield subject.wrong(f"chainproof's reader and qemu-img read the same of {image}", f"they differ at byte {at}")
+
+
+def no_job_left(subject: Subject) -> Iterator[Finding]:
+    """Ask libvirt and QEMU for jobs, and look for a mirror in the XML."""
+    domain, target = subject.vm.domain, subject.disk.target
+    info = domain.call("blockJobInfo", lambda handle: handle.blockJobInfo(target))
     if info:
-        raise CheckFailed("no block job is left", f"libvirt has {info}")
+        yield subject.wrong("no block job is left", f"libvirt has {info}")
+    if has_mirror(domain.xml(), target):
+        yield subject.wrong("the disk has no mirror", "the live XML has <mirror>")
+
+
+def no_job_in_qemu(subject: Subject) -> Iterator[Finding]:
+    """Ask QEMU for jobs."""
     for command in ("query-block-jobs", "query-jobs"):
-        jobs = json.loads(trial.domain.monitor(command))["return"]
+        jobs = json.loads(subject.vm.domain.monitor(command))["return"]
         if jobs:
-            raise CheckFailed("no block job is left", f"{command}: {jobs}")
-    if has_mirror(trial.domain.xml(), disk.target):
-        raise CheckFailed("the disk has no mirror", "the live XML has <mirror>")
+            yield subject.wrong("no job is left in QEMU", f"{command}: {jobs}")
 
 
-def events_in_order(trial: Trial) -> None:
-    """O7: each job has at most one READY, before its one terminal event; both kinds of event say the same."""
-    heard = trial.daemon.events.events[trial.first_event :]
-    target = trial.domain.disk.target
-    sequences = {
-        kind: [(event.reason, event.status) for event in heard if event.kind is kind]
-        for kind in (EventKind.BLOCK_JOB, EventKind.BLOCK_JOB_2)
-    }
-    others = [event for event in heard if event.kind is EventKind.BLOCK_JOB_2 and event.subject != target]
-    if others:
-        raise CheckFailed(f"events come for {target} only", "; ".join(map(str, others)))
-    if sequences[EventKind.BLOCK_JOB] != sequences[EventKind.BLOCK_JOB_2]:
-        raise CheckFailed("block-job and block-job-2 say the same", str(sequences))
+def events_in_order(subject: Subject) -> Iterator[Finding]:
+    """Read the disk's block-job events of both kinds."""
+    target = subject.disk.target
+    seen = _events(subject, subject.vm.name)
+    # the older kind tells of a disk by the path of its image
+    mine = [event for event in seen if event.kind is EventKind.BLOCK_JOB_2 and event.subject == target]
+    order = [(event.reason, event.status) for event in mine]
     ready = False
-    for job, status in sequences[EventKind.BLOCK_JOB_2]:
+    for job, status in order:
         if status == "ready" and (ready or job not in ("active-commit", "copy")):
-            raise CheckFailed("one READY at most, of a two-phase job", str(sequences))
+            yield subject.wrong("one READY at most, of a two-phase job", str(order))
+            return
         ready = status == "ready"
     if ready:
-        raise CheckFailed("every job has its terminal event", str(sequences))
+        yield subject.wrong("every job has its terminal event", str(order))
 
 
-def files_as_expected(trial: Trial) -> None:
-    """O10: the images that should exist do, and nothing else lies beside them."""
-    expected = {image.path for image in trial.domain.disk.images()}
+def events_alike(subject: Subject) -> Iterator[Finding]:
+    """Compare block-job events with block-job-2 events."""
+    seen = _events(subject, subject.vm.name)
+    kinds = (EventKind.BLOCK_JOB, EventKind.BLOCK_JOB_2)
+    older, newer = ([(event.reason, event.status) for event in seen if event.kind is kind] for kind in kinds)
+    if older != newer:
+        yield subject.wrong("block-job and block-job-2 tell the same", f"{older} and {newer}")
+    targets = {disk.target for disk in subject.vm.disks}
+    others = [event for event in seen if event.kind is EventKind.BLOCK_JOB_2 and event.subject not in targets]
+    if others:
+        yield subject.wrong(f"events come for {', '.join(sorted(targets))} only", "; ".join(map(str, others)))
+
+
+def files_as_expected(subject: Subject) -> Iterator[Finding]:
+    """List the directory of images."""
+    trial = subject.trial
+    expected = {trial.path(image.name) for vm in trial.state.vms for image in _images(trial, vm)}
+    expected |= trial.state.files
+    expected = {path for path in expected if path.parent == IMAGES}
     seen = set(trial.image_paths())
     if seen != expected:
-        raise CheckFailed(f"the files are {chain_checks.names(expected)}", f"they are {chain_checks.names(seen)}")
+        names = [", ".join(sorted(path.name for path in paths)) or "nothing" for paths in (expected, seen)]
+        yield subject.wrong(f"the files are {names[0]}", f"they are {names[1]}")
 
 
-def images_clean(trial: Trial) -> None:
-    """O5: qemu-img check finds no error and no leak in any image."""
-    for image in trial.domain.disk.images():
-        trial.qemu_img.check(image.path)
+def domains_as_expected(subject: Subject) -> Iterator[Finding]:
+    """Ask libvirt for all domains."""
+    expected = sorted(vm.name for vm in subject.trial.vms)
+    seen = sorted(domain.name() for domain in subject.trial.daemon.connection.listAllDomains())
+    if seen != expected:
+        yield subject.wrong(f"the domains are {', '.join(expected)}", f"they are {', '.join(seen) or 'none'}")
 
 
-def locks_released(trial: Trial) -> None:
-    """O11: each image can be opened for writing."""
-    for image in trial.domain.disk.images():
-        done = trial.daemon.sandbox.run(["qemu-io", "-f", "qcow2", "-c", "quit", str(image.path)], timeout=60)
-        if done.exit_status != 0 or done.stderr:
-            raise CheckFailed(f"{image.path.name} can be opened for writing", done.output.strip())
+def images_clean(subject: Subject) -> Iterator[Finding]:
+    """Have qemu-img check the image."""
+    subject.trial.qemu_img.check(subject.trial.path(subject.image.name))
+    yield from ()
 
 
-def allocation_sane(trial: Trial) -> None:
-    """O13: no image takes more than its data, by the oracle, and metadata."""
-    disk = trial.domain.disk
-    if disk.opaque:
-        return
-    part = disk.content.geometry.part_size
-    for image in disk.images():
-        data = part * sum(value is not HOLE for value in disk.content.contains(image.name))
-        taken = trial.daemon.sandbox.outside(image.path).stat().st_blocks * 512
-        if taken > data + METADATA_SLACK_BYTES:
-            raise CheckFailed(f"{image.path.name} takes {data} bytes and metadata at most", f"it takes {taken}")
+def locks_released(subject: Subject) -> Iterator[Finding]:
+    """Open the image for writing."""
+    image = subject.image
+    path = str(subject.trial.path(image.name))
+    done = subject.trial.daemon.sandbox.run(["qemu-io", "-f", image.format.name, "-c", "quit", path], timeout=60)
+    if done.exit_status != 0 or done.stderr:
+        yield subject.wrong(f"{image} can be opened for writing", done.output.strip())
 
 
-def daemon_unharmed(trial: Trial) -> None:
-    """O14: the daemon is the same process, and logged no error that the scenario does not expect."""
-    if trial.daemon.pid != trial.daemon_pid:
-        raise CheckFailed(f"libvirtd is process {trial.daemon_pid}", f"it is process {trial.daemon.pid}")
+def allocation(subject: Subject) -> Iterator[Finding]:
+    """Compare what the file takes with what its data and its metadata can."""
+    image, disk = subject.image, subject.disk
+    most = most_bytes(disk.content.layer(image.name), disk.content.geometry)
+    taken = subject.trial.daemon.sandbox.outside(subject.trial.path(image.name)).stat().st_blocks * 512
+    if taken > most:
+        yield subject.wrong(f"{image} takes {most} bytes at most: its data and metadata", f"it takes {taken}")
+
+
+def daemon_unharmed(subject: Subject) -> Iterator[Finding]:
+    """Compare the daemon's pid, and read its log."""
+    trial = subject.trial
+    if trial.daemon.pid != trial.things.daemon_pid:
+        yield subject.wrong(f"libvirtd is process {trial.things.daemon_pid}", f"it is process {trial.daemon.pid}")
     errors = trial.daemon.errors_logged(trial.daemon_log_start)
-    unexpected = [line for line in errors if not any(re.search(known, line) for known in trial.expected_log)]
+    unexpected = [line for line in errors if not any(re.search(known, line) for known in trial.state.noise)]
     if unexpected:
-        raise CheckFailed("the daemon logs no error", "\n".join(unexpected[:10]))
+        yield subject.wrong("the daemon logs no error", "\n".join(unexpected[:10]))
 
 
-def _readers_agree(trial: Trial) -> None:
-    for image in trial.domain.disk.images():
-        own, qemu = trial.reader.shows(image.path), trial.qemu_img.shows(image.path)
-        if own != qemu:
-            at = next(i for i, (a, b) in enumerate(zip_longest(own, qemu)) if a != b)
-            raise CheckFailed(f"chainproof's reader and qemu-img read the same of {image}", f"they differ at byte {at}")
+def _events(subject: Subject, domain: str) -> list[Event]:
+    seen = subject.trial.daemon.events.events[subject.trial.first_event :]
+    return [event for event in seen if event.domain == domain]
 
 
-LIVE: tuple[tuple[str, Check], ...] = (
-    ("same boot of the guest", same_boot),
-    ("same QEMU process", same_qemu),
-    ("no I/O error", no_io_error),
-    ("content", content),
-    ("chain in the live XML", chain_checks.chain_in_live_xml),
-    ("end of the chain in the live XML", chain_checks.end_of_chain_in_live_xml),
-    ("chain in the persistent definition", chain_checks.chain_in_definition),
-    ("chain in QEMU", chain_checks.chain_in_qemu),
-    ("chain in the image headers", chain_checks.chain_in_headers),
-    ("chain in domblklist", chain_checks.chain_in_domblklist),
-    ("no job left", no_job_left),
-    ("events in order", events_in_order),
-    ("files", files_as_expected),
-)
-OFFLINE: tuple[tuple[str, Check], ...] = (
-    ("content, shut off", content),
-    ("images clean", images_clean),
-    ("locks released", locks_released),
-    ("allocation", allocation_sane),
-    ("daemon unharmed", daemon_unharmed),
+def _images(trial: Trial, vm: str) -> Iterator[Image]:
+    for target, content in trial.state.vm(vm).disks.items():
+        yield from (trial.state.image(vm, target, name) for name in content.files())
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("same boot of the guest", "O8: the guest has not rebooted", "vm", RUNNING, same_boot),
+    Check("same QEMU process", "O8: QEMU is the process that the VM was started with", "vm", ON, same_qemu),
+    Check("state", "O8: the domain is on, paused or off, as it was left", "vm", DEFINED, state),
+    Check("no I/O error", "O8: no disk has an error", "vm", ON, no_io_error),
+    Check("content", "O1, O2, O3: guest and images hold what the oracle says", "disk", RUNNING, content, _not_opaque),
+    *CHAIN_CHECKS,
+    Check("no job left", "O6: libvirt has no job, the disk has no mirror", "disk", ON, no_job_left),
+    Check("no job in QEMU", "O6: QEMU has no job", "vm", ON, no_job_in_qemu),
+    Check("events in order", "O7: one READY at most, before the one end of a job", "disk", DEFINED, events_in_order),
+    Check(
+        "events alike", "O7: both kinds of event tell the same, of disks that there are", "vm", DEFINED, events_alike
+    ),
+    Check("files", "O10: the images that should exist do, and no other file", "daemon", DEFINED, files_as_expected),
+    Check("domains", "O10: the domains that should exist do, and no other", "daemon", DEFINED, domains_as_expected),
+    Check("content, shut off", "O1, O3: the images hold what the oracle says", "disk", OFF, content, _not_opaque),
+    Check("readers agree", "O3: two readers read the same", "image", OFF, readers_agree, _opaque_only),
+    Check("images clean", "O5: qemu-img check finds no error and no leak", "image", OFF, images_clean, _has_metadata),
+    Check("locks released", "O11: the image can be opened for writing", "image", OFF, locks_released),
+    Check("allocation", "O13: no image takes more than data and metadata", "image", OFF, allocation, _not_opaque),
+    Check("daemon unharmed", "O14: the daemon lives, and logs no error", "daemon", DEFINED, daemon_unharmed),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import libvirt
 
 from harness.errors import ChainproofError
+from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 
 
@@ -29,21 +30,27 @@ def collect(trial: Trial, failure: str, root: Path) -> Path:
         ("events.txt", lambda: _events(trial)),
         ("libvirtd.log", lambda: trial.daemon.log.read_text(errors="replace")),
     ]
-    if trial.has_domain:
-        domain = trial.domain
-        pieces += [
-            ("domain-live.xml", domain.xml),
-            ("domain-inactive.xml", lambda: domain.xml(inactive=True)),
-            ("chain.json", lambda: _chain(trial)),
-            ("expected-table.txt", lambda: str(domain.disk.content.table())),
-            ("qemu.log", lambda: trial.daemon.qemu_log(domain.name).read_text(errors="replace")),
-            ("console.log", lambda: domain.console.read_text(errors="replace")),
-            ("block-nodes.json", lambda: domain.monitor("query-named-block-nodes")),
-            ("jobs.json", lambda: domain.monitor("query-jobs")),
-        ]
+    pieces.append(("chain.json", lambda: _chain(trial)))
+    for vm in trial.vms:
+        # the first one's pieces keep the names that people look for
+        before = "" if vm is trial.vms[0] else f"{vm.name}-"
+        pieces += [(f"{before}{name}", piece) for name, piece in _of_vm(trial, vm)]
     for name, piece in pieces:
         (directory / name).write_text(_or_reason(piece))
     return directory
+
+
+def _of_vm(trial: Trial, vm: Vm) -> list[tuple[str, Callable[[], str]]]:
+    domain = vm.domain
+    return [
+        ("domain-live.xml", domain.xml),
+        ("domain-inactive.xml", lambda: domain.xml(inactive=True)),
+        ("expected-table.txt", lambda: "\n".join(f"{disk}\n{disk.content.table()}" for disk in vm.disks)),
+        ("qemu.log", lambda: trial.daemon.qemu_log(domain.name).read_text(errors="replace")),
+        ("console.log", lambda: domain.console.read_text(errors="replace")),
+        ("block-nodes.json", lambda: domain.monitor("query-named-block-nodes")),
+        ("jobs.json", lambda: domain.monitor("query-jobs")),
+    ]
 
 
 def _or_reason(piece: Callable[[], str]) -> str:

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import libvirt
 import libvirt_qemu
@@ -25,23 +26,26 @@ class Ended:
     stderr: bytes
 
 
+class Call(Protocol):
+    """How libvirt is called on a domain: with a deadline (harness.vm.domain.Domain.call)."""
+
+    def __call__(self, what: str, function: Callable[[libvirt.virDomain], str]) -> str:
+        """What `function` returns of libvirt's object."""
+
+
 class Agent:
-    """The agent of one domain, which `domain` gives. `guard` wraps each call so that a hung QEMU cannot hold us.
+    """The agent of one domain, which is reached by `call` alone."""
 
-    See Domain.guarded; libvirt's object for the domain is another after a restart of its daemon.
-    """
-
-    def __init__(self, domain: Callable[[], libvirt.virDomain], guard: Callable[[str, Callable[[], str]], str]) -> None:
-        self._domain = domain
-        self._guard = guard
+    def __init__(self, call: Call) -> None:
+        self._call = call
 
     def command(self, name: str, arguments: _Json | None = None, *, timeout: float = 30) -> dict[str, object]:
         """The `return` of one command if it is an object, else {"value": it}. Raises AgentError if it is refused."""
         text = json.dumps({"execute": name, **({"arguments": arguments} if arguments else {})})
         seconds = round(scaled(timeout))
         try:
-            answer = self._guard(
-                f"agent {name}", lambda: str(libvirt_qemu.qemuAgentCommand(self._domain(), text, seconds, 0))
+            answer = self._call(
+                f"agent {name}", lambda handle: str(libvirt_qemu.qemuAgentCommand(handle, text, seconds, 0))
             )
         except libvirt.libvirtError as error:
             raise AgentError(name, str(error)) from error
@@ -67,6 +71,20 @@ class Agent:
         exit_status = status.get("exitcode", -1)
         assert isinstance(exit_status, int)
         return Ended(exit_status, _data(status, "out-data"), _data(status, "err-data"))
+
+    def run(self, script: str, *, input_bytes: bytes = b"", timeout: float = 60) -> bytes:
+        """The standard output of a shell script in the guest. Raises AgentError if it ends with a status not 0."""
+        ended = self.execute(script, input_bytes=input_bytes, timeout=timeout)
+        if ended.exit_status != 0:
+            words = ended.stderr.decode(errors="replace").strip()
+            raise AgentError("guest-exec", f"exit status {ended.exit_status} from: {script}\n{words}")
+        return ended.stdout
+
+    def freeze(self) -> int:
+        """Freeze the guest's file systems (guest-fsfreeze-freeze) and return how many; after it, nothing else works."""
+        count = self.command("guest-fsfreeze-freeze")["value"]
+        assert isinstance(count, int)
+        return count
 
 
 def _data(status: dict[str, object], name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The guest's disk server, over a virtio-serial port: markers and reads of vda in a few milliseconds each."""
+"""The guest's disk server, over a virtio-serial port: markers and reads of its disks in a few milliseconds each."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class DiskPort:
     def __init__(self, path: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._received = b""
+        self._begun: list[str] = []
 
         def connect() -> None:
             try:
@@ -39,25 +40,43 @@ class DiskPort:
         """Close the connection."""
         self._socket.close()
 
-    def write(self, ranges: Iterable[Range], data: bytes) -> None:
-        """Write `data` to ranges of bytes, in order, and flush; like each of these, raises AgentError if it cannot."""
-        self._ask(f"write {_words(ranges)}", data)
+    def write(self, target: str, ranges: Iterable[Range], data: bytes, *, flush: bool = False) -> None:
+        """Write `data` to ranges of bytes, in order; like each of these, raises AgentError if it cannot.
 
-    def zero(self, ranges: Iterable[Range]) -> None:
-        """Write zeros by the device's own command, and flush."""
-        self._ask(f"zero {_words(ranges)}")
+        With `flush` the disk is flushed after it, without another way to and fro.
+        """
+        self._do(f"write {target} {_words(ranges)}", target, data, flush=flush)
 
-    def discard(self, ranges: Iterable[Range]) -> None:
-        """Discard, and flush."""
-        self._ask(f"discard {_words(ranges)}")
+    def zero(self, target: str, ranges: Iterable[Range], *, flush: bool = False) -> None:
+        """Write zeros by the device's own command."""
+        self._do(f"zero {target} {_words(ranges)}", target, flush=flush)
 
-    def read(self, length: int) -> bytes:
-        """The first `length` bytes of the disk (whole sectors), which is flushed before."""
-        return self._ask(f"read 0 {length}")
+    def discard(self, target: str, ranges: Iterable[Range], *, flush: bool = False) -> None:
+        """Discard."""
+        self._do(f"discard {target} {_words(ranges)}", target, flush=flush)
 
-    def flush(self) -> None:
+    def flush(self, target: str) -> None:
         """Flush the disk."""
-        self._ask("flush")
+        self._ask(f"flush {target}")
+
+    def begin_write(self, target: str, ranges: Iterable[Range], data: bytes) -> None:
+        """As `write`, without waiting for the answer: the next request waits for it first, as `end_write` does."""
+        request = f"write {target} {_words(ranges)}"
+        self._send(request, data)
+        self._begun.append(request)
+
+    def end_write(self) -> None:
+        """Wait for the answers to all writes that were begun; raises AgentError if one failed."""
+        while self._begun:
+            self._answer(self._begun.pop(0))
+
+    def read(self, target: str, length: int, offset: int = 0) -> bytes:
+        """`length` bytes of the disk (whole sectors), as its device gives them now."""
+        return self._ask(f"read {target} {offset} {length}")
+
+    def size(self, target: str) -> int:
+        """The disk's size in bytes, as the guest knows it."""
+        return int(self._ask(f"size {target}"))
 
     def boot_id(self) -> str:
         """The kernel's random name of this boot."""
@@ -67,12 +86,33 @@ class DiskPort:
         """Set the guest's clock to `seconds` since 1970 and feed its random number generator; returns the boot id."""
         return self._ask(f"adjust {seconds} {os.urandom(64).hex()}").decode()
 
+    def _do(self, request: str, target: str, data: bytes = b"", *, flush: bool) -> None:
+        self.end_write()
+        self._send(request, data)
+        if flush:
+            self._send(f"flush {target}", b"")
+        try:
+            self._answer(request)
+        finally:
+            if flush:  # its answer comes in any case
+                self._answer(f"flush {target}")
+
     def _ask(self, request: str, data: bytes = b"") -> bytes:
-        what = f"the guest's disk server to answer: {request}"
-        deadline = now() + scaled(TIMEOUT)
+        self.end_write()
+        self._send(request, data)
+        return self._answer(request)
+
+    def _send(self, request: str, data: bytes) -> None:
         try:
             self._socket.settimeout(scaled(TIMEOUT))
             self._socket.sendall(f"{request}\n".encode() + data)
+        except OSError as error:
+            raise AgentError(f"disk server: {request}", f"the connection is gone: {error}") from error
+
+    def _answer(self, request: str) -> bytes:
+        what = f"the guest's disk server to answer: {request}"
+        deadline = now() + scaled(TIMEOUT)
+        try:
             line = self._line(what, deadline)
             verdict, _, count = line.partition(b" ")
             if verdict != b"ok":

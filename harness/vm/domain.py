@@ -1,34 +1,33 @@
-"""A throwaway VM: defined, started, reached, shut off and gone."""
+"""A throwaway VM: defined, started, reached, shut off and gone. It knows neither oracle nor journal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import libvirt
 import libvirt_qemu
 
 from harness.errors import ChainproofError, WaitTimeout
-from harness.journal import Journal, Kind
-from harness.oracle.content import Content
 from harness.stack.daemon import Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.vm.agent import Agent
-from harness.vm.disk import Disk
 from harness.vm.disk_port import DiskPort
-from harness.vm.domain_xml import Machine, domain_xml
-from harness.vm.guest import Guest
-from harness.waiting import watchdog
+from harness.vm.guest_host import guest_host
+from harness.waiting import wall_clock, watchdog
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
 
 T = TypeVar("T")
 
 CALL_TIMEOUT = 120.0
 BOOT_TIMEOUT = 60.0
-NAME = "vm1"
 # of snapshots and checkpoints that a scenario broke off in: else the definition would be in the way of all that follow
 _WITH_METADATA = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
 
@@ -38,122 +37,208 @@ class DomainFailed(ChainproofError):
 
 
 class Domain:
-    """One VM of `daemon`, whose disk vda begins as the image `base` with the oracle's `content`.
+    """The VM `name` of `daemon`: what libvirt knows of it, by `call` alone, and its guest's two ports.
 
-    As a context it is gone at the end: destroyed, and its definition with it. Its images are its owner's.
+    As a context it is gone at the end: destroyed, and its definition with it. Its images are its owner's. `note` is
+    called with what happens that nobody asked for.
     """
 
-    def __init__(self, daemon: Daemon, machine: Machine, content: Content, run: str, journal: Journal) -> None:
+    def __init__(self, daemon: Daemon, name: str, note: Callable[[str], None] = lambda _: None) -> None:
         self.daemon = daemon
-        self.machine = machine
-        self.journal = journal
-        self.name = NAME
+        self.name = name
         self.call_timeout = CALL_TIMEOUT
+        self.first_qemu_pid = 0
+        self._note = note
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="shut-off")
         self._shut_off: Future[int] | None = None
         self._shut_off_since = 0
-        self.disk = Disk(self, "vda", content, run)
-        self.first_qemu_pid = 0
         self._is_on = False
-        self._guest: Guest | None = None
+        self._boot = ""
+        self._port: DiskPort | None = None
         self._handle: libvirt.virDomain | None = None
 
-    @property
-    def handle(self) -> libvirt.virDomain:
-        """libvirt's object. Raises ValueError unless the domain is defined."""
-        self._await_shut_off()
-        if self._handle is None:
-            raise ValueError(f"domain {self.name} is not defined")
-        return self._handle
-
-    @property
-    def guest(self) -> Guest:
-        """The guest; raises ValueError unless it was reached (start)."""
-        if self._guest is None:
-            raise ValueError(f"the guest of {self.name} has not been reached")
-        return self._guest
-
-    @property
-    def console(self) -> Path:
-        """What the guest printed on its serial console."""
-        return self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.console")
-
     def __enter__(self) -> Self:
-        source = self.disk.path(self.disk.content.chain()[-1])
-        xml = domain_xml(self.name, self.machine, source, IMAGES.parent)
-        self._handle = self.daemon.connection.defineXML(xml)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._leave_guest()
-            if self._handle is not None:  # else a daemon has lost it
+            self._let_go_of_guest()
+            if self._handle is not None:  # else it was never defined, or a daemon has lost it
                 self.stop_hard()
-                self.handle.undefineFlags(_WITH_METADATA)
+                self.call("the end of the definition", lambda handle: handle.undefineFlags(_WITH_METADATA))
         finally:
             self._aside.shutdown()
         self._handle = None
 
-    def start(self, timeout: float = BOOT_TIMEOUT) -> Guest:
+    def __str__(self) -> str:
+        return self.name
+
+    # libvirt
+
+    def call(self, what: str, function: Callable[[libvirt.virDomain], T]) -> T:
+        """Call libvirt on this domain; if that hangs, QEMU is killed so that it returns, and WaitTimeout is raised.
+
+        The only way to libvirt's object. Raises ValueError unless the domain is defined and its daemon runs.
+        """
+        self._await_shut_off()
+        handle = self._handle
+        if handle is None:
+            raise ValueError(f"domain {self.name} is not defined")
+        return self._guarded(what, lambda: function(handle))
+
+    def define(self, xml: str) -> None:
+        """Define it."""
+        self._handle = self.daemon.connection.defineXML(xml)
+
+    def let_go(self) -> None:
+        """Do without libvirt's object while no daemon runs."""
+        self._await_shut_off()
+        self._handle = None
+
+    def take_up(self) -> None:
+        """Go on with the object of a daemon that was started anew. Raises libvirtError if it does not know the VM."""
+        self._handle = self.daemon.connection.lookupByName(self.name)
+
+    def xml(self, *, inactive: bool = False) -> str:
+        """The domain XML: as it runs, or as it will start next time."""
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
+        return str(self.call("dumpxml", lambda handle: handle.XMLDesc(flags)))
+
+    def monitor(self, command: str) -> str:
+        """QEMU's answer (JSON text) to a QMP command without arguments; taints the domain, so for checks only."""
+        text = f'{{"execute": "{command}"}}'
+        return str(self.call(command, lambda handle: libvirt_qemu.qemuMonitorCommand(handle, text, 0)))
+
+    def state(self) -> tuple[int, int]:
+        """virDomainState and its reason."""
+        number, reason = self.call("the state", lambda handle: handle.state())
+        return int(number), int(reason)
+
+    def is_running(self) -> bool:
+        """True unless the domain is shut off or has crashed."""
+        return self._shut_off is None and bool(self.call("whether it is active", lambda handle: handle.isActive()))
+
+    def has_ended_by_itself(self) -> bool:
+        """True if it was started, and is off though nobody has ended it."""
+        return self._is_on and not self.is_running()
+
+    def await_end(self, since: int) -> None:
+        """Wait for the event of the end, which may come after the call: it must not be taken for a later one."""
+        self.daemon.events.wait(
+            f"libvirt to tell of the end of {self.name}",
+            lambda event: event.domain == self.name and event.status == "stopped",
+            since=since,
+            timeout=10,
+        )
+
+    # on and off
+
+    def start(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Boot it and reach its guest. Raises DomainFailed with QEMU's or the guest's last words."""
         self._await_shut_off()
-        self.journal.record(Kind.ACT, f"virDomainCreate: {self.name}")
         since = self.daemon.events.mark()
-        with self.journal.timed("boot"):
-            try:
-                self.guarded("the start", self.handle.create)
-            except libvirt.libvirtError as error:
-                words = f"QEMU's log ends:\n{self.qemu_log_tail()}"
-                raise DomainFailed(f"{self.name} did not start: {error}\n{words}") from error
-            self.first_qemu_pid, self._is_on = self.qemu_pid, True
-            return self.reach(since, timeout)
+        try:
+            self.call("the start", lambda handle: handle.create())
+        except libvirt.libvirtError as error:
+            words = f"QEMU's log ends:\n{self.qemu_log_tail()}"
+            raise DomainFailed(f"{self.name} did not start: {error}\n{words}") from error
+        self.first_qemu_pid, self._is_on = self.qemu_pid, True
+        self.reach(since, timeout)
 
-    def restore(self, saved: PurePosixPath, xml: str | None) -> Guest:
+    def restore(self, saved: PurePosixPath, xml: str | None) -> None:
         """Start it from a saved guest (virDomainRestoreFlags), with `xml` in place of the saved one if it is given.
 
         The guest's clock is set and its random numbers are stirred: it woke up where many others did.
         """
         self._await_shut_off()
-        self.journal.record(Kind.ACT, f"virDomainRestoreFlags: {self.name}")
         since = self.daemon.events.mark()
         connection = self.daemon.connection
-        self.guarded("the restore", lambda: connection.restoreFlags(str(saved), xml, libvirt.VIR_DOMAIN_SAVE_RUNNING))
+        self._guarded("the restore", lambda: connection.restoreFlags(str(saved), xml, libvirt.VIR_DOMAIN_SAVE_RUNNING))
         self.first_qemu_pid, self._is_on = self.qemu_pid, True
-        return self.reach(since, restored=True)
+        self.reach(since, restored=True)
 
     def save(self, file: PurePosixPath) -> None:
         """Save the running guest into a file and end it (virDomainSave)."""
-        self._leave_guest(for_good=True)
+        self._let_go_of_guest(for_good=True)
         since = self.daemon.events.mark()
-        self.guarded("the save", lambda: self.handle.save(str(file)))
-        self._await_end_told(since)
+        self.call("the save", lambda handle: handle.save(str(file)))
+        self.await_end(since)
 
-    def take_up(self, handle: libvirt.virDomain | None) -> None:
-        """Go on with libvirt's object from a daemon that was started anew; None while there is no daemon."""
-        self._handle = handle
+    def reset(self, timeout: float = BOOT_TIMEOUT) -> None:
+        """Press the reset button and reach the guest that boots."""
+        since = self.daemon.events.mark()
+        self.call("the reset", lambda handle: handle.reset(0))
+        self.reach(since, timeout)
+
+    def shut_off(self) -> None:
+        """End QEMU politely (it flushes and closes its images); the definition stays."""
+        self._let_go_of_guest(for_good=True)
+        pid = self.qemu_pid
+        self._await_shut_off()
+        handle = self._handle
+        if handle is None:
+            raise ValueError(f"domain {self.name} is not defined")
+        self._shut_off_since = self.daemon.events.mark()
+        self._shut_off = self._aside.submit(handle.destroyFlags, libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
+        # libvirt polls for QEMU's exit every 0.2 s, but QEMU exits in 0.02 s: we watch the process ourselves
+        watch = f"while {BUSYBOX} kill -0 {pid} 2>/dev/null; do {BUSYBOX} usleep 1000; done"
+        self.daemon.sandbox.run([BUSYBOX, "sh", "-c", watch], timeout=CALL_TIMEOUT).check()
 
     def stop_hard(self) -> None:
         """End QEMU if it runs, at once and without flushing anything."""
-        self._leave_guest(for_good=True)
+        self._let_go_of_guest(for_good=True)
         since = self.daemon.events.mark()
         if self.is_running():
             try:
-                self.guarded("destroy", self.handle.destroy)
+                self.call("destroy", lambda handle: handle.destroy())
             except libvirt.libvirtError as error:  # a QEMU that was killed may end just then
                 if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID or self.is_running():
                     raise
-            self._await_end_told(since)
+            self.await_end(since)
 
-    def reach(self, since: int, timeout: float = BOOT_TIMEOUT, *, restored: bool = False) -> Guest:
+    def kill_qemu(self) -> None:
+        """End QEMU with SIGKILL, and wait until libvirt knows, if a daemon runs."""
+        self._let_go_of_guest(for_good=True)
+        events = self.daemon.events if self._handle is not None else None
+        since = events.mark() if events else 0
+        self.daemon.sandbox.signal(self.qemu_pid, "KILL")
+        if events:
+            self.await_end(since)
+
+    @property
+    def qemu_pid(self) -> int:
+        """QEMU's pid inside the sandbox."""
+        directory = "run/qemu" if self.daemon.mode == "system" else "run/qemu/run"
+        return int((self.daemon.directory / "var" / directory / f"{self.name}.pid").read_text())
+
+    # the guest
+
+    @property
+    def port(self) -> DiskPort:
+        """The guest's disk server; raises ValueError unless the guest was reached (start)."""
+        if self._port is None:
+            raise ValueError(f"the guest of {self.name} has not been reached")
+        return self._port
+
+    @cached_property
+    def agent(self) -> Agent:
+        """The guest agent of whatever boot is on."""
+        return Agent(self.call)
+
+    @cached_property
+    def host(self) -> Host:
+        """pytest-testinfra's view of the guest."""
+        return guest_host(self.name, self.agent.execute)
+
+    def reach(self, since: int, timeout: float = BOOT_TIMEOUT, *, restored: bool = False) -> None:
         """Wait until the guest agent has connected, by an event later than `since`: the guest of this boot."""
         self.wait_agent(since, timeout)
-        self._leave_guest()
-        port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"))
-        self._guest = Guest(self, Agent(lambda: self.handle, self.guarded), port, restored=restored)
-        self.journal.record(Kind.GUEST, "is ready: its agent has connected")
-        return self._guest
+        self._let_go_of_guest()
+        self._port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"))
+        # one that was restored woke up where many others did: its clock stands, its random numbers are theirs
+        self._boot = self._port.adjust(round(wall_clock())) if restored else self._port.boot_id()
 
     def wait_agent(self, since: int, timeout: float = BOOT_TIMEOUT) -> None:
         """Wait until the guest agent has connected; raises DomainFailed with the last words if it does not."""
@@ -173,79 +258,16 @@ class Domain:
             words = f"QEMU's log ends:\n{self.qemu_log_tail()}\nthe guest's console ends:\n{self.console_tail()}"
             raise DomainFailed(f"QEMU ended before its guest was ready: {event}\n{words}")
 
-    def grow(self, layers: Sequence[tuple[str, str, Sequence[int]]]) -> None:
-        """Live: make (image, label, cells) layers, writing each layer's marker while it is the active one."""
-        for name, label, cells in layers:
-            if name not in self.disk.content.files():
-                self.disk.snapshot(name)
-            self.guest.write_marker(label, cells)
+    def same_boot(self) -> bool:
+        """True if the guest has not rebooted since it was last reached: "live" is the claim."""
+        return self.port.boot_id() == self._boot
 
-    def shut_off(self) -> None:
-        """End QEMU politely (it flushes and closes its images); the definition stays."""
-        self.journal.record(Kind.ACT, f"virDomainDestroyFlags: {self.name}, graceful")
-        self._leave_guest(for_good=True)
-        handle, pid = self.handle, self.qemu_pid
-        self._shut_off_since = self.daemon.events.mark()
-        self._shut_off = self._aside.submit(handle.destroyFlags, libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
-        # libvirt looks after 0.2 s whether QEMU is gone, which takes a tenth of that: what comes next need not wait
-        watch = f"while {BUSYBOX} kill -0 {pid} 2>/dev/null; do {BUSYBOX} usleep 1000; done"
-        self.daemon.sandbox.run([BUSYBOX, "sh", "-c", watch], timeout=CALL_TIMEOUT).check()
-
-    def _await_shut_off(self) -> None:
-        """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""
-        pending, self._shut_off = self._shut_off, None
-        if pending is not None:
-            with watchdog(f"the shut-off of {self.name}", self.call_timeout, self._kill_qemu):
-                pending.result()
-            self._await_end_told(self._shut_off_since)
-
-    def _await_end_told(self, since: int) -> None:
-        """Wait for the event of the end, which may come after the call: it must not be taken for a later one."""
-        self.daemon.events.wait(
-            f"the end of {self.name} to be told",
-            lambda event: event.domain == self.name and event.status == "stopped",
-            since=since,
-            timeout=10,
-        )
-
-    def _leave_guest(self, *, for_good: bool = False) -> None:
-        guest, self._guest = self._guest, None
-        self._is_on = self._is_on and not for_good
-        if guest is not None:
-            guest.close()
-
-    def is_running(self) -> bool:
-        """True unless the domain is shut off or has crashed."""
-        return self._shut_off is None and bool(self.handle.isActive())
-
-    def has_ended_by_itself(self) -> bool:
-        """True if it was started, and is off though nobody has shut it off."""
-        return self._is_on and not self.is_running()
-
-    def xml(self, *, inactive: bool = False) -> str:
-        """The domain XML: as it runs, or as it will start next time."""
-        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
-        return str(self.guarded("dumpxml", lambda: self.handle.XMLDesc(flags)))
-
-    def monitor(self, command: str) -> str:
-        """QEMU's answer (JSON text) to a QMP command without arguments; taints the domain, so for checks only."""
-        text = f'{{"execute": "{command}"}}'
-        return str(self.guarded(command, lambda: libvirt_qemu.qemuMonitorCommand(self.handle, text, 0)))
+    # its last words
 
     @property
-    def qemu_pid(self) -> int:
-        """QEMU's pid inside the sandbox."""
-        directory = "run/qemu" if self.daemon.mode == "system" else "run/qemu/run"
-        return int((self.daemon.directory / "var" / directory / f"{self.name}.pid").read_text())
-
-    def guarded(self, what: str, call: Callable[[], T]) -> T:
-        """Make a call of libvirt's; if it hangs, QEMU is killed so that the call returns, and WaitTimeout is raised."""
-        with watchdog(f"{what} of {self.name}", self.call_timeout, self._kill_qemu):
-            return call()
-
-    def _kill_qemu(self) -> None:
-        self.journal.record(Kind.NOTE, "a call hangs: QEMU is killed")
-        self.daemon.sandbox.signal(self.qemu_pid, "KILL")
+    def console(self) -> Path:
+        """What the guest printed on its serial console."""
+        return self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.console")
 
     def qemu_log_tail(self, lines: int = 12) -> str:
         """The last lines of QEMU's log."""
@@ -254,6 +276,30 @@ class Domain:
     def console_tail(self, lines: int = 20) -> str:
         """The last lines of the guest's console."""
         return _tail(self.console, lines)
+
+    # how it is done
+
+    def _guarded(self, what: str, call: Callable[[], T]) -> T:
+        with watchdog(f"{what} of {self.name}", self.call_timeout, self._break_off):
+            return call()
+
+    def _break_off(self) -> None:
+        self._note("a call hangs: QEMU is killed")
+        self.daemon.sandbox.signal(self.qemu_pid, "KILL")
+
+    def _await_shut_off(self) -> None:
+        """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""
+        pending, self._shut_off = self._shut_off, None
+        if pending is not None:
+            with watchdog(f"the shut-off of {self.name}", self.call_timeout, self._break_off):
+                pending.result()
+            self.await_end(self._shut_off_since)
+
+    def _let_go_of_guest(self, *, for_good: bool = False) -> None:
+        port, self._port = self._port, None
+        self._is_on = self._is_on and not for_good
+        if port is not None:
+            port.close()
 
 
 def _tail(file: Path, lines: int) -> str:

@@ -1,14 +1,17 @@
-"""The domain XML of a throwaway VM, and what a chain looks like in it."""
+"""The domain XML of a throwaway VM."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
+
+from harness.oracle.image import Image
+from harness.storage.sources import disk_type, source_element
 
 DomainType = Literal["qemu", "kvm"]
 ROOT_ON_VDA = "chainproof.root=vda"
@@ -33,11 +36,7 @@ _TEMPLATE = """\
   <on_crash>destroy</on_crash>
   <devices>
     <emulator>{emulator}</emulator>
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='{format}' cache='none' discard='unmap'{iothread}/>
-      <source file={source}/>
-      <target dev='vda' bus='virtio'/>
-    </disk>
+{disks}
     <controller type='usb' model='none'/>
     <serial type='file'>
       <source path={console}/>
@@ -65,20 +64,33 @@ class Machine:
     guest: PurePosixPath
     memory_mib: int = 128
     root_on_vda: bool = False
-    iothread: bool = False  # whether vda has a thread of its own in QEMU
     command_line: str = COMMAND_LINE
     kernel: str = "vmlinux"
 
 
-def domain_xml(
-    name: str, machine: Machine, source: PurePosixPath, directory: PurePosixPath, image_format: str = "qcow2"
-) -> str:
-    """The XML to define domain `name` with: its disk vda is the image `source`.
+@dataclass(frozen=True)
+class DiskSpec:
+    """A disk of a domain: its `target` in the guest, its active layer, and how QEMU serves it.
+
+    With `iothread` it has a thread of its own in QEMU.
+    """
+
+    target: str
+    image: Image
+    bus: str = "virtio"
+    cache: str = "none"
+    discard: str = "unmap"
+    iothread: bool = False
+
+
+def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory: PurePosixPath) -> str:
+    """The XML to define domain `name` with.
 
     In `directory` lie what its guest prints on the serial console (`name`.console) and the socket of its disk server
     (`name`.disk).
     """
     command_line = f"{machine.command_line} {ROOT_ON_VDA}" if machine.root_on_vda else machine.command_line
+    threads = sum(disk.iothread for disk in disks)
     return _TEMPLATE.format(
         type=machine.type,
         name=name,
@@ -87,63 +99,21 @@ def domain_xml(
         guest=machine.guest,
         kernel=machine.kernel,
         command_line=command_line,
-        iothreads="<iothreads>1</iothreads>" if machine.iothread else "",
-        iothread=" iothread='1'" if machine.iothread else "",
+        iothreads=f"<iothreads>{threads}</iothreads>" if threads else "",
         emulator=machine.emulator,
-        format=image_format,
-        source=quoteattr(str(source)),
+        disks="\n".join(_disk(disk, number) for number, disk in enumerate(disks, 1)),
         console=quoteattr(str(directory / f"{name}.console")),
         port=quoteattr(str(directory / f"{name}.disk")),
     )
 
 
-def with_source(xml: str, target: str, source: PurePosixPath) -> str:
-    """Domain XML as libvirt gave it, with another image for disk `target`, whose chain libvirt is to find by itself."""
-    root = ElementTree.fromstring(xml)
-    for disk in root.iterfind("devices/disk"):
-        found, image = disk.find("target"), disk.find("source")
-        if found is not None and found.get("dev") == target and image is not None:
-            image.set("file", str(source))
-            for backing in disk.findall("backingStore"):
-                disk.remove(backing)
-    return ElementTree.tostring(root, encoding="unicode")
-
-
-def disk_element(xml: str, target: str) -> ElementTree.Element:
-    """The <disk> with this target; raises ValueError if the domain has none."""
-    for disk in ElementTree.fromstring(xml).iterfind("devices/disk"):
-        found = disk.find("target")
-        if found is not None and found.get("dev") == target:
-            return disk
-    raise ValueError(f"the domain has no disk {target}")
-
-
-def backing_chain(xml: str, target: str) -> list[PurePosixPath]:
-    """The paths of the disk's images as the XML has them: base first, the active layer last."""
-    return list(_sources(disk_element(xml, target)))[::-1]
-
-
-def has_mirror(xml: str, target: str) -> bool:
-    """True if the disk is being mirrored: an active commit or a copy is on."""
-    return disk_element(xml, target).find("mirror") is not None
-
-
-def is_terminated(xml: str, target: str) -> bool:
-    """True if the disk's chain ends in an empty <backingStore/>: libvirt knows that there is no further image.
-
-    Without it libvirt would look for one when the domain starts (formatdomain.html, backingStore).
-    """
-    layer, last = disk_element(xml, target).find("backingStore"), None
-    while layer is not None:
-        layer, last = layer.find("backingStore"), layer
-    return last is not None and len(last) == 0 and not last.attrib
-
-
-def _sources(layer: ElementTree.Element | None) -> Iterator[PurePosixPath]:
-    while layer is not None:
-        source = layer.find("source")
-        path = None if source is None else source.get("file")
-        if path is None:
-            return
-        yield PurePosixPath(path)
-        layer = layer.find("backingStore")
+def _disk(disk: DiskSpec, number: int) -> str:
+    source = ElementTree.tostring(source_element(disk.image.store), encoding="unicode")
+    thread = f" iothread='{number}'" if disk.iothread else ""
+    form = disk.image.format.name
+    return f"""\
+    <disk type='{disk_type(disk.image.store)}' device='disk'>
+      <driver name='qemu' type='{form}' cache='{disk.cache}' discard='{disk.discard}'{thread}/>
+      {source}
+      <target dev='{disk.target}' bus='{disk.bus}'/>
+    </disk>"""

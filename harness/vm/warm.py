@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -14,24 +15,25 @@ import libvirt
 from filelock import FileLock
 
 from harness.errors import ChainproofError
-from harness.journal import Kind
-from harness.oracle.geometry import Geometry
+from harness.oracle.image import Image
+from harness.settings import Mode
 from harness.stack.acceleration import Acceleration
-from harness.stack.configuration import Mode
 from harness.stack.daemon import WARM
 from harness.stack.sandbox import IMAGES
 from harness.stack.stack import Stack
-from harness.vm.domain import NAME, Domain
-from harness.vm.domain_xml import Machine, backing_chain, domain_xml, with_source
-from harness.vm.guest import Guest
+from harness.vm.domain import Domain
+from harness.vm.domain_view import has_only_image, with_source
+from harness.vm.domain_xml import DiskSpec, Machine, domain_xml
 from harness.vm.images import GuestFiles
 
 _KEPT = 24  # saved guests, of some 65 MB each: what was used last, of every stack and shape (7 releases have 21)
 FELL_BACK = "booted since its restore failed"
 """How a guest came up whose saved file could not be used."""
 
+NAME = "vm1"
+_ANY = Image("any")
 _BEING_SAVED = IMAGES.parent / "being-saved"
-# Nothing of vda may be cached in the guest, and what is free in its memory should be zeros: QEMU does not save those.
+# Drop cached pages of vda (stale after a restore); zero free memory (QEMU skips zero pages, so the file stays small).
 _SETTLE = """
 set -e
 sync
@@ -59,41 +61,39 @@ class WarmGuests:
         directory.mkdir(parents=True, exist_ok=True)
 
     @classmethod
-    def of(cls, cache: Path, stack: Stack, guest: GuestFiles, acceleration: Acceleration, mode: Mode) -> Self:
-        """Those of a stack, whatever its VMs are upgraded to later, in `cache`."""
+    def of(cls, directory: Path, stack: Stack, guest: GuestFiles, acceleration: Acceleration, mode: Mode) -> Self:
+        """Those of a stack, whatever its VMs are upgraded to later, in `directory`."""
         by = f"{replace(stack, newer=None)} {stack.provenance}"
-        return cls(cache / "warm", f"{by} {guest.digest} {acceleration} {mode}")
+        return cls(directory, f"{by} {guest.digest} {acceleration} {mode}")
 
-    def bring_up(self, domain: Domain) -> Guest:
-        """Start a defined domain from the saved guest of its shape, which is made first where there is none."""
-        saved = self._saved(domain)
+    def bring_up(self, domain: Domain, machine: Machine, disks: Sequence[DiskSpec], sizes: Sequence[int]) -> str:
+        """Start a defined domain from the saved guest of its shape, which is made first where there is none.
+
+        Returns "" if it was restored, or why it was booted.
+        """
+        saved = self._saved(domain, self.file(machine, disks, sizes, domain.name))
         try:
-            with domain.journal.timed("boot"):
-                guest = domain.restore(WARM / saved.name, self._changed_xml(domain, saved))
+            domain.restore(WARM / saved.name, self._changed_xml(domain, saved, disks))
         except (ChainproofError, libvirt.libvirtError) as error:
-            domain.journal.record(Kind.NOTE, f"the saved guest cannot be restored, so it boots: {error}")
             self.booted += 1
             domain.stop_hard()
             saved.unlink(missing_ok=True)
-            return domain.start()
+            domain.start()
+            return f"the saved guest cannot be restored, so it boots: {error}"
         self.restored += 1
-        return guest
+        return ""
 
-    def file_for(self, domain: Domain) -> Path:
-        """The file of the saved guest that fits the domain, there or not: the same but for the image of its disk."""
-        return self._file(domain.machine, domain.disk.content.geometry.disk_size)
-
-    def file_in_sandbox(self, machine: Machine, size: int = Geometry().disk_size) -> PurePosixPath:
-        """Where the sandbox sees the saved guest of a machine with a disk of `size` bytes."""
-        return WARM / self._file(machine, size).name
-
-    def _file(self, machine: Machine, size: int) -> Path:
-        shape = domain_xml(NAME, machine, PurePosixPath("any"), IMAGES.parent)
-        key = hashlib.sha256(f"{self._provenance}\n{shape}\n{size}\n{_SETTLE}".encode()).hexdigest()[:16]
+    def file(self, machine: Machine, disks: Sequence[DiskSpec], sizes: Sequence[int], name: str = NAME) -> Path:
+        """The file of the saved guest of that shape, there or not: which images the disks have does not matter."""
+        shape = domain_xml(name, machine, [replace(disk, image=_ANY) for disk in disks], IMAGES.parent)
+        key = hashlib.sha256(f"{self._provenance}\n{shape}\n{sizes}\n{_SETTLE}".encode()).hexdigest()[:16]
         return self.directory / key
 
-    def _saved(self, domain: Domain) -> Path:
-        file = self.file_for(domain)
+    def file_in_sandbox(self, machine: Machine, disks: Sequence[DiskSpec], sizes: Sequence[int]) -> PurePosixPath:
+        """Where the sandbox sees it."""
+        return WARM / self.file(machine, disks, sizes).name
+
+    def _saved(self, domain: Domain, file: Path) -> Path:
         if not file.exists():
             with FileLock(self.directory / "lock"):
                 if not file.exists():
@@ -103,7 +103,8 @@ class WarmGuests:
         return file
 
     def _make(self, domain: Domain, file: Path) -> None:
-        domain.start().run(_SETTLE)
+        domain.start()
+        domain.agent.run(_SETTLE)
         domain.save(_BEING_SAVED)
         fresh = domain.daemon.sandbox.outside(_BEING_SAVED)
         scratch = file.with_name(f"{file.name}.{os.getpid()}")
@@ -116,9 +117,11 @@ class WarmGuests:
         for old in sorted(saved, key=lambda other: other.stat().st_mtime)[:-_KEPT]:
             old.unlink(missing_ok=True)
 
-    def _changed_xml(self, domain: Domain, saved: Path) -> str | None:
-        """The saved guest's XML with the image that the domain's disk has now; None if it was saved with that one."""
+    def _changed_xml(self, domain: Domain, saved: Path, disks: Sequence[DiskSpec]) -> str | None:
+        """The saved guest's XML with the images that the domain's disks have now; None if it was saved with those."""
         connection = domain.daemon.connection
         xml = str(connection.saveImageGetXMLDesc(str(WARM / saved.name), libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
-        chain, path = backing_chain(xml, domain.disk.target), domain.disk.expected_chain().active.path
-        return None if chain == [path] else with_source(xml, domain.disk.target, path)
+        changed = [disk for disk in disks if not has_only_image(xml, disk.target, disk.image)]
+        for disk in changed:
+            xml = with_source(xml, disk.target, disk.image)
+        return xml if changed else None

@@ -1,15 +1,17 @@
 /*
- * Reads and writes vda for the host, over the virtio-serial port that it is given, for as long as the guest lives: a marker
- * costs a millisecond or two, where the guest agent takes some fifty. Always O_DIRECT and flushed. A request is a line; each
- * is answered by a line "ok [BYTES]", and BYTES of data, or by "error WHY". Offsets and lengths are bytes, whole sectors.
+ * Reads and writes the guest's disks for the host, over the virtio-serial port that it is given, for as long as the guest
+ * lives: a marker costs a millisecond or two, where the guest agent takes some fifty. Always O_DIRECT; nothing is flushed
+ * but by a flush. A request is a line; each is answered by a line "ok [BYTES]", and BYTES of data, or by "error WHY".
+ * DISK is a name in /dev; offsets and lengths are bytes, whole sectors.
  *
- *   write [OFFSET LENGTH]...    then the data of all of them, in order
- *   zero [OFFSET LENGTH]...     write zeros by the device's own command (BLKZEROOUT)
- *   discard [OFFSET LENGTH]...  (BLKDISCARD)
- *   read OFFSET LENGTH          flush, then read
- *   flush
- *   boot                        the kernel's name of this boot, as data
- *   adjust SECONDS ENTROPY      set the clock, have the random numbers begin anew; answers as boot
+ *   write DISK [OFFSET LENGTH]...    then the data of all of them, in order
+ *   zero DISK [OFFSET LENGTH]...     write zeros by the device's own command (BLKZEROOUT)
+ *   discard DISK [OFFSET LENGTH]...  (BLKDISCARD)
+ *   read DISK OFFSET LENGTH
+ *   flush DISK
+ *   size DISK                        its size in bytes, as data
+ *   boot                             the kernel's name of this boot, as data
+ *   adjust SECONDS ENTROPY           set the clock, have the random numbers begin anew; answers as boot
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -25,11 +27,11 @@
 
 /* from linux/fs.h and linux/random.h: the kernel's headers are not there when this is compiled */
 #define BLKDISCARD _IO(0x12, 119)
+#define BLKGETSIZE64 _IOR(0x12, 114, size_t)
 #define BLKZEROOUT _IO(0x12, 127)
 #define RNDADDENTROPY _IOW('R', 0x03, int[2])
 #define RNDRESEEDCRNG _IO('R', 0x07)
 
-#define DISK "/dev/vda"
 #define SEPARATOR " "
 enum { BUFFER = 1 << 20, LINE = 1 << 20, ALIGNMENT = 4096 };
 
@@ -167,21 +169,36 @@ static int on_ranges(int disk, const char *verb)
     return failed;
 }
 
+static int size_of(int disk)
+{
+    char text[32];
+    uint64_t size;
+
+    if (ioctl(disk, BLKGETSIZE64, &size) != 0)
+        return errno;
+    answer(text, snprintf(text, sizeof text, "%llu", (unsigned long long)size));
+    return 0;
+}
+
 /* 0 and an answer that was sent, or an errno. */
 static int on_disk(const char *verb)
 {
     uint64_t offset, length;
-    int failed, disk = open(DISK, O_RDWR | O_DIRECT | O_CLOEXEC);
+    char path[32];
+    const char *name = strtok(NULL, SEPARATOR);
+    int failed, disk;
 
+    if (name == NULL || strchr(name, '/') != NULL || snprintf(path, sizeof path, "/dev/%s", name) >= (int)sizeof path)
+        return EINVAL;
+    disk = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
     if (disk < 0)
         return errno;
     if (strcmp(verb, "read") == 0) {
-        failed = !number(&offset) || !number(&length) ? EINVAL : fsync(disk) ? errno : 0;
-        failed = failed ? failed : transfer_out(disk, offset, length);
+        failed = !number(&offset) || !number(&length) ? EINVAL : transfer_out(disk, offset, length);
+    } else if (strcmp(verb, "size") == 0) {
+        failed = size_of(disk);
     } else {
-        failed = strcmp(verb, "flush") == 0 ? 0 : on_ranges(disk, verb);
-        if (fsync(disk) != 0 && !failed)
-            failed = errno;
+        failed = strcmp(verb, "flush") != 0 ? on_ranges(disk, verb) : fsync(disk) ? errno : 0;
         if (!failed)
             answer(NULL, 0);
     }
@@ -239,7 +256,7 @@ static int serve(void)
     if (strcmp(verb, "adjust") == 0)
         return adjust();
     if (strcmp(verb, "write") == 0 || strcmp(verb, "zero") == 0 || strcmp(verb, "discard") == 0 ||
-        strcmp(verb, "read") == 0 || strcmp(verb, "flush") == 0)
+        strcmp(verb, "read") == 0 || strcmp(verb, "flush") == 0 || strcmp(verb, "size") == 0)
         return on_disk(verb);
     return ENOSYS;
 }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import PurePosixPath
 
 import pytest
 
+from harness.acts.images import LeaveFile, RemoveFile
 from harness.trial.trial import Trial
-from harness.vm.backup import PullBackup
 
 pytestmark = pytest.mark.needs("backup")
 
@@ -15,18 +15,18 @@ pytestmark = pytest.mark.needs("backup")
 @pytest.mark.parametrize("iothread", [False, True], ids=["main thread", "iothread"])
 def test_a_client_reads_the_instant_at_which_the_backup_began_and_leaves(trial: Trial, iothread: bool) -> None:
     """base (live)   stays   base (live), whatever the guest writes meanwhile."""
-    trial.machine = replace(trial.machine, iothread=iothread)
-    domain = trial.define(trial.create_base())
-    guest = trial.bring_up()
-    guest.write_marker("A", (0, 1, 5))
-    began = guest.read_disk(domain.disk.content.geometry.size)
-    copy = trial.path("copy")
+    trial.create_base()
+    vda = trial.define(iothread=iothread).bring_up().disk("vda")
+    vda.write("A", (0, 1, 5))
+    began = vda.read()
+    copy = PurePosixPath("/export/images/copy.raw")
 
-    with PullBackup(domain, trial.path("scratch")) as backup:
-        guest.write_marker("B", (1, 2))
-        trial.type(f"qemu-img convert -f raw -O raw {backup.url} {copy}").check()
-    read = trial.daemon.sandbox.outside(copy)
+    with vda.pull_backup() as backup:
+        vda.write("B", (1, 2))
+        convert = ("qemu-img", "convert", "-f", "raw", "-O", "raw", backup.url, str(copy))
+        trial.do(LeaveFile(convert, str(copy)))
+    read = trial.daemon.sandbox.outside(copy).read_bytes()
+    trial.do(RemoveFile(str(copy)))
 
-    assert read.read_bytes() == began
-    read.unlink()
+    assert read == began
     trial.verify("the backup is ended")

@@ -13,14 +13,9 @@ import pytest
 
 from harness.detect.inner_run import SCENARIO, inner_run
 from harness.errors import Unusable
-from harness.settings import Settings
-from harness.stack.acceleration import Acceleration
-from harness.stack.daemon import Daemon, Setup
-from harness.stack.run_directory import RunDirectory
-from harness.stack.stack import Stack
+from harness.trial.ground import Ground, Platform
 from harness.trial.trial import Trial
 from harness.vm.domain import DomainFailed
-from harness.vm.images import GuestFiles
 
 
 def test_an_unknown_option_value() -> None:
@@ -46,8 +41,8 @@ def test_a_full_disk_in_the_work_directory() -> None:
     assert re.search("has [01] MiB free.*; choose another: --work-dir", ended.output)
 
 
-def test_kvm_that_hangs_its_guests(acceleration: Acceleration) -> None:
-    if acceleration.kvm:
+def test_kvm_that_hangs_its_guests(ground: Ground) -> None:
+    if ground.acceleration.kvm:
         pytest.skip("KVM works on this machine")
     ended = inner_run(SCENARIO, "--accel", "kvm")
 
@@ -56,9 +51,9 @@ def test_kvm_that_hangs_its_guests(acceleration: Acceleration) -> None:
     assert "use --accel tcg, or auto" in ended.output
 
 
-def test_a_damaged_guest_image_is_built_anew(guest_files: GuestFiles, tmp_path: Path) -> None:
-    kept = tmp_path / "images" / guest_files.digest
-    shutil.copytree(guest_files.directory, kept)
+def test_a_damaged_guest_image_is_built_anew(ground: Ground, tmp_path: Path) -> None:
+    kept = tmp_path / "images" / ground.guest.digest
+    shutil.copytree(ground.guest.directory, kept)
     whole = (kept / "initrd").read_bytes()
     (kept / "initrd").write_bytes(whole[: len(whole) // 2])
 
@@ -71,30 +66,34 @@ def test_a_damaged_guest_image_is_built_anew(guest_files: GuestFiles, tmp_path: 
 @pytest.mark.sabotaged
 def test_a_qemu_that_dies_at_its_start_has_its_last_words_told(trial: Trial) -> None:
     trial.machine = replace(trial.machine, memory_mib=64 << 20)
-    domain = trial.define(trial.create_base())
+    trial.create_base()
+    vm = trial.define()
 
     with pytest.raises(DomainFailed, match="cannot set up guest memory"):
-        domain.start()
+        vm.start()
 
 
 @pytest.mark.sabotaged
 def test_a_guest_that_never_gets_ready_has_its_console_told(trial: Trial) -> None:
-    domain = trial.define(trial.create_base(), root_on_vda=True)  # there is no file system on it
+    trial.create_base()
+    vm = trial.define(root_on_vda=True)  # there is no file system on it
 
     with pytest.raises(DomainFailed, match="chainproof: cannot mount vda as the root file system"):
-        domain.start()
+        vm.start()
 
 
 @pytest.mark.sabotaged
 def test_a_guest_that_is_not_ready_in_time(trial: Trial) -> None:
-    domain = trial.define(trial.create_base())
+    trial.create_base()
+    domain = trial.define().domain
 
     with pytest.raises(DomainFailed, match=r"waited \d+ s for the guest agent to connect"):
         domain.start(timeout=0.2)
 
 
-def test_a_daemon_that_fails_to_start_has_its_log_told(settings: Settings, stack: Stack, setup: Setup) -> None:
-    with Daemon(stack, RunDirectory(settings.work), setup) as daemon:
+def test_a_daemon_that_fails_to_start_has_its_log_told(platform: Platform) -> None:
+    stack = platform.stack
+    with platform.daemon() as daemon:
         daemon.stop()
         (daemon.directory / "etc/libvirtd.conf").write_text("max_clients = several\n")
         with pytest.raises(Unusable, match=f"libvirtd of {re.escape(stack.name)} ended with status") as caught:
@@ -102,9 +101,9 @@ def test_a_daemon_that_fails_to_start_has_its_log_told(settings: Settings, stack
     assert "/etc/libvirt/libvirtd.conf:1: expecting a value" in str(caught.value)
 
 
-def test_a_stack_that_starts_no_vm_at_all_ends_the_run(guest_files: GuestFiles, tmp_path: Path) -> None:
-    kept = tmp_path / "images" / guest_files.digest
-    shutil.copytree(guest_files.directory, kept)
+def test_a_stack_that_starts_no_vm_at_all_ends_the_run(ground: Ground, tmp_path: Path) -> None:
+    kept = tmp_path / "images" / ground.guest.digest
+    shutil.copytree(ground.guest.directory, kept)
     kernel = b"no kernel"
     (kept / "vmlinux").write_bytes(kernel)
     seal = json.loads((kept / "seal.json").read_text())

@@ -10,16 +10,13 @@ from harness.trial.trial import Trial
 
 def test_an_active_commit_on_a_disk_of_1_tib_moves_only_what_was_written(trial: Trial) -> None:
     """base <- sn1 <- sn2 <- cur (live, 1 TiB)   becomes   base (live, 1 TiB, and no larger a file)."""
-    cells = Geometry().size
-    domain = trial.define(trial.create_base(Geometry(tail=(1 << 40) - cells)))
-    disk = domain.disk
-    trial.bring_up()
-    domain.grow(LAYERS)
+    trial.create_base(Geometry(tail=(1 << 40) - Geometry().size))
+    vda = trial.define().bring_up().grow(LAYERS).disk("vda")
 
-    with disk.active_commit(into="base") as job:
+    with vda.active_commit(into="base") as job:
         job.wait_ready()
         trial.verify("T1")
         job.pivot()
 
     trial.verify("pivoted")
-    assert disk.chain() == Chain.of(disk.image("base"))
+    assert vda.chain() == Chain.named("base")

@@ -12,7 +12,7 @@ import pytest
 from harness.detect.inner_run import MARK, SCENARIO, inner_run, start_inner_run
 from harness.detect.leftovers import leftovers
 from harness.process import ended_within
-from harness.report.told import TOLD
+from harness.run.properties import REMARK
 from harness.waiting import NotYet, now, wait_until
 
 LONGEST = 6.0  # seconds: past the end of the run that is killed, on a quiet machine
@@ -34,7 +34,7 @@ def test_kill_9_at_any_instant_leaves_nothing(
 
     taken = [_seconds_until_gone(instants.uniform(0.0, LONGEST), work, options) for _ in range(kills)]
 
-    record_property(TOLD, f"{kills} kills: nothing was left after {max(taken):.2f} s at most")
+    record_property(REMARK, f"{kills} kills: nothing was left after {max(taken):.2f} s at most")
     ended = inner_run(*options)
     assert ended.exit_status == 0, ended.output
     assert leftovers(str(work), work) == []

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from harness.detect.sabotage import forget_jobs, lose_running_state, put_back
+from harness.acts.chain import Pivot
+from harness.acts.faults import StartDaemon, StopDaemon
+from harness.detect.sabotage import forget_jobs, lose_running_state, open_the_end, pretend, put_back, start_other_qemu
 from harness.errors import CheckFailed, WaitTimeout
 from harness.stack.daemon import Daemon
 from harness.stack.version import Version
+from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
-from harness.trial.upgrade import libvirtd_upgraded
 from harness.verdict.checks import verify_all
-from harness.vm.domain import Domain
+from harness.verdict.finding import ChecksFailed
 
 pytestmark = pytest.mark.sabotaged
 
@@ -25,43 +27,50 @@ def daemon(upgradable: Daemon) -> Daemon:
 
 @pytest.mark.usefixtures("layered")
 def test_a_libvirtd_that_starts_on_an_empty_state_directory_is_found(trial: Trial) -> None:
-    with pytest.raises(CheckFailed, match="libvirtd takes up the running vm1"), libvirtd_upgraded(trial):
-        lose_running_state(trial)
+    trial.do(StopDaemon())
+    lose_running_state(trial)
+    with pytest.raises(CheckFailed, match="libvirtd takes up the running vm1"):
+        trial.do(StartDaemon(upgraded=True))
 
 
-def test_a_qemu_that_died_while_no_libvirtd_ran_is_found(trial: Trial, layered: Domain) -> None:
-    with pytest.raises(CheckFailed, match="libvirtd takes up the running vm1"), libvirtd_upgraded(trial):
-        trial.daemon.sandbox.signal(layered.qemu_pid, "KILL")
+def test_a_qemu_that_died_while_no_libvirtd_ran_is_found(trial: Trial, layered: Vm) -> None:
+    trial.do(StopDaemon())
+    trial.daemon.sandbox.signal(layered.domain.qemu_pid, "KILL")
+    with pytest.raises(CheckFailed, match="libvirtd takes up the running vm1"):
+        trial.do(StartDaemon(upgraded=True))
 
 
-def test_a_qemu_that_was_started_again_is_found(trial: Trial, layered: Domain) -> None:
-    with libvirtd_upgraded(trial):
-        layered.guest.write_marker("F", (1,))
-    layered.handle.destroy()
-    layered.handle.create()
+def test_a_qemu_that_was_started_again_is_found(trial: Trial, layered: Vm) -> None:
+    trial.do(StopDaemon())
+    layered.disk("vda").write("F", (1,))
+    trial.do(StartDaemon(upgraded=True))
+    start_other_qemu(layered.domain)
 
-    with pytest.raises(CheckFailed, match="same QEMU process:\nclaimed:  QEMU is process") as caught:
+    with pytest.raises(ChecksFailed, match="claimed:  QEMU is process") as caught:
         verify_all(trial)
-    assert "same boot of the guest:" in str(caught.value)
+    assert {"same QEMU process", "same boot of the guest"} <= {finding.check for finding in caught.value.findings}
 
 
-def test_a_write_while_no_libvirtd_ran_that_is_lost_is_found(trial: Trial, layered: Domain) -> None:
-    with libvirtd_upgraded(trial):
-        layered.guest.write_marker("F", (9,))
-        put_back(trial, "cur", "F", 9, stale="D")
+def test_a_write_while_no_libvirtd_ran_that_is_lost_is_found(trial: Trial, layered: Vm) -> None:
+    trial.do(StopDaemon())
+    layered.disk("vda").write("F", (9,))
+    put_back(trial, "cur", "F", 9, stale="D")
+    trial.do(StartDaemon(upgraded=True))
 
     with pytest.raises(CheckFailed, match="cur contains: cell 9 should be F, is D"):
         trial.verify("upgraded")
 
 
-def test_a_job_that_the_new_libvirtd_does_not_know_is_found(trial: Trial, layered: Domain) -> None:
-    with layered.disk.active_commit(into="base") as job:
+def test_a_job_that_the_new_libvirtd_does_not_know_is_found(trial: Trial, layered: Vm) -> None:
+    with layered.disk("vda").active_commit(into="base") as job:
         job.wait_ready()
-        with libvirtd_upgraded(trial):
-            forget_jobs(trial)
+        trial.do(StopDaemon())
+        forget_jobs(trial)
+        trial.do(StartDaemon(upgraded=True))
+        trial.things.jobs.timeout = 1.0
         with pytest.raises(WaitTimeout, match="to be known as ready; last seen: its mirror is: no job"):
-            job.wait_ready_again(timeout=1)
-        job.pretend_pivoted()
+            job.wait_ready()
+        pretend(trial, Pivot("vda"))
 
 
 @pytest.mark.usefixtures("layered")
@@ -69,5 +78,17 @@ def test_a_libvirtd_of_another_version_than_it_was_said_to_be_is_found(trial: Tr
     stack = trial.daemon.stack
     trial.daemon.stack = replace(stack, newer=replace(stack.newer or stack, libvirt_version=Version("99.0.0")))
 
-    with pytest.raises(CheckFailed, match=r"libvirtd 99\.0\.0 has taken over"), libvirtd_upgraded(trial):
-        pass
+    trial.do(StopDaemon())
+    with pytest.raises(CheckFailed, match=r"libvirtd 99\.0\.0 has taken over"):
+        trial.do(StartDaemon(upgraded=True))
+
+
+def test_a_live_xml_that_leaves_the_end_of_the_chain_open_is_found(trial: Trial, layered: Vm) -> None:
+    assert layered.xml().count("<backingStore/>") == 1
+    trial.do(StopDaemon())
+    open_the_end(trial)
+    trial.do(StartDaemon())
+
+    with pytest.raises(ChecksFailed) as caught:
+        verify_all(trial)
+    assert [finding.check for finding in caught.value.findings] == ["end of the chain in the live XML"]

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.oracle.chain import Chain
 from harness.oracle.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T2, as_documented
 from harness.trial.trial import Trial
 
+pytestmark = pytest.mark.elsewhere_too
+
 
 def test_markers_written_offline_into_each_layer_survive_the_live_merge(trial: Trial) -> None:
     """base <- sn1 <- sn2 <- cur (offline, then live)   becomes   base (live, then started again)."""
-    content = trial.lay_offline(LAYERS)
-    domain = trial.define(content)
-    disk, guest = domain.disk, trial.bring_up()
+    trial.lay_offline(LAYERS)
+    vm = trial.define().bring_up()
+    vda = vm.disk("vda")
     assert as_documented(trial.verify("T0")) == T0
-    assert len(disk.chain()) == 4
+    assert len(vda.chain()) == 4
 
-    with disk.active_commit(into="base") as job:
+    with vda.active_commit(into="base") as job:
         job.wait_ready()
         job.pivot()
-    guest.write_marker(*AFTER_SYNC_IS_BROKEN)
+    vda.write(*AFTER_SYNC_IS_BROKEN)
 
     assert as_documented(trial.verify("T2")) == T2
-    assert disk.chain() == Chain.of(disk.image("base"))
-    domain.shut_off()
+    assert vda.chain() == Chain.named("base")
+    vm.shut_off()
     shown = as_documented(trial.verify_offline("T2, shut off"))
     assert shown == {name: ("", shows) for name, (_, shows) in T2.items() if name != "guest"}
-    domain.start()
+    vm.start()
     trial.verify("started again from its persistent definition")

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from harness.acts.chain import ActiveCommit, Pivot, Snapshot
 from harness.oracle.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T1, T2, as_documented
-from harness.stack.events import EventKind
+from harness.trial.nouns import Disk
 from harness.trial.trial import Trial
-from harness.vm.domain import Domain
 from harness.vm.virsh import active_images, job_progress, listed_images
+
+pytestmark = pytest.mark.elsewhere_too
 
 
 @pytest.mark.cold
-def test_the_documented_live_merge_folds_the_whole_chain_into_its_base(trial: Trial, domain: Domain) -> None:
+def test_the_documented_live_merge_folds_the_whole_chain_into_its_base(trial: Trial, vda: Disk) -> None:
     """base <- sn1 <- sn2 <- cur (live)   becomes   base (live)."""
-    disk, guest = domain.disk, domain.guest
     (_, label, cells), *overlays = LAYERS
-    guest.write_marker(label, cells)
+    vda.write(label, cells)
 
     trial.step("(1) Current active disk image")
     listed = trial.type("virsh domblklist vm1").check()
@@ -26,10 +27,10 @@ def test_the_documented_live_merge_folds_the_whole_chain_into_its_base(trial: Tr
     for number, (overlay, label, cells) in enumerate(overlays, 1):
         diskspec = f"vda,file=/export/images/{overlay}.qcow2"
         options = f"--diskspec {diskspec} --disk-only --atomic --no-metadata"
-        made = trial.type(f"virsh snapshot-create-as --domain vm1 snap{number} {options}").check()
+        line = f"virsh snapshot-create-as --domain vm1 snap{number} {options}"
+        made = trial.type(line, means=Snapshot("vda", overlay))
         assert made.stdout.strip() == f"Domain snapshot snap{number} created"
-        disk.content = disk.content.snapshot(overlay)
-        guest.write_marker(label, cells)
+        vda.write(label, cells)
     assert as_documented(trial.verify("T0: four layers, before the job")) == T0
 
     trial.step("(3) Enumerate the backing file chain")
@@ -41,13 +42,11 @@ def test_the_documented_live_merge_folds_the_whole_chain_into_its_base(trial: Tr
     assert active_images(listed.stdout) == {"vda": "/export/images/cur.qcow2"}
 
     trial.step("(5) Live active commit of the entire chain, including pivot")
-    since = domain.daemon.events.mark()
-    with trial.hold("virsh blockcommit vm1 vda --verbose --pivot --active") as held:
-        disk.wait_event(EventKind.BLOCK_JOB_2, "ready", since=since)
-        disk.content = disk.content.active_commit_ready("base")
+    line = "virsh blockcommit vm1 vda --verbose --pivot --active"
+    with trial.hold(line, means=ActiveCommit("vda", "base"), ends=Pivot("vda")) as held:
+        trial.job(vda).wait_ready()
         assert as_documented(trial.verify("T1: end of phase one, job awake and in sync, not pivoted")) == T1
-    merged = held.done.check()
-    disk.content = disk.content.pivot()
+    merged = held.done
     assert job_progress(merged.stderr)[-1] == 100
     assert merged.stdout.strip() == "Successfully pivoted"
     trial.verify("Pivoted")
@@ -61,5 +60,5 @@ def test_the_documented_live_merge_folds_the_whole_chain_into_its_base(trial: Tr
     assert listed_images(info.stdout) == ["/export/images/base.qcow2"]
 
     trial.step("Break sync: the guest writes E")
-    guest.write_marker(*AFTER_SYNC_IS_BROKEN)
+    vda.write(*AFTER_SYNC_IS_BROKEN)
     assert as_documented(trial.verify("T2: sn1, sn2 and now cur are invalid")) == T2

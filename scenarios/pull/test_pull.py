@@ -5,28 +5,29 @@ from __future__ import annotations
 import pytest
 
 from harness.oracle.chain import Chain
+from harness.trial.nouns import Disk, Vm
 from harness.trial.trial import Trial
-from harness.vm.domain import Domain
 
 
-def test_a_full_pull_makes_the_active_layer_stand_alone(trial: Trial, layered: Domain) -> None:
+def test_a_full_pull_makes_the_active_layer_stand_alone(trial: Trial, layered: Vm) -> None:
     """base <- sn1 <- sn2 <- cur (live)   becomes   cur (live)."""
-    disk, guest = layered.disk, layered.guest
+    vda = layered.disk("vda")
 
-    with disk.pull() as job:
+    with vda.pull() as job:
         job.wait_completed()
     trial.verify("pulled")
-    guest.write_marker("E", (0, 10))
+    vda.write("E", (0, 10))
 
     trial.verify("after a later write")
-    assert disk.chain() == Chain.of(disk.image("cur"))
-    assert disk.configured_chain() == Chain.of(disk.image("cur"))
-    assert guest.same_boot()
+    assert vda.chain() == Chain.named("cur")
+    assert vda.configured_chain() == Chain.named("cur")
+    assert layered.guest.same_boot()
 
 
-def test_a_vm_starts_again_from_its_pulled_layer_without_the_others(trial: Trial, layered: Domain) -> None:
+def test_a_vm_starts_again_from_its_pulled_layer_without_the_others(trial: Trial, layered: Vm) -> None:
     """base <- sn1 <- sn2 <- cur (live)   becomes   cur (shut off, the other files removed, then live again)."""
-    with layered.disk.pull() as job:
+    vda = layered.disk("vda")
+    with vda.pull() as job:
         job.wait_completed()
     layered.shut_off()
     trial.remove("base", "sn1", "sn2")
@@ -34,28 +35,28 @@ def test_a_vm_starts_again_from_its_pulled_layer_without_the_others(trial: Trial
     layered.start()
 
     trial.verify("started again")
-    assert layered.disk.chain() == Chain.of(layered.disk.image("cur"))
+    assert vda.chain() == Chain.named("cur")
 
 
 @pytest.mark.parametrize("base", ["base", "sn1"])
-def test_a_partial_pull_drops_the_layers_between(trial: Trial, layered: Domain, base: str) -> None:
+def test_a_partial_pull_drops_the_layers_between(trial: Trial, layered: Vm, base: str) -> None:
     """base <- sn1 <- sn2 <- cur (live)   becomes   the same without what lies between `base` and cur."""
-    disk = layered.disk
-    kept = disk.chain().up_to(disk.image(base)).with_overlay(disk.image("cur"))
+    vda = layered.disk("vda")
+    kept = vda.chain().up_to(base).with_overlay("cur")
 
-    with disk.pull(base) as job:
+    with vda.pull(base) as job:
         job.wait_completed()
 
     trial.verify("pulled")
-    assert disk.chain() == kept
+    assert vda.chain() == kept
 
 
-def test_a_pull_of_a_layer_that_stands_alone_changes_nothing(trial: Trial, domain: Domain) -> None:
+def test_a_pull_of_a_layer_that_stands_alone_changes_nothing(trial: Trial, vda: Disk) -> None:
     """base (live)   stays   base (live)."""
-    domain.guest.write_marker("A", (0, 5))
+    vda.write("A", (0, 5))
 
-    with domain.disk.pull() as job:
+    with vda.pull() as job:
         job.wait_completed()
 
     trial.verify("pulled")
-    assert domain.disk.chain() == Chain.of(domain.disk.image("base"))
+    assert vda.chain() == Chain.named("base")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
+from harness.oracle.image import Format, Qcow2, Raw
 
 
 def seed_at_t0() -> Content:
@@ -18,13 +19,10 @@ def seed_at_t0() -> Content:
     return disk.snapshot("cur").write("D", (0, 8, 9))
 
 
-SMALL = Geometry(cells=4, cell_size=16384, part_size=4096, cluster_size=8192)
-GEOMETRIES = (
-    SMALL,
-    Geometry(cells=4, cell_size=16384, part_size=4096, cluster_size=4096),
-    Geometry(cells=4, cell_size=16384, part_size=4096, cluster_size=32768),
-    Geometry(cells=3, cell_size=16384, part_size=4096, cluster_size=32768),  # the last cluster is cut short
-)
+SMALL = Geometry(cells=4, cell_size=16384, part_size=4096)
+CLUSTERS = (Qcow2(4096), Qcow2(8192), Qcow2(32768))
+CUT_SHORT = Geometry(cells=3, cell_size=16384, part_size=4096)
+"""Of clusters of 32 KiB the last one is cut short."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +67,15 @@ def done(disk: Content, act: Act) -> Content:
 
 
 @st.composite
-def disks(draw: st.DrawFn, least: int = 1, most: int = 4) -> Content:
-    """A disk of `least` to `most` layers, on each of which the guest did something."""
-    geometry = draw(st.sampled_from(GEOMETRIES))
-    disk = Content.new("l0", geometry)
+def disks(draw: st.DrawFn, least: int = 1, most: int = 4, *, mixed: bool = False) -> Content:
+    """A disk of `least` to `most` layers, on each of which the guest did something; `mixed`: of several formats."""
+    geometry = draw(st.sampled_from((SMALL, CUT_SHORT)))
+    choice: tuple[Format, ...] = (*CLUSTERS, Raw()) if mixed else (draw(st.sampled_from(CLUSTERS)),)
+    forms = st.sampled_from(choice)
+    disk = Content.new("l0", geometry, draw(forms))
     for number in range(draw(st.integers(least, most))):
         if number:
-            disk = disk.snapshot(f"l{number}")
+            disk = disk.snapshot(f"l{number}", draw(forms.filter(lambda form: form.has_metadata)))
         for act in draw(st.lists(guest_acts(geometry), max_size=3)):
             disk = done(disk, act)
     return disk

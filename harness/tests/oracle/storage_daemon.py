@@ -1,15 +1,18 @@
-"""qemu-storage-daemon for tests: QEMU's block jobs on real images, with no VM; the guest is qemu-io over NBD."""
+"""qemu-storage-daemon for tests: QEMU's block jobs on real images, with no VM; the guest is an NBD client."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from subprocess import Popen  # noqa: TID251 - the type alone; processes are started by harness.process
 from types import TracebackType
 from typing import Self
 
-from harness.process import end, run, spawn
+import nbd
+
+from harness.process import end, spawn
 from harness.waiting import watchdog
 
 Arguments = Mapping[str, object]
@@ -41,45 +44,39 @@ class StorageDaemon:
     ) -> None:
         end(self.process, timeout=10)
 
-    def path(self, name: str) -> Path:
-        return self.directory / f"{name}.qcow2"
-
-    def open(self, name: str, backing: str | None = None) -> None:
-        """Add the image as a node over the node `backing`."""
-        file = {"driver": "file", "filename": str(self.path(name)), "discard": "unmap"}
-        node: Arguments = {"driver": "qcow2", "node-name": name, "discard": "unmap", "backing": backing, "file": file}
-        self.command("blockdev-add", node)
+    def open(self, path: Path, form: str = "qcow2", backing: str | None = None) -> None:
+        """Add the image as a node, called as the file is, over the node `backing`."""
+        file = {"driver": "file", "filename": str(path), "discard": "unmap"}
+        node = {"driver": form, "node-name": path.stem, "discard": "unmap", "file": file}
+        self.command("blockdev-add", {**node, "backing": backing} if form == "qcow2" else node)
 
     def attach(self, name: str) -> None:
         """Give the node to the guest."""
         export: Arguments = {"type": "nbd", "id": "disk", "node-name": name, "name": "disk", "writable": True}
         self.command("block-export-add", export)
 
-    def guest(self, *commands: str) -> None:
-        """The guest does `commands` of qemu-io, and flushes."""
-        typed = [word for command in [*commands, "flush"] for word in ("-c", command)]
-        done = run(["qemu-io", "-f", "raw", *typed, f"nbd+unix:///disk?socket={self.socket}"], timeout=30).check()
-        assert "failed" not in done.output, done.output
+    @cached_property
+    def guest(self) -> nbd.NBD:
+        """The guest's disk: an NBD client, which flushes nothing unless it is to."""
+        client = nbd.NBD()
+        client.set_export_name("disk")
+        client.connect_unix(str(self.socket))
+        return client
 
-    def job(self, command: str, arguments: Arguments, until: str) -> None:
-        """Start a job, and wait for its event `until`."""
-        self.command(command, {"job-id": "job", **arguments})
-        self.wait(until)
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.process.kill()
+        self.process.wait()
 
-    def finish(self, *, cancel: bool = False) -> None:
-        """Pivot, or cancel, the job that is ready."""
-        self.command("block-job-cancel" if cancel else "block-job-complete", {"device": "job"})
-        self.wait("BLOCK_JOB_COMPLETED")
-
-    def wait(self, name: str) -> None:
-        """Wait for an event of this name, and forget those up to it."""
+    def wait(self, *names: str) -> None:
+        """Wait for an event of one of these names, and forget those up to it."""
         while True:
             while self.events:
                 event = self.events.pop(0)
                 data = event["data"]
                 assert isinstance(data, dict)
                 assert "error" not in data, data
-                if event["event"] == name:
+                if event["event"] in names:
                     return
             self.events.append(self._read())
 

@@ -1,139 +1,204 @@
-"""The oracle says what QEMU's live block jobs leave in every file: no VM, but the jobs themselves."""
+"""The oracle says what QEMU's live block jobs leave in every file, in each phase: no VM, but the jobs themselves."""
 
 from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
+from harness.acts.act import Act
+from harness.acts.chain import Abort, ActiveCommit, AwaitCompleted, AwaitReady, Commit, Copy, Pivot, Pull, SetSpeed
+from harness.acts.faults import KillQemu
+from harness.acts.guest import Flush, Write
+from harness.acts.power import ShutOff
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
-from harness.oracle.pattern import fill
-from harness.oracle.table import Table, difference
-from harness.tests.oracle.storage_daemon import StorageDaemon
-from harness.tests.oracle.tools import RUN, create, needs_qemu_img, reader_of
+from harness.oracle.image import QCOW2, Format, Qcow2, Raw
+from harness.oracle.parts import UNDEFINED
+from harness.tests.oracle.bench import Bench, DaemonHand
+from harness.tests.oracle.tools import needs_qemu_img, qemu_io
 
 pytestmark = [
     needs_qemu_img,
     pytest.mark.skipif(shutil.which("qemu-storage-daemon") is None, reason="qemu-storage-daemon is not installed"),
 ]
 
-GEOMETRIES = {
-    "64k clusters": Geometry(cells=8),
-    "4k clusters": Geometry(cells=8, cell_size=16384, cluster_size=4096),
-    "clusters larger than cells": Geometry(cells=8, cell_size=32768, cluster_size=131072),
+SMALL, LARGE = Qcow2(cluster_size=4096), Qcow2(cluster_size=131072)
+SUBCLUSTERS = Qcow2(cluster_size=131072, subclusters=True)
+KINDS: dict[str, tuple[Geometry, tuple[Format, ...]]] = {
+    "64k clusters": (Geometry(cells=8), (QCOW2, QCOW2, QCOW2, QCOW2)),
+    "4k clusters": (Geometry(cells=8, cell_size=16384), (SMALL, SMALL, SMALL, SMALL)),
+    "clusters larger than cells": (Geometry(cells=8, cell_size=32768), (LARGE, LARGE, LARGE, LARGE)),
+    "all kinds of clusters": (Geometry(cells=8, cell_size=32768), (QCOW2, SMALL, LARGE, QCOW2)),
+    "subclusters": (Geometry(cells=4), (SUBCLUSTERS, SUBCLUSTERS, SUBCLUSTERS, SUBCLUSTERS)),
+    "subclusters between": (Geometry(cells=4), (QCOW2, SUBCLUSTERS, SMALL, SUBCLUSTERS)),
+    "raw base": (Geometry(cells=8, cell_size=32768), (Raw(), QCOW2, SMALL, LARGE)),
 }
 
 
-class LiveDisk:
-    """Four layers with random contents, live in a storage daemon, and the oracle's idea of them."""
-
-    def __init__(self, daemon: StorageDaemon, geometry: Geometry, chance: random.Random) -> None:
-        self.daemon = daemon
-        self.chance = chance
-        self.content = Content.new("l0", geometry)
-        self.make("l0")
-        daemon.open("l0")
-        daemon.attach("l0")
-        self.guest()
-        for overlay in ("l1", "l2", "l3"):
-            self.make(overlay, backing=self.content.active)
-            daemon.open(overlay)
-            daemon.command("blockdev-snapshot", {"node": self.content.active, "overlay": overlay})
-            self.content = self.content.snapshot(overlay)
-            self.guest()
-
-    def make(self, name: str, backing: str | None = None) -> None:
-        geometry = self.content.geometry
-        below = None if backing is None else self.daemon.path(backing)
-        create(self.daemon.path(name), str(geometry.size), f"cluster_size={geometry.cluster_size}", backing=below)
-
-    def guest(self, count: int = 4) -> None:
-        geometry, chance = self.content.geometry, self.chance
-        commands = []
-        for number in range(count):
-            start = chance.randrange(geometry.parts)
-            length = min(chance.choice([1, 3, 8, 16, 32]), geometry.parts - start)
-            offset, size = start * geometry.part_size, length * geometry.part_size
-            match chance.choice(["write", "write", "zero", "discard"]):
-                case "write":
-                    label = f"{chance.choice('ABCDEFGH')}{chance.randrange(100)}"
-                    source = self.daemon.directory / f"pattern{number}"
-                    source.write_bytes(fill(label, RUN, offset, size, geometry.cell_size))
-                    commands.append(f"write -s {source} {offset} {size}")
-                    self.content = self.content.write(label, ranges=[(offset, size)])
-                case "zero":
-                    commands.append(f"write -z {chance.choice(['', '-u'])} {offset} {size}")
-                    self.content = self.content.zero(ranges=[(offset, size)])
-                case _:
-                    commands.append(f"discard {offset} {size}")
-                    self.content = self.content.discard(ranges=[(offset, size)])
-        self.daemon.guest(*commands)
-
-    def difference(self) -> str:
-        paths = {name: PurePosixPath(self.daemon.path(name)) for name in self.content.files()}
-        geometry = self.content.geometry
-        rows = reader_of(self.daemon.directory).measure(paths, geometry, RUN, self.content)
-        return difference(self.content.table(guest=False), Table(rows, geometry))
+def chain(bench: Bench, forms: Sequence[Format], chance: random.Random) -> None:
+    """Four layers with random contents; the bench has made the first."""
+    bench.guest(chance)
+    for number, form in enumerate(forms[1:], 1):
+        bench.snapshot(f"l{number}", form)
+        bench.guest(chance)
 
 
-def active_commit(disk: LiveDisk) -> None:
-    base = disk.chance.choice(["l0", "l1", "l2"])
-    disk.daemon.job("block-commit", {"device": "l3", "base-node": base}, "BLOCK_JOB_READY")
-    disk.content = disk.content.active_commit_ready(base)
-    assert disk.difference() == ""
-    disk.guest()
-    disk.daemon.finish()
-    disk.content = disk.content.pivot()
+def begun_active_commit(bench: Bench, chance: random.Random) -> Act:
+    base = chance.choice(["l0", "l1", "l2"])
+    bench.do(ActiveCommit("vda", base))
+    return AwaitReady("vda")
 
 
-def active_commit_given_up(disk: LiveDisk) -> None:
-    disk.daemon.job("block-commit", {"device": "l3", "base-node": "l0"}, "BLOCK_JOB_READY")
-    disk.content = disk.content.active_commit_ready("l0")
-    disk.guest()
-    disk.daemon.finish(cancel=True)
-    disk.content = disk.content.abort()
+def begun_copy(bench: Bench, chance: random.Random) -> Act:
+    bench.do(Copy("vda", "copy", shallow=chance.random() < 0.5))
+    return AwaitReady("vda")
 
 
-def commit_in_mid_chain(disk: LiveDisk) -> None:
-    base, top = disk.chance.choice([("l0", "l1"), ("l0", "l2"), ("l1", "l2")])
-    layers = {"device": "l3", "base-node": base, "top-node": top}
-    disk.daemon.job("block-commit", layers, "BLOCK_JOB_COMPLETED")
-    disk.content = disk.content.commit(top, base)
+def begun_commit(bench: Bench, chance: random.Random) -> Act:
+    top, base = chance.choice([("l1", "l0"), ("l2", "l0"), ("l2", "l1")])
+    bench.do(Commit("vda", top, base))
+    return AwaitCompleted("vda")
 
 
-def pull(disk: LiveDisk) -> None:
-    base = disk.chance.choice([None, "l0", "l1"])
-    layers = {"device": "l3"} if base is None else {"device": "l3", "base-node": base}
-    disk.daemon.job("block-stream", layers, "BLOCK_JOB_COMPLETED")
-    disk.content = disk.content.pull(base)
+def begun_pull(bench: Bench, chance: random.Random) -> Act:
+    bench.do(Pull("vda", chance.choice([None, "l0", "l1"])))
+    return AwaitCompleted("vda")
 
 
-def copy(disk: LiveDisk) -> None:
-    shallow = disk.chance.random() < 0.5
-    backing = "l2" if shallow else None
-    disk.make("copy", backing)
-    disk.daemon.open("copy", backing)  # blockdev-mirror leaves it as it is, so it must have its backing node by itself
-    sync = "top" if shallow else "full"
-    disk.daemon.job("blockdev-mirror", {"device": "l3", "target": "copy", "sync": sync}, "BLOCK_JOB_READY")
-    disk.content = disk.content.copy_ready("copy", shallow=shallow)
-    assert disk.difference() == ""
-    disk.guest()
-    disk.daemon.finish()
-    disk.content = disk.content.pivot()
+Begin = Callable[[Bench, random.Random], Act]
 
 
-@pytest.mark.parametrize("geometry", GEOMETRIES.values(), ids=GEOMETRIES.keys())
-@pytest.mark.parametrize("act", [active_commit, active_commit_given_up, commit_in_mid_chain, pull, copy])
-def test_a_live_job_leaves_every_file_as_the_oracle_says(
-    act: Callable[[LiveDisk], None], geometry: Geometry, tmp_path: Path
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("begin", [begun_active_commit, begun_copy, begun_commit, begun_pull])
+def test_a_live_job_leaves_every_file_as_the_oracle_says(begin: Begin, kind: str, tmp_path: Path) -> None:
+    geometry, forms = KINDS[kind]
+    chance = random.Random(f"{begin.__name__} {kind}")
+    with Bench(tmp_path, DaemonHand, geometry, forms[0]) as bench:
+        chain(bench, forms, chance)
+        assert bench.difference() == ""
+
+        waits = begin(bench, chance)
+        bench.do(waits)
+        assert bench.difference() == ""
+        if isinstance(waits, AwaitReady):
+            bench.guest(chance)
+            bench.do(Pivot("vda"))
+            assert bench.difference() == ""
+        bench.guest(chance)
+
+        assert bench.difference() == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kills", [False, True], ids=["aborted", "killed"])
+@pytest.mark.parametrize("begin", [begun_active_commit, begun_copy])
+def test_one_that_ends_at_ready_leaves_what_the_oracle_says(
+    begin: Begin, kills: bool, kind: str, tmp_path: Path
 ) -> None:
-    with StorageDaemon(tmp_path) as daemon:
-        disk = LiveDisk(daemon, geometry, random.Random(f"{act.__name__} {geometry}"))
-        assert disk.difference() == ""
-        act(disk)
-        disk.guest()
-        assert disk.difference() == ""
+    geometry, forms = KINDS[kind]
+    chance = random.Random(f"{begin.__name__} {kind} ready")
+    with Bench(tmp_path, DaemonHand, geometry, forms[0]) as bench:
+        chain(bench, forms, chance)
+        bench.do(begin(bench, chance))
+        bench.guest(chance)
+        if kills:
+            bench.do(Write("vda", "Z", (1, 2), flush=False), KillQemu())
+        else:
+            bench.do(Abort("vda"))
+
+        assert bench.difference() == ""
+
+
+# phase one: 1 MiB a second, of some MiB
+
+SLOW = Geometry(cells=64, cell_size=65536)
+JOBS: dict[str, Act] = {
+    "active commit": ActiveCommit("vda", "l0", bandwidth=1),
+    "commit": Commit("vda", "l2", "l0", bandwidth=1),
+    "pull": Pull("vda", bandwidth=1),
+}
+ENDS: dict[str, Act] = {"aborted": Abort("vda"), "killed": KillQemu()}
+
+
+def slow_chain(bench: Bench) -> None:
+    """Four layers, each with more than a second's worth of data."""
+    bench.do(Write("vda", "A", tuple(range(0, 40))))
+    for number, (label, cells) in enumerate((("B", range(4, 36)), ("C", range(20, 50))), 1):
+        bench.snapshot(f"l{number}")
+        bench.do(Write("vda", label, tuple(cells)))
+    bench.snapshot("l3")
+    bench.do(Write("vda", "D", tuple(range(40, 60))))
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("job", JOBS)
+def test_one_that_ends_in_phase_one_leaves_no_more_in_doubt_than_the_oracle_says(
+    job: str, end: str, tmp_path: Path
+) -> None:
+    """What the job would change is undefined, all else is exact: a correct QEMU is never called wrong."""
+    with Bench(tmp_path, DaemonHand, SLOW, QCOW2) as bench:
+        slow_chain(bench)
+        before = bench.content
+        bench.do(JOBS[job], Write("vda", "E", (2, 30, 62)), Flush("vda"))
+        if job == "active commit":
+            bench.do(SetSpeed("vda", 2))
+        bench.do(ENDS[end])
+
+        assert bench.difference() == ""
+        after = bench.content
+        assert after.chain() == before.chain()
+        assert sum(part is UNDEFINED for part in after.contains("l0")) < SLOW.parts
+        assert all(part is not UNDEFINED for part in after.guest())
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("job", JOBS)
+def test_a_wrong_byte_in_phase_one_where_it_is_defined_is_found(job: str, end: str, tmp_path: Path) -> None:
+    """In the base, cell 0 is under nothing; in the active layer, cell 41 is the guest's own."""
+    with Bench(tmp_path, DaemonHand, SLOW, QCOW2) as bench:
+        slow_chain(bench)
+        bench.do(JOBS[job], Flush("vda"), ENDS[end])
+        if end == "aborted":
+            bench.do(ShutOff())
+        assert bench.difference() == ""
+    image, cell = ("l3", 41) if job == "pull" else ("l0", 0)
+    qemu_io(bench.path(image), f"write -P 0x5a {cell * 65536 + 4096} 512")
+
+    assert f"{image} contains: cell {cell}," in bench.difference()
+
+
+def test_a_wrong_byte_at_ready_is_found(tmp_path: Path) -> None:
+    with Bench(tmp_path, DaemonHand, SLOW, QCOW2) as bench:
+        slow_chain(bench)
+        bench.do(ActiveCommit("vda", "l0"), AwaitReady("vda"), Abort("vda"), ShutOff())
+        assert bench.difference() == ""
+    qemu_io(bench.path("l0"), f"write -P 0x5a {45 * 65536} 512")
+
+    assert "l0 contains: cell 45," in bench.difference()
+
+
+def test_a_lost_write_after_the_end_is_found(tmp_path: Path) -> None:
+    with Bench(tmp_path, DaemonHand, SLOW, QCOW2) as bench:
+        slow_chain(bench)
+        bench.do(Pull("vda", "l0"), AwaitCompleted("vda"))
+        lost: Content = bench.content.write("F", (3,))
+
+        assert "l3 contains: cell 3 should be F" in bench.difference(lost)
+
+
+def test_what_was_flushed_survives_the_kill_and_what_was_not_may(tmp_path: Path) -> None:
+    with Bench(tmp_path, DaemonHand, SLOW, QCOW2) as bench:
+        slow_chain(bench)
+        bench.do(Write("vda", "E", (61,)), Write("vda", "F", (62, 63), flush=False), KillQemu())
+
+        assert bench.difference() == ""
+        own = bench.content.contains("l3")
+        assert own[61 * 16 : 62 * 16] == ("E",) * 16
+        assert own[62 * 16 :] == (UNDEFINED,) * 32
+    flushed = bench.path("l3")
+    qemu_io(flushed, f"write -P 0x5a {61 * 65536} 512")
+    assert "l3 contains: cell 61," in bench.difference()

@@ -129,6 +129,8 @@ def test_tables_of_different_disks_are_not_compared() -> None:
 
 
 def test_parts_that_differ_and_parts_undefined_have_characters_of_their_own() -> None:
-    disk = Content.new("base").write("A", (0,)).write("B", ranges=[(0, 4096)]).write("C", (2,)).crash((2,)).zero((3,))
+    disk = (
+        Content.new("base").write("A", (0,)).write("B", ranges=[(0, 4096)]).flush().write("C", (2,)).crash().zero((3,))
+    )
 
     assert disk.table().drawn(disk.guest()) == "~-?0--------"

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from harness.oracle.chain import Image
 from harness.oracle.geometry import Geometry
+from harness.oracle.image import File, Image, Nbd
 from harness.oracle.pattern import fill
 from harness.process import run
 from harness.readers.extents import Extent, Kind, merged
@@ -79,6 +79,16 @@ def reader_of(directory: Path, raw: Sequence[str] = ()) -> Reader:
     return Reader(Path, frozenset(PurePosixPath(directory / name) for name in raw))
 
 
+def seed_paths(directory: Path) -> dict[str, PurePosixPath]:
+    """The seed's four images, made now, by name."""
+    return paths_of(seed_on_disk(directory))
+
+
+def paths_of(images: Sequence[Image]) -> dict[str, PurePosixPath]:
+    """Where images lie, by name."""
+    return {image.name: image.store.path for image in images if not isinstance(image.store, Nbd)}
+
+
 def seed_on_disk(directory: Path) -> list[Image]:
     """The seed's four images before the job, made with qemu-img and qemu-io."""
     cell = 65536
@@ -88,5 +98,5 @@ def seed_on_disk(directory: Path) -> list[Image]:
     for label, (name, cells) in zip("ABCD", spans.items(), strict=True):
         below = create(directory / f"{name}.qcow2", str(12 * cell), backing=below)
         write(below, label, *((first * cell, count * cell) for first, count in cells))
-        images.append(Image.at(str(below)))
+        images.append(Image(name, store=File(PurePosixPath(below))))
     return images

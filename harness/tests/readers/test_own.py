@@ -22,7 +22,7 @@ from harness.tests.oracle.tools import (
     qemu_img,
     qemu_io,
     reader_of,
-    seed_on_disk,
+    seed_paths,
 )
 from harness.waiting import now
 
@@ -302,7 +302,7 @@ def test_an_image_of_a_running_writer_is_read_without_locks(tmp_path: Path) -> N
 
 def test_the_documented_chain_is_measured_in_milliseconds(tmp_path: Path) -> None:
     """Four layers of 768 KiB, contents and views; the best of many, as other work may run beside this."""
-    paths = {image.name: image.path for image in seed_on_disk(tmp_path)}
+    paths = seed_paths(tmp_path)
     reader, disk = reader_of(tmp_path), seed_at_t0()
 
     seconds = []
@@ -315,7 +315,7 @@ def test_the_documented_chain_is_measured_in_milliseconds(tmp_path: Path) -> Non
 
 
 def test_what_the_guest_read_becomes_a_row_and_what_was_never_written_is_drawn_as_a_hole(tmp_path: Path) -> None:
-    paths = {image.name: image.path for image in seed_on_disk(tmp_path)}
+    paths = seed_paths(tmp_path)
     disk = seed_at_t0()
     data = reader_of(tmp_path).shows(paths["cur"])
 

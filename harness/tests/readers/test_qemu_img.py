@@ -12,7 +12,7 @@ from harness.oracle.table import Table, difference
 from harness.process import Completed, run
 from harness.readers.qemu_img import ImageInfo, QemuImg
 from harness.tests.oracle.disks import seed_at_t0
-from harness.tests.oracle.tools import RUN, needs_qemu_img, qemu_img, qemu_io, reader_of, seed_on_disk, write
+from harness.tests.oracle.tools import RUN, needs_qemu_img, qemu_img, qemu_io, reader_of, seed_paths, write
 
 pytestmark = needs_qemu_img
 
@@ -92,16 +92,15 @@ def both(directory: Path, paths: dict[str, PurePosixPath], disk: Content) -> Tab
 
 
 def test_both_readers_measure_the_documented_table(tmp_path: Path) -> None:
-    images = seed_on_disk(tmp_path)
-    seen = both(tmp_path, {image.name: image.path for image in images}, seed_at_t0())
+    seen = both(tmp_path, seed_paths(tmp_path), seed_at_t0())
 
     assert str(seen) == str(seed_at_t0().table(guest=False))
     assert difference(seed_at_t0().table(guest=False), seen) == ""
 
 
 def test_a_file_that_lost_its_backing_file_is_measured_without_what_it_shows(tmp_path: Path) -> None:
-    paths = {image.name: image.path for image in seed_on_disk(tmp_path)}
-    disk = seed_at_t0().active_commit_ready("base").pivot().remove("sn1")
+    paths = seed_paths(tmp_path)
+    disk = seed_at_t0().active_commit("base").ready().pivot().remove("sn1")
     qemu_img("commit", "-q", "-d", "-b", paths["base"].as_posix(), paths["cur"].as_posix())
     Path(paths.pop("sn1")).unlink()
 
@@ -113,7 +112,7 @@ def test_a_file_that_lost_its_backing_file_is_measured_without_what_it_shows(tmp
 
 
 def test_a_backing_file_of_the_right_name_in_the_wrong_place_is_a_difference(tmp_path: Path) -> None:
-    paths = {image.name: image.path for image in seed_on_disk(tmp_path)}
+    paths = seed_paths(tmp_path)
     (tmp_path / "other").mkdir()
     elsewhere = tmp_path / "other" / "sn1.qcow2"
     elsewhere.write_bytes(Path(paths["sn1"]).read_bytes())
@@ -124,7 +123,7 @@ def test_a_backing_file_of_the_right_name_in_the_wrong_place_is_a_difference(tmp
 
 
 def test_one_wrong_sector_in_a_layer_is_found_by_both_readers(tmp_path: Path) -> None:
-    paths = {image.name: image.path for image in seed_on_disk(tmp_path)}
+    paths = seed_paths(tmp_path)
     qemu_io(Path(paths["sn1"]), f"write -P 0x37 {3 * CELL + 1024} 512")
 
     said = difference(seed_at_t0().table(guest=False), both(tmp_path, paths, seed_at_t0()))
@@ -133,7 +132,7 @@ def test_one_wrong_sector_in_a_layer_is_found_by_both_readers(tmp_path: Path) ->
 
 
 def test_one_flipped_bit_is_found_by_both_readers(tmp_path: Path) -> None:
-    paths = {image.name: image.path for image in seed_on_disk(tmp_path)}
+    paths = seed_paths(tmp_path)
     data = bytearray(Path(paths["cur"]).read_bytes())
     data[data.index(b"chainproof D") + 3000] ^= 1
     Path(paths["cur"]).write_bytes(data)
@@ -143,7 +142,7 @@ def test_one_flipped_bit_is_found_by_both_readers(tmp_path: Path) -> None:
 
 
 def test_stale_shifted_and_foreign_cells_are_told_apart(tmp_path: Path) -> None:
-    paths = {image.name: image.path for image in seed_on_disk(tmp_path)}
+    paths = seed_paths(tmp_path)
     image = Path(paths["cur"])
     (tmp_path / "shifted").write_bytes(reader_of(tmp_path).shows(paths["cur"])[6 * CELL : 7 * CELL])
     qemu_io(image, f"write -s {tmp_path}/shifted {1 * CELL} 64k", f"discard {8 * CELL} 64k")

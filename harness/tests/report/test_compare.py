@@ -13,17 +13,17 @@ from harness.report.compare import changes, main, read
 def saved(tmp_path: Path) -> Path:
     file = tmp_path / "results.json"
     cells = {
-        "a": {"old": {"outcome": "pass", "said": ""}, "new": {"outcome": "fail", "said": "cell 3 should be B"}},
-        "b": {"old": {"outcome": "fail", "said": "the chain is too long"}, "new": {"outcome": "pass", "said": ""}},
+        "a": {"old": {"outcome": "pass", "line": ""}, "new": {"outcome": "fail", "line": "cell 3 should be B"}},
+        "b": {"old": {"outcome": "fail", "line": "the chain is too long"}, "new": {"outcome": "pass", "line": ""}},
         "c": {
-            "old": {"outcome": "not offered", "said": "since 9"},
-            "new": {"outcome": "known bug", "said": "Lies."},
+            "old": {"outcome": "not offered", "line": "since 9"},
+            "new": {"outcome": "known bug", "line": "Lies."},
         },
-        "d": {"old": {"outcome": "pass", "said": ""}, "new": {"outcome": "pass", "said": ""}},
-        "h": {"old": {"outcome": "not offered", "said": "since 12"}, "new": {"outcome": "pass", "said": ""}},
-        "e": {"old": {"outcome": "fail", "said": "pid 1"}, "new": {"outcome": "fail", "said": "pid 22"}},
-        "f": {"old": {"outcome": "fail", "said": "a hole"}, "new": {"outcome": "fail", "said": "torn"}},
-        "g": {"old": {"outcome": "pass", "said": ""}},
+        "d": {"old": {"outcome": "pass", "line": ""}, "new": {"outcome": "pass", "line": ""}},
+        "h": {"old": {"outcome": "not offered", "line": "since 12"}, "new": {"outcome": "pass", "line": ""}},
+        "e": {"old": {"outcome": "fail", "line": "pid 1"}, "new": {"outcome": "fail", "line": "pid 22"}},
+        "f": {"old": {"outcome": "fail", "line": "a hole"}, "new": {"outcome": "fail", "line": "torn"}},
+        "g": {"old": {"outcome": "pass", "line": ""}},
     }
     file.write_text(json.dumps({"stacks": {"old": "libvirt 9", "new": "libvirt 12"}, "scenarios": cells}))
     return file

@@ -12,7 +12,9 @@ from harness.stack.version import Version
 from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug, known_bugs, repeated_for
 
 STACK = Stack("dir:x", Path("/x"), {}, Version("9.0.0", "9.0.0-4+deb12u2"), Version("7.2.22"), "")
-BUG = KnownBug("test_thing", "too long", "libvirt", "8.0.0", "9.1.0", "https://example.org/1", "It breaks.", "8.1")
+BUG = KnownBug(
+    "test_thing", "chain", "too long", "libvirt", "8.0.0", "9.1.0", "https://example.org/1", "It breaks.", "8.1"
+)
 
 
 def test_what_a_release_does_not_offer_is_said_with_the_version_that_does() -> None:

@@ -30,7 +30,7 @@ def kept(tmp_path: Path) -> tuple[Trees, Tree]:
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     tree = Tree("trixie", "d16e57", trees._recipe("trixie"), "today", {"libvirt-daemon": "11.3.0-3"}, 2, digest)
     (directory / "trixie.json").write_text(json.dumps(asdict(tree)))
-    return Trees(tmp_path, lambda: NOWHERE), tree
+    return Trees(directory, lambda: NOWHERE), tree
 
 
 def test_a_packed_tree_is_unpacked_and_again_if_it_is_not_whole(kept: tuple[Trees, Tree]) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.stack.version import Version, compare, told_by
+from harness.stack.version import Version, compare, version_in
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,6 @@ def test_a_version_that_is_not_known_has_nothing() -> None:
 
 
 def test_a_programs_own_words_are_understood() -> None:
-    assert told_by("/usr/sbin/libvirtd (libvirt) 12.8.0\n") == "12.8.0"
-    assert told_by("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright (c) 2003") == "7.2.22"
-    assert told_by("no number") == "unknown"
+    assert version_in("/usr/sbin/libvirtd (libvirt) 12.8.0\n") == "12.8.0"
+    assert version_in("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright (c) 2003") == "7.2.22"
+    assert version_in("no number") == "unknown"

@@ -1,0 +1,174 @@
+"""What is done, as data: five kinds of call, and one table of how libvirt's functions are spelt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.oracle.geometry import Range
+
+Argument = str | int | None
+
+
+@dataclass(frozen=True)
+class Libvirt:
+    """A function of libvirt's C API with its arguments by name and its flags without their common prefix.
+
+    `vm` is the domain that it is called on. `xml` is the document among its arguments. `until` is the status of the
+    disk's block-job event that ends it, "" if its return does.
+    """
+
+    function: str
+    vm: str
+    args: Mapping[str, Argument] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    xml: str = ""
+    until: str = ""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """The guest of `vm` does something to a disk: `ranges` are bytes, `label` is that of the pattern it writes.
+
+    With `flush`, the disk is flushed after it. `cell_size` is that of the disk, which patterns carry. A `script` is a
+    shell's, and has no disk.
+    """
+
+    vm: str
+    verb: Literal["write", "zero", "discard", "begin_write", "end_write", "flush", "run", "freeze"]
+    disk: str = ""
+    ranges: tuple[Range, ...] = ()
+    label: str = ""
+    flush: bool = True
+    cell_size: int = 0
+    script: str = ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A command on the host, inside the stack; or a write of a pattern into an image that no VM uses (libguestfs)."""
+
+    command: tuple[str, ...]
+    image: str = ""
+    label: str = ""
+    ranges: tuple[Range, ...] = ()
+    cell_size: int = 0
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A signal to the daemon, or to the QEMU of a domain; "START" starts the daemon."""
+
+    process: Literal["libvirtd", "qemu"]
+    name: Literal["TERM", "KILL", "START", "UPGRADE"]
+    vm: str = ""
+
+
+@dataclass(frozen=True)
+class Await:
+    """Wait until the disk's job is `ready` or `completed`, or until the guest's writer has got on (`written`)."""
+
+    vm: str
+    status: Literal["ready", "completed", "written"]
+    disk: str = ""
+
+
+Call = Libvirt | Guest | Host | Signal | Await
+
+
+@dataclass(frozen=True)
+class Face:
+    """How one function of libvirt's is spelt: `method` of the Python binding's object `on`, and virsh's `verb`.
+
+    `arguments` are in the binding's order, with the virsh option of each ("" for one without an option name); "xml" is
+    the document, and one that a call does not name is None. `flags` are virsh's options for the flags, whose common
+    prefix is `prefix`; `always` are options that virsh needs besides.
+    """
+
+    on: Literal["domain", "connection"]
+    method: str
+    arguments: tuple[tuple[str, str], ...]
+    prefix: str
+    verb: str
+    flags: Mapping[str, str] = field(default_factory=dict)
+    has_flags: bool = True
+    always: tuple[str, ...] = ()
+
+
+API: Mapping[str, Face] = {
+    "virDomainCreate": Face("domain", "create", (), "", "start", has_flags=False),
+    "virDomainDestroyFlags": Face(
+        "domain", "destroyFlags", (), "VIR_DOMAIN_DESTROY_", "destroy", {"GRACEFUL": "--graceful"}
+    ),
+    "virDomainReset": Face("domain", "reset", (), "", "reset"),
+    "virDomainSuspend": Face("domain", "suspend", (), "", "suspend", has_flags=False),
+    "virDomainResume": Face("domain", "resume", (), "", "resume", has_flags=False),
+    "virDomainSnapshotCreateXML": Face(
+        "domain",
+        "snapshotCreateXML",
+        (("xml", "--xmlfile"),),
+        "VIR_DOMAIN_SNAPSHOT_CREATE_",
+        "snapshot-create",
+        {
+            "DISK_ONLY": "--disk-only",
+            "ATOMIC": "--atomic",
+            "NO_METADATA": "--no-metadata",
+            "REUSE_EXT": "--reuse-external",
+            "LIVE": "--live",
+        },
+    ),
+    "virDomainBlockCommit": Face(
+        "domain",
+        "blockCommit",
+        (("disk", ""), ("base", "--base"), ("top", "--top"), ("bandwidth", "--bandwidth")),
+        "VIR_DOMAIN_BLOCK_COMMIT_",
+        "blockcommit",
+        {"ACTIVE": "--active", "SHALLOW": "--shallow", "DELETE": "--delete", "RELATIVE": "--keep-relative"},
+    ),
+    "virDomainBlockRebase": Face(
+        "domain",
+        "blockRebase",
+        (("disk", ""), ("base", "--base"), ("bandwidth", "--bandwidth")),
+        "VIR_DOMAIN_BLOCK_REBASE_",
+        "blockpull",
+        {"RELATIVE": "--keep-relative"},
+    ),
+    "virDomainBlockCopy": Face(
+        "domain",
+        "blockCopy",
+        (("disk", ""), ("xml", "--xml"), ("params", "")),
+        "VIR_DOMAIN_BLOCK_COPY_",
+        "blockcopy",
+        {"SHALLOW": "--shallow", "REUSE_EXT": "--reuse-external", "TRANSIENT_JOB": "--transient-job"},
+    ),
+    "virDomainBlockJobAbort": Face(
+        "domain",
+        "blockJobAbort",
+        (("disk", ""),),
+        "VIR_DOMAIN_BLOCK_JOB_ABORT_",
+        "blockjob",
+        {"PIVOT": "--pivot", "ASYNC": "--async"},
+        always=("--abort",),
+    ),
+    "virDomainBlockJobSetSpeed": Face(
+        "domain",
+        "blockJobSetSpeed",
+        (("disk", ""), ("bandwidth", "--bandwidth")),
+        "VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_",
+        "blockjob",
+        {"BYTES": "--bytes"},
+    ),
+    "virDomainBlockResize": Face(
+        "domain", "blockResize", (("disk", ""), ("size", "")), "VIR_DOMAIN_BLOCK_RESIZE_", "blockresize", {"BYTES": ""}
+    ),
+    "virDomainBackupBegin": Face(
+        "domain",
+        "backupBegin",
+        (("xml", "--backupxml"), ("checkpoint", "--checkpointxml")),
+        "VIR_DOMAIN_BACKUP_BEGIN_",
+        "backup-begin",
+    ),
+    "virDomainAbortJob": Face("domain", "abortJob", (), "", "domjobabort", has_flags=False),
+}
+"""libvirt's function to its spellings; what needs more than one call (define, restore, delete) is the hand's."""

@@ -1,0 +1,347 @@
+"""What libvirt does to the chain of a disk under a running guest: snapshots and block jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
+
+from harness.acts.act import VM, Act
+from harness.acts.calls import Await, Libvirt
+from harness.oracle.content import Content, Impossible
+from harness.oracle.image import Store
+from harness.oracle.job import Phase
+from harness.oracle.state import SnapshotRecord, State
+from harness.storage.sources import disk_type, source_element
+from harness.storage.stores import file_name
+
+# after an aborted active commit libvirt 9.0 removes a bitmap that it makes only where there are checkpoints
+_NO_BITMAP = "libvirt-tmp-activewrite"
+
+
+@dataclass(frozen=True, repr=False)
+class Snapshot(Act):
+    """Make `overlay` the active layer of a disk, with the present one below it: an external snapshot of the disk alone.
+
+    With a `name` libvirt keeps a record of it; with `memory`, the path of a file, of the memory too. With `reuse` the
+    overlay exists already (CreateImage), in whatever format.
+    """
+
+    disk: str
+    overlay: str
+    name: str = ""
+    memory: str = ""
+    reuse: bool = False
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:
+        """virDomainSnapshotCreateXML."""
+        name = f"<name>{self.name}</name>" if self.name else ""
+        memory = f"<memory snapshot='external' file={quoteattr(self.memory)}/>" if self.memory else ""
+        disks = [_disk(self.disk, state.store(self.overlay))]
+        others = (disk for disk in state.vm(self.vm).disks if disk != self.disk)
+        disks += [f"<disk name={quoteattr(disk)} snapshot='no'/>" for disk in others]
+        xml = f"<domainsnapshot>{name}{memory}<disks>{''.join(disks)}</disks></domainsnapshot>"
+        flags = ["ATOMIC"]
+        flags += [] if self.memory else ["DISK_ONLY"]
+        flags += [] if self.name else ["NO_METADATA"]
+        flags += ["REUSE_EXT"] if self.reuse else []
+        return Libvirt("virDomainSnapshotCreateXML", self.vm, {}, tuple(flags), xml)
+
+    def after(self, state: State) -> State:
+        """The overlay is active, and empty."""
+        before, machine = state.operated(self.vm, self.disk), state.vm(self.vm)
+        content = before.reuse(self.overlay) if self.reuse else before.snapshot(self.overlay)
+        if not self.reuse and any(
+            self.overlay in other.layers for vm in state.vms.values() for other in vm.disks.values()
+        ):
+            raise Impossible(f"the name {self.overlay} is taken")
+        if self.memory:
+            state = replace(state, files=state.files | {PurePosixPath(self.memory)})
+        if self.name:
+            if self.name in machine.snapshots:
+                raise Impossible(f"{self.vm} has a snapshot {self.name}")
+            memory = PurePosixPath(self.memory) if self.memory else None
+            kept = {**machine.snapshots, self.name: SnapshotRecord({self.disk: self.overlay}, memory)}
+            state = state.with_vm(self.vm, replace(machine, snapshots=kept))
+        return state.with_disk(self.vm, self.disk, content)
+
+    def __str__(self) -> str:
+        return f"{self.disk} goes on in {self.overlay}"
+
+
+def _disk(target: str, store: Store) -> str:
+    source = ElementTree.tostring(source_element(store), encoding="unicode")
+    return f"<disk name={quoteattr(target)} snapshot='external' type='{disk_type(store)}'>{source}</disk>"
+
+
+@dataclass(frozen=True, repr=False)
+class DeleteSnapshot(Act):
+    """Delete an external snapshot of which libvirt has a record: its overlays are folded into what is below them."""
+
+    name: str
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainSnapshotDelete."""
+        return Libvirt("virDomainSnapshotDelete", self.vm, {"name": self.name})
+
+    def after(self, state: State) -> State:
+        """The overlays' data is below, their files and that of the memory are gone."""
+        machine = state.live(self.vm)
+        if self.name not in machine.snapshots:
+            raise Impossible(f"{self.vm} has no snapshot {self.name}")
+        record = machine.snapshots[self.name]
+        for disk, overlay in record.overlays.items():
+            state = state.with_disk(self.vm, disk, _folded(state.operated(self.vm, disk), overlay))
+        kept = {name: other for name, other in machine.snapshots.items() if name != self.name}
+        state = state.with_vm(self.vm, replace(state.vm(self.vm), snapshots=kept))
+        return replace(state, files=state.files - {record.memory}) if record.memory else state
+
+    def __str__(self) -> str:
+        return f"deletes the snapshot {self.name}"
+
+
+def _folded(content: Content, overlay: str) -> Content:
+    below = content.layer(overlay).backing
+    if below is None:
+        raise Impossible(f"{overlay} has nothing below it")
+    if overlay == content.active:
+        return content.active_commit(below).ready().pivot().remove(overlay)
+    return content.commit(overlay, below).completed().remove(overlay)
+
+
+class _OfDisk(Act):
+    """An act on one disk of a VM, by what it does to the disk's content."""
+
+    disk: str
+    vm: str
+
+    def content(self, content: Content) -> Content:
+        """The disk afterwards; raises Impossible."""
+        raise NotImplementedError
+
+    def after(self, state: State) -> State:
+        """The disk's content moves, nothing else."""
+        return state.with_disk(self.vm, self.disk, self.content(state.operated(self.vm, self.disk)))
+
+
+@dataclass(frozen=True, repr=False)
+class ActiveCommit(_OfDisk):
+    """Start to commit the active layer, and all between, into layer `into`; `bandwidth` in MiB a second, 0 for all."""
+
+    disk: str
+    into: str
+    bandwidth: int = 0
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:
+        """virDomainBlockCommit, ACTIVE."""
+        args = {"disk": self.disk, "base": file_name(state.store(self.into)), "top": None, "bandwidth": self.bandwidth}
+        return Libvirt("virDomainBlockCommit", self.vm, args, ("ACTIVE",))
+
+    def content(self, content: Content) -> Content:
+        """Phase one."""
+        return content.active_commit(self.into)
+
+    def __str__(self) -> str:
+        return f"an active commit of {self.disk} into {self.into} begins"
+
+
+@dataclass(frozen=True, repr=False)
+class Commit(_OfDisk):
+    """Start to commit the layers from `top` down to, but not with, `base` into `base`; `bandwidth` as ActiveCommit."""
+
+    disk: str
+    top: str
+    base: str
+    bandwidth: int = 0
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:
+        """virDomainBlockCommit."""
+        paths: dict[str, str | int | None] = {
+            "base": file_name(state.store(self.base)),
+            "top": file_name(state.store(self.top)),
+        }
+        return Libvirt("virDomainBlockCommit", self.vm, {"disk": self.disk, **paths, "bandwidth": self.bandwidth})
+
+    def content(self, content: Content) -> Content:
+        """The one phase."""
+        return content.commit(self.top, self.base)
+
+    def __str__(self) -> str:
+        return f"a commit of {self.disk} from {self.top} into {self.base} begins"
+
+
+@dataclass(frozen=True, repr=False)
+class Pull(_OfDisk):
+    """Start to pull all layers above `base` (None: the whole chain) into the active one; `bandwidth` in MiB/s."""
+
+    disk: str
+    base: str | None = None
+    bandwidth: int = 0
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:
+        """virDomainBlockRebase."""
+        base = None if self.base is None else file_name(state.store(self.base))
+        return Libvirt("virDomainBlockRebase", self.vm, {"disk": self.disk, "base": base, "bandwidth": self.bandwidth})
+
+    def content(self, content: Content) -> Content:
+        """The one phase."""
+        return content.pull(self.base)
+
+    def __str__(self) -> str:
+        return f"a pull of {self.disk} onto {self.base or 'nothing'} begins"
+
+
+@dataclass(frozen=True, repr=False)
+class Copy(_OfDisk):
+    """Start to copy a disk to the new image `dest`, the whole chain or with `shallow` the active layer alone.
+
+    The VM must be transient, or libvirt 8 and newer given TRANSIENT_JOB, which this does.
+    """
+
+    disk: str
+    dest: str
+    shallow: bool = False
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:
+        """virDomainBlockCopy."""
+        store = state.store(self.dest)
+        source = ElementTree.tostring(source_element(store), encoding="unicode")
+        xml = f"<disk type='{disk_type(store)}'>{source}<driver type='qcow2'/></disk>"
+        flags = ("TRANSIENT_JOB", *(("SHALLOW",) if self.shallow else ()))
+        return Libvirt("virDomainBlockCopy", self.vm, {"disk": self.disk}, flags, xml)
+
+    def content(self, content: Content) -> Content:
+        """Phase one."""
+        return content.copy(self.dest, shallow=self.shallow)
+
+    def __str__(self) -> str:
+        return f"a copy of {self.disk} to {self.dest} begins"
+
+
+@dataclass(frozen=True, repr=False)
+class AwaitReady(_OfDisk):
+    """Wait until the disk's job is in sync: by its READY event, or by its state if the daemon was started since."""
+
+    disk: str
+    vm: str = VM
+
+    def call(self, state: State) -> Await:  # noqa: ARG002
+        """Wait."""
+        return Await(self.vm, "ready", self.disk)
+
+    def content(self, content: Content) -> Content:
+        """Phase two; a job that was ready before the daemon was restarted still is."""
+        return content if content.job is not None and content.job.phase is Phase.READY else content.ready()
+
+    def __str__(self) -> str:
+        return f"the job of {self.disk} is ready: awake and in sync"
+
+
+@dataclass(frozen=True, repr=False)
+class AwaitCompleted(_OfDisk):
+    """Wait until the disk's job of one phase has ended."""
+
+    disk: str
+    vm: str = VM
+
+    def call(self, state: State) -> Await:  # noqa: ARG002
+        """Wait."""
+        return Await(self.vm, "completed", self.disk)
+
+    def content(self, content: Content) -> Content:
+        """Nothing of what it folded is in the chain any more."""
+        return content.completed()
+
+    def __str__(self) -> str:
+        return f"the job of {self.disk} is completed"
+
+
+@dataclass(frozen=True, repr=False)
+class Pivot(_OfDisk):
+    """End a job that is ready by making its target the active layer."""
+
+    disk: str
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainBlockJobAbort, PIVOT."""
+        return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, ("PIVOT",), until="completed")
+
+    def content(self, content: Content) -> Content:
+        """The target is active."""
+        return content.pivot()
+
+    def __str__(self) -> str:
+        return f"the job of {self.disk} pivots"
+
+
+@dataclass(frozen=True, repr=False)
+class Abort(_OfDisk):
+    """Give the disk's job up: the active layer stays what it is."""
+
+    disk: str
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainBlockJobAbort."""
+        return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, until="canceled")
+
+    def content(self, content: Content) -> Content:
+        """The job is gone."""
+        return content.abort()
+
+    def after(self, state: State) -> State:
+        """And libvirt may have logged an error."""
+        return super().after(state).with_noise(_NO_BITMAP)
+
+    def __str__(self) -> str:
+        return f"the job of {self.disk} is aborted"
+
+
+@dataclass(frozen=True, repr=False)
+class SetSpeed(_OfDisk):
+    """Let the disk's job copy `bandwidth` MiB a second; 0 for all that it can."""
+
+    disk: str
+    bandwidth: int
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainBlockJobSetSpeed."""
+        return Libvirt("virDomainBlockJobSetSpeed", self.vm, {"disk": self.disk, "bandwidth": self.bandwidth})
+
+    def content(self, content: Content) -> Content:
+        """Nothing changes but the time that it takes."""
+        if content.job is None:
+            raise Impossible(f"{self.disk} has no job")
+        return content
+
+    def __str__(self) -> str:
+        return f"the job of {self.disk} may copy {self.bandwidth or 'any number of'} MiB a second"
+
+
+@dataclass(frozen=True, repr=False)
+class Resize(_OfDisk):
+    """Make the disk `size` bytes large."""
+
+    disk: str
+    size: int
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainBlockResize, in bytes."""
+        return Libvirt("virDomainBlockResize", self.vm, {"disk": self.disk, "size": self.size}, ("BYTES",))
+
+    def content(self, content: Content) -> Content:
+        """The active layer's virtual disk is of that size."""
+        return content.resize(self.size)
+
+    def __str__(self) -> str:
+        return f"{self.disk} is {self.size} bytes large"

@@ -1,0 +1,87 @@
+"""What dies: the daemon, QEMU, everything at once; and the daemon's coming back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from harness.acts.act import VM, Act
+from harness.acts.calls import Signal
+from harness.acts.power import crashed
+from harness.oracle.content import Impossible
+from harness.oracle.state import State
+
+# what libvirt 7 and 9 log as errors at every start in a sandbox: other drivers of theirs find nothing to drive
+_AT_START = r"dnsmasqCaps|virGDBusGet(System|Session)Bus|udevGetDMIData|virFirewall(ValidateBackend|Apply):"
+
+
+@dataclass(frozen=True, repr=False)
+class StopDaemon(Act):
+    """End libvirtd with SIGTERM; VMs go on."""
+
+    def call(self, state: State) -> Signal:  # noqa: ARG002
+        """SIGTERM."""
+        return Signal("libvirtd", "TERM")
+
+    def after(self, state: State) -> State:
+        """No daemon runs."""
+        state.served()
+        return replace(state, daemon=None)
+
+    def __str__(self) -> str:
+        return "stops libvirtd"
+
+
+@dataclass(frozen=True, repr=False)
+class KillDaemon(Act):
+    """End libvirtd with SIGKILL; VMs go on."""
+
+    def call(self, state: State) -> Signal:  # noqa: ARG002
+        """SIGKILL."""
+        return Signal("libvirtd", "KILL")
+
+    def after(self, state: State) -> State:
+        """No daemon runs."""
+        state.served()
+        return replace(state, daemon=None)
+
+    def __str__(self) -> str:
+        return "kills libvirtd"
+
+
+@dataclass(frozen=True, repr=False)
+class StartDaemon(Act):
+    """Start libvirtd again on the state that the former one left, or with `upgraded` the newer one of the stack."""
+
+    upgraded: bool = False
+
+    def call(self, state: State) -> Signal:  # noqa: ARG002
+        """Start it."""
+        return Signal("libvirtd", "UPGRADE" if self.upgraded else "START")
+
+    def after(self, state: State) -> State:
+        """One more daemon, which knows all that runs."""
+        if state.daemon is not None:
+            raise Impossible("libvirtd runs")
+        started = replace(state, daemon=state.daemons + 1, daemons=state.daemons + 1)
+        return started.with_noise(_AT_START)
+
+    def __str__(self) -> str:
+        return "starts libvirtd"
+
+
+@dataclass(frozen=True, repr=False)
+class KillQemu(Act):
+    """End the VM's QEMU with SIGKILL: what it had not yet written to its images is lost."""
+
+    vm: str = VM
+
+    def call(self, state: State) -> Signal:  # noqa: ARG002
+        """SIGKILL."""
+        return Signal("qemu", "KILL", self.vm)
+
+    def after(self, state: State) -> State:
+        """Off; what was not flushed is undefined, no more."""
+        return state.with_vm(self.vm, crashed(state.on(self.vm)))
+
+    def __str__(self) -> str:
+        return f"kills the QEMU of {self.vm}"

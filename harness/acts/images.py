@@ -1,0 +1,198 @@
+"""What the host does to images while no VM uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from harness.acts.act import VM, Act
+from harness.acts.calls import Host
+from harness.oracle.content import Content, Impossible
+from harness.oracle.geometry import Geometry, Range
+from harness.oracle.image import QCOW2, Format, Store
+from harness.oracle.state import DIRECTORY, State
+from harness.storage.formats import create_options
+from harness.storage.images import file_image
+from harness.storage.stores import file_name
+
+
+@dataclass(frozen=True, repr=False)
+class CreateImage(Act):
+    """Make an empty image: the first one of a disk, which then has the `geometry`, or one more beside the others."""
+
+    name: str
+    disk: str = "vda"
+    geometry: Geometry = Geometry()  # noqa: RUF009 (a frozen value)
+    format: Format = QCOW2
+    store: Store | None = None
+    backing: str | None = None
+    vm: str = VM
+
+    def call(self, state: State) -> Host:
+        """qemu-img create."""
+        disks = state.vm(self.vm).disks
+        size = disks[self.disk].size if self.disk in disks else self.geometry.disk_size
+        backing = None if self.backing is None else state.image(self.vm, self.disk, self.backing)
+        image = self.after(state).image(self.vm, self.disk, self.name)
+        options = tuple(word for option in create_options(image.format) for word in ("-o", option))
+        below = () if backing is None else ("-b", file_name(backing.store), "-F", backing.format.name)
+        command = ("qemu-img", "create", "-q", "-f", image.format.name, *options, *below)
+        return Host((*command, file_name(image.store), str(size)))
+
+    def after(self, state: State) -> State:
+        """The disk has one more image, which is in its chain if it is the first."""
+        if any(self.name in content.layers for machine in state.vms.values() for content in machine.disks.values()):
+            raise Impossible(f"the name {self.name} is taken")
+        disks = state.vm(self.vm).disks
+        if self.disk in disks:
+            content = disks[self.disk].add(self.name, self.format, self.backing)
+        else:
+            content = Content.new(self.name, self.geometry, self.format)
+        store = self.store or file_image(DIRECTORY, self.name, self.format).store
+        if store != state.store(self.name):
+            state = replace(state, stores={**state.stores, self.name: store})
+        return state.with_disk(self.vm, self.disk, content)
+
+    def __str__(self) -> str:
+        return f"makes the image {self.name} ({self.format.name}) for {self.disk}"
+
+
+@dataclass(frozen=True, repr=False)
+class ConvertImage(Act):
+    """Make the first image of a disk a full copy of the raw file `source`, which holds the guest's own files."""
+
+    name: str
+    source: str
+    geometry: Geometry
+    disk: str = "vda"
+    vm: str = VM
+
+    def call(self, state: State) -> Host:
+        """qemu-img convert."""
+        return Host(("qemu-img", "convert", "-f", "raw", "-O", "qcow2", self.source, file_name(state.store(self.name))))
+
+    def after(self, state: State) -> State:
+        """The disk is opaque: the oracle knows its chain, not its bytes."""
+        if self.disk in state.vm(self.vm).disks:
+            raise Impossible(f"{self.vm} has a disk {self.disk}")
+        made = state.with_disk(self.vm, self.disk, Content.new(self.name, self.geometry))
+        machine = made.vm(self.vm)
+        return made.with_vm(self.vm, replace(machine, opaque=machine.opaque | {self.disk}))
+
+    def __str__(self) -> str:
+        return f"makes the image {self.name} a copy of {self.source}"
+
+
+@dataclass(frozen=True, repr=False)
+class WriteImage(Act):
+    """Write the pattern of `label` into one image of a VM that is off, as if it were the guest's disk."""
+
+    name: str
+    label: str
+    cells: tuple[int, ...] = ()
+    ranges: tuple[Range, ...] = ()
+    disk: str = "vda"
+    vm: str = VM
+
+    def call(self, state: State) -> Host:
+        """libguestfs writes it."""
+        geometry = state.disk(self.vm, self.disk).geometry
+        stretches = tuple(geometry.stretches(self.cells, self.ranges))
+        place = file_name(state.store(self.name))
+        return Host(("guestfs", "pwrite-device"), place, self.label, stretches, geometry.cell_size)
+
+    def after(self, state: State) -> State:
+        """The image holds it."""
+        if state.vm(self.vm).is_on:
+            raise Impossible(f"{self.vm} is {state.vm(self.vm).power}")
+        content = state.disk(self.vm, self.disk).write_image(self.name, self.label, self.cells, self.ranges)
+        return state.with_disk(self.vm, self.disk, content)
+
+    def __str__(self) -> str:
+        return f"writes {self.label} into cells {self.cells} of {self.name}, offline"
+
+
+@dataclass(frozen=True, repr=False)
+class Rebase(Act):
+    """Write another backing file into the header of an image; no data moves."""
+
+    name: str
+    backing: str
+    disk: str = "vda"
+    vm: str = VM
+
+    def call(self, state: State) -> Host:
+        """qemu-img rebase -u."""
+        own = state.image(self.vm, self.disk, self.name).format.name
+        below = state.image(self.vm, self.disk, self.backing).format.name
+        formats = ("-f", own, "-F", below)
+        paths = ("-b", file_name(state.store(self.backing)), file_name(state.store(self.name)))
+        return Host(("qemu-img", "rebase", "-u", *formats, *paths))
+
+    def after(self, state: State) -> State:
+        """It is backed by that file; above the active one, it is active itself."""
+        if state.vm(self.vm).is_on:
+            raise Impossible(f"{self.vm} is {state.vm(self.vm).power}")
+        return state.with_disk(self.vm, self.disk, state.disk(self.vm, self.disk).rebase(self.name, self.backing))
+
+    def __str__(self) -> str:
+        return f"puts {self.name} on {self.backing}"
+
+
+@dataclass(frozen=True, repr=False)
+class RemoveImage(Act):
+    """Delete an image file that no chain needs any more."""
+
+    name: str
+    disk: str = "vda"
+    vm: str = VM
+
+    def call(self, state: State) -> Host:
+        """Remove the file."""
+        return Host(("rm", file_name(state.store(self.name))))
+
+    def after(self, state: State) -> State:
+        """It is gone; what was above it cannot be read any more."""
+        return state.with_disk(self.vm, self.disk, state.disk(self.vm, self.disk).remove(self.name))
+
+    def __str__(self) -> str:
+        return f"removes {self.name}"
+
+
+@dataclass(frozen=True, repr=False)
+class RemoveFile(Act):
+    """Delete a file that is no image of a disk, and lies beside them."""
+
+    path: str
+
+    def call(self, state: State) -> Host:  # noqa: ARG002
+        """Remove the file."""
+        return Host(("rm", self.path))
+
+    def after(self, state: State) -> State:
+        """It is gone."""
+        if PurePosixPath(self.path) not in state.files:
+            raise Impossible(f"there is no file {self.path}")
+        return replace(state, files=state.files - {PurePosixPath(self.path)})
+
+    def __str__(self) -> str:
+        return f"removes {self.path}"
+
+
+@dataclass(frozen=True, repr=False)
+class LeaveFile(Act):
+    """Run a command that leaves a file besides the images, at `path`."""
+
+    command: tuple[str, ...]
+    path: str
+
+    def call(self, state: State) -> Host:  # noqa: ARG002
+        """The command."""
+        return Host(self.command)
+
+    def after(self, state: State) -> State:
+        """The file is there."""
+        return replace(state, files=state.files | {PurePosixPath(self.path)})
+
+    def __str__(self) -> str:
+        return f"makes {self.path}"

@@ -1,0 +1,156 @@
+"""What turns a VM on and off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from harness.acts.act import VM, Act
+from harness.acts.calls import Argument, Libvirt
+from harness.oracle.content import Impossible
+from harness.oracle.state import Power, State, VmState
+
+
+@dataclass(frozen=True, repr=False)
+class Define(Act):
+    """Define the VM on the active layers of its disks; with `root_on_vda` the guest lives on vda.
+
+    With `iothread` its disks have a thread of their own in QEMU.
+    """
+
+    root_on_vda: bool = False
+    iothread: bool = False
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainDefineXML, of which the hand has the XML."""
+        args: Mapping[str, Argument] = {"root_on_vda": int(self.root_on_vda), "iothread": int(self.iothread)}
+        return Libvirt("virDomainDefineXML", self.vm, args)
+
+    def after(self, state: State) -> State:
+        """It is off."""
+        state.served()
+        if state.vm(self.vm).power is not Power.UNDEFINED:
+            raise Impossible(f"{self.vm} is defined")
+        if not state.vm(self.vm).disks:
+            raise Impossible(f"{self.vm} has no disk")
+        return state.with_power(self.vm, Power.OFF)
+
+    def __str__(self) -> str:
+        return f"defines {self.vm}"
+
+
+@dataclass(frozen=True, repr=False)
+class Start(Act):
+    """Start the VM and reach its guest: booted, or `restored` from a guest that was booted and saved before.
+
+    Where it cannot be restored it is booted.
+    """
+
+    restored: bool = False
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainCreate, or virDomainRestoreFlags."""
+        return Libvirt("virDomainRestoreFlags" if self.restored else "virDomainCreate", self.vm)
+
+    def after(self, state: State) -> State:
+        """A new QEMU and a new boot."""
+        machine = state.off(self.vm)
+        broken = [disk for disk, content in machine.disks.items() if not content.readable(content.active)]
+        if broken:
+            raise Impossible(f"an image of the chain of {', '.join(broken)} was removed")
+        started = replace(machine, power=Power.RUNNING, boot=machine.boot + 1, qemu=machine.qemu + 1)
+        return state.with_vm(self.vm, started)
+
+    def __str__(self) -> str:
+        return f"starts {self.vm}"
+
+
+@dataclass(frozen=True, repr=False)
+class ShutOff(Act):
+    """End QEMU politely: it flushes and closes its images; the definition stays."""
+
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainDestroyFlags, GRACEFUL."""
+        return Libvirt("virDomainDestroyFlags", self.vm, {}, ("GRACEFUL",))
+
+    def after(self, state: State) -> State:
+        """Off; nothing is lost, but a job is."""
+        machine = state.live(self.vm)
+        disks = {target: content.flush().crash() for target, content in machine.disks.items()}
+        return state.with_vm(self.vm, replace(machine, power=Power.OFF, disks=disks, backup=""))
+
+    def __str__(self) -> str:
+        return f"shuts {self.vm} off"
+
+
+@dataclass(frozen=True, repr=False)
+class Suspend(Act):
+    """Pause the VM's processors."""
+
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainSuspend."""
+        return Libvirt("virDomainSuspend", self.vm)
+
+    def after(self, state: State) -> State:
+        """Paused."""
+        return _turned(state, self.vm, Power.RUNNING, Power.PAUSED)
+
+    def __str__(self) -> str:
+        return f"pauses {self.vm}"
+
+
+@dataclass(frozen=True, repr=False)
+class Resume(Act):
+    """Let the VM's processors go on."""
+
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainResume."""
+        return Libvirt("virDomainResume", self.vm)
+
+    def after(self, state: State) -> State:
+        """Running."""
+        return _turned(state, self.vm, Power.PAUSED, Power.RUNNING)
+
+    def __str__(self) -> str:
+        return f"resumes {self.vm}"
+
+
+@dataclass(frozen=True, repr=False)
+class Reset(Act):
+    """Press the reset button: the guest boots again, in the same QEMU."""
+
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainReset."""
+        return Libvirt("virDomainReset", self.vm)
+
+    def after(self, state: State) -> State:
+        """One more boot. What the guest did not flush is in QEMU, and not lost."""
+        machine = state.live(self.vm)
+        if machine.power is not Power.RUNNING:
+            raise Impossible(f"{self.vm} is {machine.power}")
+        return state.with_vm(self.vm, replace(machine, boot=machine.boot + 1))
+
+    def __str__(self) -> str:
+        return f"resets {self.vm}"
+
+
+def crashed(machine: VmState) -> VmState:
+    """A VM whose QEMU is gone at once: what its guest did not flush may be lost."""
+    disks = {target: content.crash() for target, content in machine.disks.items()}
+    return replace(machine, power=Power.OFF, disks=disks, backup="")
+
+
+def _turned(state: State, vm: str, before: Power, after: Power) -> State:
+    if state.live(vm).power is not before:
+        raise Impossible(f"{vm} is {state.vm(vm).power}")
+    return state.with_power(vm, after)

@@ -1,0 +1,43 @@
+"""A block job as a value: what it changes, and how far it has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from harness.oracle.layer import Parts
+
+Kind = Literal["active-commit", "commit", "pull", "copy"]
+"""libvirt's words for the kinds of job."""
+
+TWO_PHASES: frozenset[Kind] = frozenset(("active-commit", "copy"))
+"""The jobs that stay awake in sync, until they are pivoted or aborted; the others end by themselves."""
+
+
+class Phase(StrEnum):
+    """How far a job has come."""
+
+    RUNNING = "running"  # it copies: what it writes to is in doubt
+    READY = "ready"  # it is in sync: every write of the guest goes to its target, too
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that writes to the image `target`.
+
+    `top` is the highest layer that a commit folds, `base` what the target of a pull is backed by at the end (None:
+    nothing). `settled` is what the target holds itself once the job has caught up with the guest; `began` is what it
+    held before the job.
+    """
+
+    kind: Kind
+    target: str
+    began: Parts
+    settled: Parts
+    top: str | None = None
+    base: str | None = None
+    phase: Phase = Phase.RUNNING
+
+    def __str__(self) -> str:
+        return f"the {self.kind} that writes to {self.target}"

@@ -1,0 +1,158 @@
+"""What must be true now of everything: each VM with its disks, the daemon, and the files that lie beside the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from harness.oracle.content import Content, Impossible
+from harness.oracle.image import File, Image, Store
+
+DIRECTORY = PurePosixPath("/export/images")
+"""Where images lie, as the stack under test sees it, unless they are said to lie elsewhere."""
+
+
+class Power(StrEnum):
+    """Whether a VM runs."""
+
+    UNDEFINED = "undefined"
+    OFF = "off"
+    RUNNING = "running"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True)
+class SnapshotRecord:
+    """A snapshot that libvirt keeps a record of: the overlay of each disk, and the file with the memory, if any."""
+
+    overlays: Mapping[str, str]
+    memory: PurePosixPath | None = None
+
+
+@dataclass(frozen=True)
+class VmState:
+    """One VM. `boot` and `qemu` count its boots and its QEMU processes; both begin at 0, before the first one.
+
+    `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes. `backup` is the disk of
+    the backup that is on.
+    """
+
+    disks: Mapping[str, Content] = field(default_factory=dict)
+    power: Power = Power.UNDEFINED
+    boot: int = 0
+    qemu: int = 0
+    snapshots: Mapping[str, SnapshotRecord] = field(default_factory=dict)
+    opaque: frozenset[str] = frozenset()
+    backup: str = ""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it has a QEMU."""
+        return self.power in (Power.RUNNING, Power.PAUSED)
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything at one moment. `daemon` counts the daemons from 1 on; None while none runs.
+
+    `stores` are where images lie that are not simply files in DIRECTORY. `files` lie there besides images.
+    `noise` are regular expressions of what the daemon may log as errors by now.
+    """
+
+    vms: Mapping[str, VmState] = field(default_factory=dict)
+    daemon: int | None = 1
+    stores: Mapping[str, Store] = field(default_factory=dict)
+    files: frozenset[PurePosixPath] = frozenset()
+    noise: frozenset[str] = frozenset()
+    daemons: int = 1
+
+    def vm(self, name: str) -> VmState:
+        """The VM of this name: undefined, and without a disk, if nothing was done to it yet."""
+        return self.vms.get(name, VmState())
+
+    def disk(self, vm: str, target: str) -> Content:
+        """The content of a disk; raises Impossible if the VM has no such disk."""
+        disks = self.vm(vm).disks
+        if target not in disks:
+            raise Impossible(f"{vm} has no disk {target}; it has {', '.join(disks) or 'none'}")
+        return disks[target]
+
+    def live(self, vm: str) -> VmState:
+        """The VM, for acts that need its QEMU and the daemon; raises Impossible if one of them is missing."""
+        self.served()
+        return self.on(vm)
+
+    def on(self, vm: str) -> VmState:
+        """The VM, for acts that need its QEMU; raises Impossible if it is off."""
+        machine = self.vm(vm)
+        if not machine.is_on:
+            raise Impossible(f"{vm} is {machine.power}")
+        return machine
+
+    def off(self, vm: str) -> VmState:
+        """The VM, for acts that need it defined and off; raises Impossible."""
+        self.served()
+        machine = self.vm(vm)
+        if machine.power is not Power.OFF:
+            raise Impossible(f"{vm} is {machine.power}")
+        return machine
+
+    def awake(self, vm: str, target: str) -> Content:
+        """The disk, for what its guest does; raises Impossible unless the VM runs."""
+        if self.vm(vm).power is not Power.RUNNING:
+            raise Impossible(f"the guest of {vm} cannot do anything: {vm} is {self.vm(vm).power}")
+        return self.disk(vm, target)
+
+    def operated(self, vm: str, target: str) -> Content:
+        """The disk, for what libvirt does to it live; raises Impossible if it cannot now."""
+        machine = self.live(vm)
+        if machine.backup:
+            raise Impossible(f"a backup of {machine.backup} is on")
+        return self.disk(vm, target)
+
+    def served(self) -> None:
+        """Raise Impossible while no daemon runs."""
+        if self.daemon is None:
+            raise Impossible("no libvirtd runs")
+
+    def store(self, name: str) -> Store:
+        """Where the image of this name lies."""
+        return self.stores.get(name) or File(DIRECTORY / f"{name}.qcow2")
+
+    def image(self, vm: str, target: str, name: str) -> Image:
+        """The image of a disk."""
+        return Image(name, self.disk(vm, target).layer(name).format, self.store(name))
+
+    def path(self, name: str) -> PurePosixPath:
+        """The path of the image of this name; raises ValueError if it has none."""
+        store = self.store(name)
+        if not hasattr(store, "path"):
+            raise ValueError(f"{name} has no path: it is {store}")
+        return store.path
+
+    def with_vm(self, name: str, machine: VmState) -> State:
+        """This state with another one of a VM."""
+        return replace(self, vms={**self.vms, name: machine})
+
+    def with_disk(self, vm: str, target: str, content: Content) -> State:
+        """This state with another content of a disk."""
+        machine = self.vm(vm)
+        return self.with_vm(vm, replace(machine, disks={**machine.disks, target: content}))
+
+    def with_power(self, vm: str, power: Power) -> State:
+        """This state with a VM that is on, off or paused."""
+        return self.with_vm(vm, replace(self.vm(vm), power=power))
+
+    def with_noise(self, *patterns: str) -> State:
+        """This state, in which the daemon may have logged errors that match."""
+        return replace(self, noise=self.noise.union(patterns)) if patterns else self
+
+    def either(self, other: State) -> State:
+        """This state or the `other`, which nobody can tell: what differs in the bytes of a disk is undefined."""
+        found = self
+        for vm, machine in self.vms.items():
+            for target, content in machine.disks.items():
+                found = found.with_disk(vm, target, content.either(other.disk(vm, target)))
+        return found.with_noise(*other.noise)

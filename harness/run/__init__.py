@@ -1,0 +1,1 @@
+"""How pytest runs scenarios: the only room that imports it."""

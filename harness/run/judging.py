@@ -1,0 +1,121 @@
+"""The verdict on a scenario: universal checks after it, known bugs, evidence, all put into its report."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+
+import pytest
+
+from harness.errors import Unusable
+from harness.run import properties
+from harness.run.stacks import stack_and_scenario, stack_names
+from harness.stack.offers import NotOffered
+from harness.trial.replay import replay
+from harness.trial.trial import Trial
+from harness.verdict.checks import explain, verify_all
+from harness.verdict.evidence import collect
+from harness.verdict.finding import FINDINGS, Finding, as_json, findings_of
+from harness.verdict.known_bugs import KnownBug, known_bugs
+
+trials = pytest.StashKey[Trial]()
+"""The trial of a scenario that has one."""
+bugs = pytest.StashKey[Sequence[KnownBug]]()
+"""The known bugs that the scenario meets on its stack."""
+
+
+def judge(item: pytest.Item, trial: Trial) -> None:
+    """Have a trial judged when its scenario is over."""
+    item.stash[bugs] = known_bugs(item.nodeid, trial.daemon.stack)
+    item.stash[trials] = trial
+
+
+def _is_judged(item: pytest.Item) -> bool:
+    """Whether an item has a trial that the universal checks must find nothing wrong with."""
+    return trials in item.stash and item.get_closest_marker("sabotaged") is None
+
+
+def _is_replayed(item: pytest.Item) -> bool:
+    """Whether it is to be done again: on the stacks of the run, not where only the procedure runs besides."""
+    wanted: list[str] = item.config.option.replay
+    if not any(item.nodeid.startswith(path.rstrip("/")) for path in wanted):
+        return False
+    place = stack_and_scenario(item)
+    return place is not None and place[0] in stack_names(item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Make the universal checks after a scenario, and do it again from its journal where that is wanted."""
+    try:
+        yield
+    except Exception as error:
+        if _is_judged(item):
+            explain(item.stash[trials], error)
+        raise
+    if not _is_judged(item):
+        return
+    trial = item.stash[trials]
+    journal = trial.journal.as_json_lines()
+    verify_all(trial)
+    if trial.vms and _is_replayed(item):
+        again = trial.another()
+        item.addfinalizer(lambda: again.__exit__(None, None, None))  # not before the evidence of a failure is kept
+        item.stash[trials] = again.__enter__()
+        replay(journal, again)
+        verify_all(again)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put into the report what those who print it need."""
+    report = yield
+    more = report.user_properties
+    if report.when == "call" and _is_judged(item):
+        more += [(properties.GUEST, how) for how in item.stash[trials].guests]
+    place = stack_and_scenario(item)
+    if place is not None:
+        more += zip((properties.STACK, properties.SCENARIO), place, strict=True)
+    error = None if call.excinfo is None else call.excinfo.value
+    findings = () if error is None else findings_of(error)
+    if findings and report.failed:
+        more.append((FINDINGS, as_json(findings)))
+    if call.when == "call":  # before the evidence, which is not wanted of a known bug, and hard to get of some
+        report.longrepr = apply_known_bugs(report, findings, item.stash.get(bugs, [])) or report.longrepr
+    if isinstance(error, NotOffered):
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), 0, str(error))
+        more.append((properties.NOT_OFFERED, str(error)))
+    elif isinstance(error, Unusable):
+        report.longrepr = str(error)
+        more.append((properties.UNUSABLE, str(error)))
+    elif report.failed and trials in item.stash:
+        kept = collect(item.stash[trials], report.longreprtext, item.config.option.evidence.absolute())
+        report.sections.append(("evidence", str(kept)))
+    return report
+
+
+def apply_known_bugs(report: pytest.TestReport, findings: Sequence[Finding], known: Sequence[KnownBug]) -> str | None:
+    """Make a failure an expected one if known bugs explain all of its findings.
+
+    A pass with a bug that always shows becomes a failure: returns what is to be said of it.
+    """
+    explained = [next((bug for bug in known if bug.explains(finding)), None) for finding in findings]
+    if report.outcome == "failed" and explained and explained[0] is not None and all(explained):
+        bug = explained[0]
+        report.outcome = "skipped"  # with `wasxfail` this is how pytest tells of an expected failure
+        report.wasxfail = f"known bug: {bug.sentence} {bug.url or '(no upstream reference found)'}"
+        return None
+    always = [bug for bug in known if not bug.sometimes]
+    if report.outcome == "passed" and always:
+        report.outcome = "failed"
+        return f"passes, though this release is known for: {always[0].sentence} {always[0].url}"
+    return None
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """The category, letter and word of what a release does not offer."""
+    if report.when == "setup" and properties.value(report, properties.NOT_OFFERED) is not None:
+        return properties.NOT_OFFERED, "n", "NOT OFFERED"
+    return None

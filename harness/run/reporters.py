@@ -1,0 +1,194 @@
+"""What a run prints besides pytest's own report: remarks, guests, the table of stacks, one that cannot be used."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from harness.report.matrix import Cell, Outcome, results, table
+from harness.report.narration import timing
+from harness.run import properties
+from harness.trial.trial import Trial
+from harness.vm.warm import FELL_BACK
+
+EXIT_STATUS = 2
+"""That of a run on a machine that cannot be used."""
+_CLAIM = "the documented live merge keeps every byte"
+
+
+class Remarks:
+    """Prints, at the end, the lines that scenarios recorded: a figure, how often a bug showed."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep those of a scenario that has run."""
+        if report.when == "call":
+            name = report.nodeid.rpartition("::")[2]
+            self._lines += [f"chainproof: {name}: {line}" for line in properties.values(report, properties.REMARK)]
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print them."""
+        for line in self._lines:
+            terminalreporter.write_line(line)
+
+
+class GuestTally:
+    """Counts how the guests of a run came up: restored, booted, or booted since a restore failed (printed in red)."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count those of a scenario that has run."""
+        if report.when == "call":
+            self._counts.update(properties.values(report, properties.GUEST))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the counts in one line."""
+        if self._counts:
+            counts = ", ".join(f"{count} {how}" for how, count in sorted(self._counts.items()))
+            terminalreporter.write_line(f"chainproof: guests: {counts}", red=FELL_BACK in self._counts)
+
+
+class StopWhenUnusable:
+    """Ends the run at the first scenario that finds the machine unusable: one clear line, exit status 2.
+
+    `scheduler` is xdist's session, if it runs the scenarios. Where several stacks run side by side (`others_go_on`),
+    one that cannot be used is told of, and the others go on.
+    """
+
+    def __init__(self, scheduler: pytest.Session | None, *, others_go_on: bool) -> None:
+        self._scheduler = scheduler
+        self._others_go_on = others_go_on
+        self._session: pytest.Session | None = None
+        self._problems: list[str] = []
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Note whom to stop."""
+        self._session = session
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Stop at the first report that says so."""
+        problems = properties.values(report, properties.UNUSABLE)
+        self._problems += problems
+        if not problems or self._others_go_on:
+            return
+        for running in (self._session, self._scheduler):
+            if running is not None:
+                running.shouldstop = "the machine cannot be used"
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Set the exit status."""
+        if self._problems and not self._others_go_on:
+            session.exitstatus = EXIT_STATUS
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print it once, in one line (its detail is in the report above)."""
+        for problem in dict.fromkeys(problem.splitlines()[0] for problem in self._problems):
+            terminalreporter.write_line(f"chainproof: {problem}", red=True)
+
+
+class MatrixReporter:
+    """Prints scenario by stack, if there is more than one stack; results go to the file `saved` too, if it is given.
+
+    `stacks` are names with what is said of them.
+    """
+
+    def __init__(self, stacks: Mapping[str, str], saved: Path | None) -> None:
+        self._stacks = stacks
+        self._saved = saved
+        self._cells: dict[str, dict[str, Cell]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Enter a phase of a scenario: the worst counts, but nothing later takes the place of the first failure."""
+        stack, scenario = (properties.value(report, name) for name in (properties.STACK, properties.SCENARIO))
+        if stack is None or scenario is None:
+            return
+        row = self._cells.setdefault(scenario, {})
+        row[stack] = row.get(stack, Cell(Outcome.PASS)).or_worse(cell_of(report))
+
+    def pytest_sessionfinish(self) -> None:
+        """Save the results."""
+        if self._saved is not None:
+            self._saved.write_text(json.dumps(results(self._stacks, self._cells), indent=1) + "\n")
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the table."""
+        if self._cells and len(self._stacks) > 1:
+            terminalreporter.section("scenario x stack")
+            for line in table(self._stacks, self._cells):
+                terminalreporter.write_line(line)
+
+
+def cell_of(report: pytest.TestReport) -> Cell:
+    """What a phase of a scenario came to, with its findings, and a line about it."""
+    not_offered = properties.value(report, properties.NOT_OFFERED)
+    if not_offered is not None:
+        return Cell(Outcome.NOT_OFFERED, not_offered)
+    if report.outcome == "skipped":
+        if hasattr(report, "wasxfail"):
+            return Cell(Outcome.KNOWN_BUG, str(report.wasxfail))
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longreprtext
+        return Cell(Outcome.SKIPPED, str(reason).removeprefix("Skipped: "))
+    if report.outcome == "failed":
+        findings = properties.findings(report)
+        # a teardown's error, a worker's end: pytest's own words
+        line = findings[0].line() if findings else _last_line(report.longreprtext)
+        return Cell(Outcome.FAIL if report.when == "call" else Outcome.ERROR, line, findings)
+    return Cell(Outcome.PASS)
+
+
+def _last_line(text: str) -> str:
+    return next((line for line in reversed(text.strip().splitlines()) if line.strip()), "")
+
+
+class NarratedRun:
+    """Prints, in place of pytest's own report, what failed and the verdict, with `say`."""
+
+    def __init__(self, say: Callable[[str], None], platform: str) -> None:
+        self._say = say
+        self._platform = platform
+        self._failed = False
+        self.trial: Trial | None = None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Print a phase of the scenario that failed."""
+        self._print_failure(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Print why the scenario could not be read."""
+        self._print_failure(report)
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Print the verdict, the run's last line."""
+        if self._failed or exitstatus != 0 or self.trial is None:
+            self._say(f"\nNOT PROVED on {self._platform}: {_CLAIM}.")
+            return
+        self._say(f"\nPROVED on {self._platform}: {_CLAIM}, {timing(self.trial.journal)}.")
+
+    def _print_failure(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if not report.failed:
+            return
+        self._failed = True
+        self._say(f"\n{report.longreprtext}")
+        for title, text in report.sections:
+            if title == "evidence":
+                self._say(f"evidence: {text}")
+
+
+def past_capturing(config: pytest.Config) -> Callable[[str], None]:
+    """Prints past pytest's capturing."""
+    capture = config.pluginmanager.get_plugin("capturemanager")
+
+    def say(text: str) -> None:
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            print(text, flush=True)
+
+    return say

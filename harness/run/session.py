@@ -1,0 +1,113 @@
+"""A run from its configuration to its start: what is prepared once, and how workers die with it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import Unusable
+from harness.process import dying_with_us, end_if_orphaned
+from harness.report.narration import Narrator
+from harness.run.repetition import Repetition
+from harness.run.reporters import (
+    EXIT_STATUS,
+    GuestTally,
+    MatrixReporter,
+    NarratedRun,
+    Remarks,
+    StopWhenUnusable,
+    past_capturing,
+)
+from harness.run.settings import ground_of
+from harness.run.stacks import PASSED_ON, prepare, stack_names, unusable_stacks
+from harness.trial.trial import Trial
+
+if TYPE_CHECKING:
+    from execnet import XSpec
+    from xdist.workermanage import WorkerController
+
+_PARENT = "chainproof_parent"
+_platform = pytest.StashKey[str]()
+_narrated = pytest.StashKey[NarratedRun]()
+_MARKERS = (
+    "needs(capability, ...): what a release must offer (harness.stack.offers)",
+    "cold: the guest is booted, never restored",
+    "sabotaged: something is broken on purpose: the universal checks are the scenario's own affair",
+    "elsewhere_too: also runs on the stacks of --procedure-on",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register what prints, and watch the run that a worker belongs to."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    config.pluginmanager.register(Repetition())
+    parent = getattr(config, "workerinput", {}).get(_PARENT)
+    if parent is not None:
+        end_if_orphaned(parent)
+    else:
+        several = len(stack_names(config)) > 1 and not config.option.every_stack
+        scheduler = config.pluginmanager.get_plugin("dsession")
+        for plugin in (GuestTally(), Remarks(), StopWhenUnusable(scheduler, others_go_on=several)):
+            config.pluginmanager.register(plugin)
+    if config.option.narrate:  # in place of pytest's own report
+        config.pluginmanager.unregister(name="terminalreporter")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Prepare once, before any worker starts, what all scenarios run on; a machine that cannot ends the run here."""
+    config = session.config
+    scenarios = config.rootpath / "scenarios"
+    paths = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
+    if hasattr(config, "workerinput") or not any(_meet(path, scenarios) for path in paths):
+        return
+    try:
+        ground = ground_of(config)
+        described = prepare(config, ground.kinds)
+    except Unusable as error:
+        pytest.exit(str(error), returncode=EXIT_STATUS)
+    config.stash[_platform] = f"{'; '.join(described.values())}, {ground}"
+    config.pluginmanager.register(MatrixReporter(described, config.option.results))
+    if config.option.narrate:
+        say = past_capturing(config)
+        config.stash[_narrated] = NarratedRun(say, config.stash[_platform])
+        config.pluginmanager.register(config.stash[_narrated])
+        say(f"On {config.stash[_platform]}:\n")
+
+
+def _meet(path: os.PathLike[str], directory: os.PathLike[str]) -> bool:
+    """Whether one of the two is the other, or in it."""
+    one, other = os.fspath(path), os.fspath(directory)
+    return os.path.commonpath([one, other]) in (one, other)
+
+
+def narrate(config: pytest.Config, trial: Trial) -> None:
+    """Tell what happens in a trial, as it happens, if the run is to be narrated."""
+    if config.option.narrate:
+        trial.journal.listeners.append(Narrator(past_capturing(config)))
+        config.stash[_narrated].trial = trial
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say what the scenarios run on."""
+    return f"chainproof: {config.stash.get(_platform, 'no scenario, no VM')}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: Sequence[XSpec]) -> None:
+    """A `kill -9` ends the workers with us, even while they start; by themselves they would take up to 15 s."""
+    for spec in specs:
+        if spec.popen and not spec.python:
+            spec.python = shlex.join(dying_with_us([sys.executable]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    """Pass on to a worker whose it is, and which stacks it need not try."""
+    node.workerinput[_PARENT] = os.getpid()
+    node.workerinput[PASSED_ON] = unusable_stacks(node.config)

@@ -1,0 +1,55 @@
+"""What an image can take at most is what it holds and the metadata for it, and no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.oracle.content import Content
+from harness.oracle.geometry import Geometry
+from harness.oracle.image import Format, Qcow2, Raw
+from harness.process import run
+from harness.storage.formats import create_options
+from harness.verdict.allocation import most_bytes
+
+FORMATS = [Qcow2(), Qcow2(cluster_size=4096), Qcow2(cluster_size=1 << 21), Qcow2(subclusters=True), Raw()]
+
+
+def taken(tmp_path: Path, form: Format, geometry: Geometry, cells: range) -> int:
+    """Bytes that an image takes which QEMU made and wrote to."""
+    image = tmp_path / "image"
+    options = [word for option in create_options(form) for word in ("-o", option)]
+    create = ["qemu-img", "create", "-q", "-f", form.name, *options, str(image), str(geometry.disk_size)]
+    run(create, timeout=60).check()
+    writes = [w for cell in cells for w in ("-c", f"write {cell * geometry.cell_size} {geometry.cell_size}")]
+    run(["qemu-io", "-f", form.name, *writes, str(image)], timeout=60).check()
+    return image.stat().st_blocks * 512
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=str)
+@pytest.mark.parametrize("cells", [range(0), range(5), range(64)], ids=lambda cells: f"{len(cells)} cells")
+@pytest.mark.parametrize("tail", [0, 1 << 40], ids=["small", "1 TiB"])
+def test_what_qemu_makes_is_no_more(tmp_path: Path, form: Format, cells: range, tail: int) -> None:
+    if tail and form == Qcow2(cluster_size=4096):
+        tail = 1 << 34  # the L1 table would be too large
+    geometry = Geometry(64, part_size=2048, tail=tail)
+    content = Content.new("base", geometry, form)
+    if cells:
+        content = content.write("A", cells)
+
+    assert taken(tmp_path, form, geometry, cells) <= most_bytes(content.layer("base"), geometry)
+
+
+def test_an_image_with_foreign_clusters_on_the_default_disk_is_more() -> None:
+    """The case that a slack of 1 MiB let pass: 11 foreign clusters of 12 take 987,136 bytes."""
+    empty = Content.new("base").layer("base")
+
+    assert most_bytes(empty, Geometry()) < 987_136
+
+
+def test_holes_of_a_disk_of_another_format_count_nothing() -> None:
+    raw = replace(Content.new("base").layer("base"), format=Raw())
+
+    assert most_bytes(raw, Geometry()) <= 4096

@@ -1,0 +1,84 @@
+"""What trials stand on, put together once for pytest and for the bench: a machine's ground, and a stack's platform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from harness.settings import Settings
+from harness.stack.acceleration import Acceleration, choose
+from harness.stack.daemon import GUEST, Daemon, Setup
+from harness.stack.kinds import Kinds
+from harness.stack.run_directory import RunDirectory
+from harness.stack.stack import Stack
+from harness.trial.trial import Trial
+from harness.vm.domain_xml import Machine
+from harness.vm.images import GuestFiles
+from harness.vm.warm import WarmGuests
+from harness.waiting import scale_deadlines
+from images.build import guest_files
+
+
+@dataclass(frozen=True)
+class Ground:
+    """This machine as a run uses it: its settings, the built guest, and what guests run on."""
+
+    settings: Settings
+    guest: GuestFiles
+    acceleration: Acceleration
+
+    @classmethod
+    def prepared(cls, settings: Settings) -> Ground:
+        """Build the guest, and find out whether KVM works; deadlines are stretched as that needs.
+
+        By the host's own QEMU: whether KVM works is about the machine, and a stack that breaks it should show. Raises
+        Unusable.
+        """
+        guest = guest_files(settings.cache.images)
+        cache, work = settings.cache.verdicts, settings.work
+        chosen = choose(settings.accel, Stack.host(), guest.directory, cache, work)
+        scale_deadlines(chosen.deadline_factor * settings.deadline_factor)
+        return cls(settings, guest, chosen)
+
+    @property
+    def kinds(self) -> Kinds:
+        """What makes stacks of names."""
+        return Kinds(self.settings.cache.trees, self.settings.work)
+
+    def __str__(self) -> str:
+        return f"{self.acceleration} ({self.acceleration.reason}), {self.settings.mode} mode"
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A stack on this ground: what daemons and trials of it are made with."""
+
+    ground: Ground
+    stack: Stack
+
+    @cached_property
+    def warm(self) -> WarmGuests:
+        """Its saved guests."""
+        ground = self.ground
+        directory, mode = ground.settings.cache.warm, ground.settings.mode
+        return WarmGuests.of(directory, self.stack, ground.guest, ground.acceleration, mode)
+
+    @property
+    def setup(self) -> Setup:
+        """How its daemons are set up."""
+        ground = self.ground
+        return Setup(ground.settings.mode, ground.acceleration.kvm, ground.guest.directory, self.warm.directory)
+
+    @property
+    def machine(self) -> Machine:
+        """What its domains are made of."""
+        return Machine(self.stack.qemu, self.ground.acceleration.domain_type, GUEST)
+
+    def daemon(self, *, stock: bool = False) -> Daemon:
+        """A daemon; enter it to start it. `stock`: with libvirt's own configuration."""
+        return Daemon(self.stack, RunDirectory(self.ground.settings.work), replace(self.setup, stock=stock))
+
+    def trial(self, daemon: Daemon, name: str, *, warm: bool = True, machine: Machine | None = None) -> Trial:
+        """A trial on a daemon; enter it to begin. Without `warm`, its guests are booted."""
+        appliances = self.ground.settings.cache.appliances
+        return Trial(daemon, machine or self.machine, name, appliances, self.warm if warm else None)

@@ -1,0 +1,122 @@
+"""Every image of a disk and what its guest sees, measured by independent readers and held to the oracle."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from harness.acts.guest import Flush
+from harness.errors import CheckFailed
+from harness.journal import Kind
+from harness.oracle.state import Power
+from harness.oracle.table import Row, Table, difference
+from harness.readers.nbd_reader import NbdReader
+from harness.readers.offline import Offline
+from harness.readers.own import Reader
+from harness.readers.rows import read_row
+from harness.trial.nouns import Disk
+
+
+@dataclass(frozen=True)
+class Readers:
+    """The independent eyes; `run` is the id in this trial's markers: another trial's bytes are foreign."""
+
+    own: Reader
+    storage: NbdReader
+    run: str
+
+
+def verify(disk: Disk, moment: str, readers: Readers) -> Table:
+    """Measure every image, and the guest if it runs, in two independent ways, and hold it to the oracle.
+
+    Returns the table as measured and enters it in the journal. Raises CheckFailed with the cells that differ, and
+    ValueError where there is nothing to verify, or no way to.
+    """
+    _require(disk)
+    journal = disk.vm.stage.journal
+    with journal.timed("verification"):
+        seen = _verified(disk, moment, readers)
+    _enter(disk, "verify", moment, seen, "the guest, an own qcow2 reader, QEMU over NBD")
+    return seen
+
+
+def verify_guest(disk: Disk, moment: str, readers: Readers) -> Table:
+    """Hold what the guest sees to the oracle, where the images cannot be: a mirror that is on writes them late."""
+    _require(disk)
+    content = disk.content
+    with disk.vm.stage.journal.timed("verification"):
+        rows = tuple(row for row in content.table().rows if row.name == "guest")
+        seen = Table((_guest_row(disk, readers.run),), content.geometry)
+        wrong = difference(Table(rows, content.geometry), seen)
+    if wrong:
+        raise CheckFailed(f"the guest sees at {moment} what the oracle says{_of(disk)}", "otherwise", wrong)
+    _enter(disk, "verify_guest", moment, seen, "the guest")
+    return seen
+
+
+def verify_offline(disk: Disk, moment: str, guestfs: Offline, run: str) -> Table:
+    """Hold what every image shows, read by libguestfs, to the oracle. The VM must be shut off."""
+    content = disk.content
+    with disk.vm.stage.journal.timed("verification"):
+        rows = [
+            read_row(image.name, guestfs.shows(image.store.path), content.geometry, run, content.shows(image.name))  # type: ignore[union-attr]
+            for image in disk.images()
+        ]
+    seen = Table(tuple(rows), content.geometry)
+    wrong = difference(content.table(guest=False).without_contents(), seen)
+    if wrong:
+        claim = f"every layer shows at {moment} what the oracle says{_of(disk)}"
+        raise CheckFailed(claim, "otherwise, by libguestfs", wrong)
+    _enter(disk, "verify_offline", moment, seen, f"libguestfs {guestfs.version}")
+    return seen
+
+
+def _require(disk: Disk) -> None:
+    if disk.opaque:
+        raise ValueError(f"the guest's own bytes are on {disk}: there is no table to verify")
+    if disk.vm.state.power is Power.PAUSED:
+        raise ValueError(f"{disk.vm.name} is paused, and cannot flush {disk}: resume it first")
+
+
+def _verified(disk: Disk, moment: str, readers: Readers) -> Table:
+    running = disk.vm.state.is_on
+    if running:
+        _flush(disk)
+    content, run = disk.content, readers.run
+    paths = {image.name: image.store.path for image in disk.images()}  # type: ignore[union-attr]
+    with ThreadPoolExecutor(2) as aside:  # while QEMU reads for us, the guest reads its device, and we the images
+        guest = aside.submit(lambda: (_guest_row(disk, run),) if running else ())
+        own = aside.submit(readers.own.measure, paths, content.geometry, run, content)
+        by_qemu = readers.storage.measure(paths, content.geometry, run, content)
+    read = (("chainproof's qcow2 reader", own.result()), ("QEMU over NBD", by_qemu))
+    expected = content.table(guest=running)
+    for who, rows in read:
+        seen = Table((*rows, *guest.result()), content.geometry)
+        wrong = difference(expected, seen)
+        if wrong:
+            claim = f"the disk's content at {moment} is as the oracle says{_of(disk)}"
+            raise CheckFailed(claim, f"otherwise, by {who}", wrong)
+    return seen
+
+
+def _flush(disk: Disk) -> None:
+    """Unflushed metadata is in QEMU's cache only: an outside read before would see corruption that is none."""
+    if disk.content.unflushed:
+        disk.vm.stage.do(Flush(disk.target, disk.vm.name))
+    else:
+        disk.vm.domain.port.flush(disk.target)
+
+
+def _guest_row(disk: Disk, run: str) -> Row:
+    content = disk.content
+    return read_row("guest", disk.read(), content.geometry, run, content.guest())
+
+
+def _enter(disk: Disk, how: str, moment: str, seen: Table, by: str) -> None:
+    detail = {"read by": by, "how": how, "moment": moment, "vm": disk.vm.name, "disk": disk.target}
+    disk.vm.stage.journal.record(Kind.TABLE, f"{moment}{_of(disk)}\n{seen}", detail)
+
+
+def _of(disk: Disk) -> str:
+    """Which disk, where there are others."""
+    return f" ({disk.vm.name}, {disk})" if len(disk.vm.stage.state.vms) > 1 or len(disk.vm.disks) > 1 else ""

@@ -1,0 +1,353 @@
+"""The nouns that scenarios speak: Vm, Disk, Job, Guest. Each verb that acts is one line over the stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from harness.acts.act import Act
+from harness.acts.backup import BeginPullBackup, EndBackup, url
+from harness.acts.chain import (
+    Abort,
+    ActiveCommit,
+    AwaitCompleted,
+    AwaitReady,
+    Commit,
+    Copy,
+    DeleteSnapshot,
+    Pivot,
+    Pull,
+    Resize,
+    SetSpeed,
+    Snapshot,
+)
+from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
+from harness.acts.images import CreateImage
+from harness.acts.power import Reset, ShutOff, Start
+from harness.journal import Kind
+from harness.oracle.chain import Chain
+from harness.oracle.content import Content
+from harness.oracle.geometry import Range
+from harness.oracle.image import Format, Image, Store
+from harness.oracle.state import State, VmState
+from harness.storage.images import image_in
+from harness.storage.stores import printed
+from harness.trial.stage import Refusal, Stage
+from harness.vm.domain import Domain
+from harness.vm.domain_view import backing_chain
+from harness.vm.hands import Things
+from harness.vm.jobs import BlockJobFailed
+from harness.vm.writer import START, STOP, check_written, written
+
+if TYPE_CHECKING:
+    from testinfra.host import Host
+
+
+class Vm:
+    """One VM of a trial; `may_restore` says whether it may be restored from a saved guest."""
+
+    def __init__(self, stage: Stage, things: Things, name: str, may_restore: Callable[[], bool]) -> None:
+        self.stage = stage
+        self.things = things
+        self.name = name
+        self._may_restore = may_restore
+        self.guest = Guest(self)
+
+    @property
+    def domain(self) -> Domain:
+        """The thing itself."""
+        return self.things.domain(self.name)
+
+    @property
+    def state(self) -> VmState:
+        """What must be true of it now."""
+        return self.stage.state.vm(self.name)
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """All its disks."""
+        return tuple(Disk(self, target) for target in self.state.disks)
+
+    def disk(self, target: str = "vda") -> Disk:
+        """The disk with this target."""
+        return Disk(self, target)
+
+    def bring_up(self) -> Self:
+        """Start it from a saved guest, where that may be; else boot it."""
+        self.stage.do(Start(restored=self._may_restore() and not self.state.opaque, vm=self.name))
+        return self
+
+    def start(self) -> Self:
+        """Boot it."""
+        self.stage.do(Start(vm=self.name))
+        return self
+
+    def shut_off(self) -> None:
+        """End QEMU politely; the definition stays."""
+        self.stage.do(ShutOff(self.name))
+
+    def reset(self) -> None:
+        """Press the reset button, and reach the guest that boots."""
+        self.stage.do(Reset(self.name))
+
+    def grow(self, layers: Sequence[tuple[str, str, Sequence[int]]], target: str = "vda") -> Self:
+        """Live: make (image, label, cells) layers of a disk, writing each one's marker while it is the active one."""
+        disk = self.disk(target)
+        for name, label, cells in layers:
+            if name not in disk.content.files():
+                disk.snapshot(name)
+            disk.write(label, cells)
+        return self
+
+    def delete_snapshot(self, name: str) -> None:
+        """Delete an external snapshot that libvirt has a record of."""
+        self.stage.do(DeleteSnapshot(name, self.name))
+
+    def xml(self, *, inactive: bool = False) -> str:
+        """The domain XML: as it runs, or as it will start next time."""
+        return self.domain.xml(inactive=inactive)
+
+
+class Disk:
+    """A disk (`target`: vda) of a VM."""
+
+    def __init__(self, vm: Vm, target: str) -> None:
+        self.vm = vm
+        self.target = target
+        self._stage = vm.stage
+
+    def __str__(self) -> str:
+        return self.target
+
+    # what must be true of it
+
+    @property
+    def content(self) -> Content:
+        """What its images must hold and show now."""
+        return self._state.disk(self.vm.name, self.target)
+
+    @property
+    def opaque(self) -> bool:
+        """Whether it holds the guest's own files: the oracle knows its chain, not its bytes."""
+        return self.target in self.vm.state.opaque
+
+    def image(self, name: str) -> Image:
+        """The image of this name."""
+        return self._state.image(self.vm.name, self.target, name)
+
+    def images(self) -> tuple[Image, ...]:
+        """Every image that should exist, in the order in which they were made."""
+        return tuple(map(self.image, self.content.files()))
+
+    def expected_chain(self) -> Chain:
+        """The chain that the oracle expects."""
+        return Chain(self.content.chain())
+
+    # what it is seen to be
+
+    def chain(self) -> Chain:
+        """The chain as the running domain's XML has it."""
+        return self.named(backing_chain(self.vm.xml(), self.target))
+
+    def configured_chain(self) -> Chain:
+        """The chain as the persistent definition has it; libvirt may keep only the active layer there."""
+        return self.named(backing_chain(self.vm.xml(inactive=True), self.target))
+
+    def named(self, stores: Iterable[Store]) -> Chain:
+        """The chain of the images in these stores; one that should not exist is called by its place."""
+        images = self.images()
+        found = [(image_in(store, images), store) for store in stores]
+        return Chain(tuple(image.name if image else printed(store) for image, store in found))
+
+    # what is done to it
+
+    def write(self, label: str, cells: Iterable[int] = (), ranges: Iterable[Range] = (), *, flush: bool = True) -> None:
+        """The guest writes the pattern of `label` into whole `cells` and byte `ranges`, and flushes it to the image."""
+        self._do(Write(self.target, label, _sorted(cells), tuple(ranges), flush, self.vm.name))
+
+    def begin_write(self, label: str, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> None:
+        """The guest begins to write the pattern of `label`, and nobody waits for it until `end_write`."""
+        self._do(BeginWrite(self.target, label, _sorted(cells), tuple(ranges), self.vm.name))
+
+    def end_write(self) -> None:
+        """Wait until the writes that the guest began are acknowledged."""
+        self._do(EndWrite(self.target, self.vm.name))
+
+    def zero(
+        self, cells: Iterable[int] = (), ranges: Iterable[Range] = (), *, as_data: bool = False, flush: bool = True
+    ) -> None:
+        """The guest writes zeros, by the device's own command (BLKZEROOUT) or as data, and flushes."""
+        self._do(Zero(self.target, _sorted(cells), tuple(ranges), flush, as_data, self.vm.name))
+
+    def discard(self, cells: Iterable[int] = (), ranges: Iterable[Range] = (), *, flush: bool = True) -> None:
+        """The guest discards (BLKDISCARD), and flushes."""
+        self._do(Discard(self.target, _sorted(cells), tuple(ranges), flush, self.vm.name))
+
+    def flush(self) -> None:
+        """The guest flushes."""
+        self._do(Flush(self.target, self.vm.name))
+
+    def snapshot(self, overlay: str, *, name: str = "", form: Format | None = None) -> None:
+        """Make a new active layer `overlay` on top of the present one; with a `name`, libvirt keeps a record of it.
+
+        With a format, the overlay is made in it before; else libvirt makes it.
+        """
+        if form is not None:
+            self._do(CreateImage(overlay, self.target, format=form, backing=self.content.active, vm=self.vm.name))
+        self._do(Snapshot(self.target, overlay, name, reuse=form is not None, vm=self.vm.name))
+
+    def active_commit(self, into: str, *, bandwidth: int = 0) -> Job:
+        """Start to commit the active layer, and all between, into layer `into`; `bandwidth` in MiB a second."""
+        return self._begin(ActiveCommit(self.target, into, bandwidth, self.vm.name))
+
+    def commit(self, top: str, base: str, *, bandwidth: int = 0) -> Job:
+        """Start to commit the layers from `top` down to, but not with, `base` into `base`."""
+        return self._begin(Commit(self.target, top, base, bandwidth, self.vm.name))
+
+    def pull(self, base: str | None = None, *, bandwidth: int = 0) -> Job:
+        """Start to pull all layers above `base` (None: the whole chain) into the active one."""
+        return self._begin(Pull(self.target, base, bandwidth, self.vm.name))
+
+    def copy(self, dest: str, *, shallow: bool = False) -> Job:
+        """Start to copy the disk to the new image `dest`, all of it or with `shallow` the active layer alone."""
+        return self._begin(Copy(self.target, dest, shallow, self.vm.name))
+
+    def resize(self, size: int) -> None:
+        """Make it `size` bytes large."""
+        self._do(Resize(self.target, size, self.vm.name))
+
+    def pull_backup(self) -> PullBackup:
+        """Begin a full backup, which QEMU serves over NBD until it is ended."""
+        self._do(BeginPullBackup(self.target, self.vm.name))
+        return PullBackup(self)
+
+    def read(self) -> bytes:
+        """All cells as the guest's device gives them now."""
+        return self.vm.domain.port.read(self.target, self.content.geometry.size)
+
+    @property
+    def _state(self) -> State:
+        return self._stage.state
+
+    def _do(self, act: Act) -> None:
+        self._stage.do(act)
+
+    def _begin(self, act: Act) -> Job:
+        self._do(act)
+        return Job(self)
+
+
+class Job:
+    """A job from its start to its end; as a context, one that was left open by an error is aborted."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.disk = disk
+        self._stage = disk.vm.stage
+
+    def __str__(self) -> str:
+        return f"the job of {self.disk}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.disk.content.job is None:
+            return
+        if kind is None:
+            raise BlockJobFailed(f"{self} was left open: pivot, abort or wait for its end")
+        try:
+            self.abort()
+        except (*Refusal, ValueError) as also:  # the first error is the one to tell of
+            self._stage.journal.record(Kind.NOTE, f"{self} could not be aborted after the error: {also}")
+
+    def wait_ready(self) -> None:
+        """Wait until it is in sync: by its event, or by its state if the daemon was started since."""
+        self._stage.do(AwaitReady(*self._of))
+
+    def wait_completed(self) -> None:
+        """Wait for the end of a job that has one phase."""
+        self._stage.do(AwaitCompleted(*self._of))
+
+    def pivot(self) -> None:
+        """Make the job's target the active layer."""
+        self._stage.do(Pivot(*self._of))
+
+    def abort(self) -> None:
+        """Give the job up: the active layer stays what it is."""
+        self._stage.do(Abort(*self._of))
+
+    def set_speed(self, bandwidth: int) -> None:
+        """Let it copy `bandwidth` MiB a second; 0 for all that it can."""
+        self._stage.do(SetSpeed(self.disk.target, bandwidth, self.disk.vm.name))
+
+    @property
+    def _of(self) -> tuple[str, str]:
+        return self.disk.target, self.disk.vm.name
+
+
+class PullBackup:
+    """A backup in pull mode that is on; as a context it is ended. `url` is what an NBD client in the stack reads."""
+
+    def __init__(self, disk: Disk) -> None:
+        self.url = url(disk.target)
+        self._vm = disk.vm
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._vm.stage.do(EndBackup(self._vm.name))
+
+
+class Guest:
+    """What runs in a VM."""
+
+    def __init__(self, vm: Vm) -> None:
+        self._vm = vm
+
+    @property
+    def host(self) -> Host:
+        """pytest-testinfra's view of it."""
+        return self._vm.domain.host
+
+    def run(self, script: str) -> bytes:
+        """The standard output of a shell script that changes nothing on the disks. Raises AgentError."""
+        return self._vm.domain.agent.run(script)
+
+    def same_boot(self) -> bool:
+        """True if it has not rebooted by itself."""
+        return self._vm.domain.same_boot()
+
+    def freeze(self) -> None:
+        """Freeze its file systems; after it, nothing else works."""
+        self._act(Freeze(self._vm.name))
+
+    def start_writer(self) -> None:
+        """Have it write files, each with its checksum in a list, and flush, until `stop_writer`."""
+        self._act(RunInGuest(START, "begins to write files, and goes on until it is stopped", self._vm.name))
+        self.wait_written()
+
+    def wait_written(self) -> None:
+        """Wait until the writer has got on, from where it is now."""
+        self._act(AwaitWritten(self._vm.name))
+
+    def stop_writer(self) -> int:
+        """Stop the writer and return how many files it wrote."""
+        self._act(RunInGuest(STOP, "stops writing files", self._vm.name))
+        return written(self._vm.domain.agent)
+
+    def check_written(self) -> int:
+        """Read every file of the writer's back from the disk, and return how many are whole. Raises AgentError."""
+        return check_written(self._vm.domain.agent)
+
+    def _act(self, act: Act) -> None:
+        self._vm.stage.do(act)
+
+
+def _sorted(cells: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(set(cells)))

@@ -1,0 +1,37 @@
+"""How much room an image can take at most: by its format, and by what the oracle says that it holds."""
+
+from __future__ import annotations
+
+from harness.oracle.geometry import Geometry
+from harness.oracle.image import Qcow2
+from harness.oracle.layer import Layer
+from harness.oracle.parts import HOLE
+
+_ENTRY, _EXTENDED_ENTRY, _REFCOUNT = 8, 16, 2  # bytes
+_FIRST_BLOCK = 4096  # QEMU allocates it when it makes a raw file (block/file-posix.c, allocate_first_block)
+_SLACK = 2  # clusters: what QEMU allocates ahead, or has freed and not yet used again
+
+
+def most_bytes(layer: Layer, geometry: Geometry) -> int:
+    """The most bytes that the file of `layer` can take: its data, and the metadata that finds it.
+
+    The rules are those of docs/interop/qcow2.rst: one header; an L1 table with an entry for each L2 table of the disk;
+    an L2 table (a cluster) where data are; a refcount table, and a block for each so many clusters.
+    """
+    part = geometry.part_size
+    held = [number for number, value in enumerate(layer.own) if value is not HOLE]
+    if not isinstance(layer.format, Qcow2):
+        return part * len(held) + _FIRST_BLOCK
+    form, cluster = layer.format, layer.format.cluster_size
+    data = len({number * part // cluster for number in held})
+    covered = cluster * (cluster // (_EXTENDED_ENTRY if form.subclusters else _ENTRY))  # by one L2 table
+    l2 = len({number * part // covered for number in held})
+    l1 = _clusters(-(-layer.size // covered) * _ENTRY, cluster)
+    known = 1 + l1 + l2 + data
+    blocks = -(-known * _REFCOUNT // cluster) + 1
+    table = _clusters(blocks * _ENTRY, cluster)
+    return cluster * (known + blocks + table + _SLACK)
+
+
+def _clusters(size: int, cluster: int) -> int:
+    return max(1, -(-size // cluster))

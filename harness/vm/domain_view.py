@@ -1,0 +1,73 @@
+"""What a disk of a domain looks like in its XML: its image, its backing chain, its mirror."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from harness.oracle.image import Image, Store
+from harness.storage.sources import disk_type, source_element, store_in
+
+
+def targets(xml: str) -> list[str]:
+    """The targets of all disks, in order."""
+    found = (disk.find("target") for disk in ElementTree.fromstring(xml).iterfind("devices/disk"))
+    return [str(target.get("dev")) for target in found if target is not None]
+
+
+def disk_element(xml: str, target: str) -> ElementTree.Element:
+    """The <disk> with this target; raises ValueError if the domain has none."""
+    return _disk(ElementTree.fromstring(xml), target)
+
+
+def backing_chain(xml: str, target: str) -> list[Store]:
+    """The disk's images as the XML has them: base first, the active layer last.
+
+    Raises UnknownStore (harness.storage.stores) at the first one that is nothing chainproof knows.
+    """
+    layer: ElementTree.Element | None = disk_element(xml, target)
+    found: list[Store] = []
+    while layer is not None and (len(layer) or layer.attrib):
+        found.append(store_in(layer))
+        layer = layer.find("backingStore")
+    return found[::-1]
+
+
+def has_mirror(xml: str, target: str) -> bool:
+    """True if the disk is being mirrored: an active commit or a copy is on."""
+    return disk_element(xml, target).find("mirror") is not None
+
+
+def is_terminated(xml: str, target: str) -> bool:
+    """True if the disk's chain ends in an empty <backingStore/>: libvirt knows that there is no further image.
+
+    Without it libvirt would look for one when the domain starts (formatdomain.html, backingStore).
+    """
+    layer, last = disk_element(xml, target).find("backingStore"), None
+    while layer is not None:
+        layer, last = layer.find("backingStore"), layer
+    return last is not None and len(last) == 0 and not last.attrib
+
+
+def has_only_image(xml: str, target: str, image: Image) -> bool:
+    """True if the XML names `image` for the disk and no other below it."""
+    return backing_chain(xml, target) == [image.store]
+
+
+def with_source(xml: str, target: str, image: Image) -> str:
+    """Domain XML as libvirt gave it, with another image for disk `target`, whose chain libvirt is to find by itself."""
+    root = ElementTree.fromstring(xml)
+    disk = _disk(root, target)
+    for name in ("source", "backingStore"):
+        for old in disk.findall(name):
+            disk.remove(old)
+    disk.set("type", disk_type(image.store))
+    disk.append(source_element(image.store))
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _disk(root: ElementTree.Element, target: str) -> ElementTree.Element:
+    for disk in root.iterfind("devices/disk"):
+        found = disk.find("target")
+        if found is not None and found.get("dev") == target:
+            return disk
+    raise ValueError(f"the domain has no disk {target}")

@@ -1,0 +1,236 @@
+"""Who performs calls: the Python binding, or virsh; both have the guest, the host and the daemon done alike."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Protocol
+
+import libvirt
+
+from harness.acts.calls import API, Argument, Await, Call, Guest, Host, Libvirt, Signal
+from harness.oracle import pattern
+from harness.stack.daemon import Daemon
+from harness.stack.sandbox import BUSYBOX, IMAGES
+from harness.vm.domain import Domain
+from harness.vm.jobs import Jobs
+from harness.vm.offline import OfflineWriter
+from harness.vm.takeover import start_daemon
+from harness.vm.writer import await_written
+
+COMMAND_TIMEOUT = 120.0
+_DOCUMENT = IMAGES.parent / "document.xml"
+_STARTS_A_JOB = frozenset({"virDomainBlockCommit", "virDomainBlockRebase", "virDomainBlockCopy"})
+
+
+@dataclass
+class Things:
+    """What hands work on: the daemon, its domains by name, their jobs.
+
+    `run` is the id that patterns carry. `definition` gives the XML of a domain from its name and the arguments of the
+    call; `boot` starts one, `bring_up` does from a saved guest. `daemon_pid` is the last started daemon's.
+    """
+
+    daemon: Daemon
+    run: str
+    definition: Callable[[str, Mapping[str, Argument]], str]
+    boot: Callable[[Domain], None]
+    bring_up: Callable[[Domain], None]
+    offline: OfflineWriter
+    note: Callable[[str], None]
+    domains: dict[str, Domain] = field(default_factory=dict)
+    jobs: Jobs = field(default_factory=Jobs)
+    daemon_pid: int = 0
+
+    def __post_init__(self) -> None:
+        self.daemon_pid = self.daemon.pid
+
+    def domain(self, name: str) -> Domain:
+        """The domain of this name; raises ValueError if none is defined."""
+        if name not in self.domains:
+            raise ValueError(f"the trial has defined no domain {name} yet")
+        return self.domains[name]
+
+
+class Hand(Protocol):
+    """Performs calls; `name` is what the journal calls it."""
+
+    name: str
+
+    def perform(self, call: Call) -> None:
+        """Perform one. What fails raises."""
+
+
+class BindingHand:
+    """Calls libvirt through its Python binding."""
+
+    name = "binding"
+
+    def __init__(self, things: Things) -> None:
+        self.things = things
+
+    def perform(self, call: Call) -> None:
+        """Perform it. Raises libvirtError, AgentError, CommandFailed, WaitTimeout, BlockJobFailed, CheckFailed."""
+        if not (isinstance(call, Host) and call.image):
+            self.things.offline.settle()
+        match call:
+            case Libvirt():
+                self._call_libvirt(call)
+            case Guest():
+                _in_guest(self.things, call)
+            case Host():
+                _on_host(self.things, call)
+            case Signal():
+                _signal(self.things, call)
+            case Await():
+                _await(self.things, call)
+
+    def _call_libvirt(self, call: Libvirt) -> None:
+        things = self.things
+        special = _SPECIAL.get(call.function)
+        if special is not None:
+            special(things, call)
+            return
+        domain = things.domain(call.vm)
+        target = str(call.args.get("disk", ""))
+        if call.function in _STARTS_A_JOB:
+            things.jobs.expect(domain, target)
+        since = things.daemon.events.mark()
+        self._invoke(domain, call)
+        if call.until:
+            things.jobs.await_event(domain, target, call.until, since)
+
+    def _invoke(self, domain: Domain, call: Libvirt) -> None:
+        face = API[call.function]
+        values = {**call.args, "xml": call.xml}
+        arguments = [values.get(name) for name, _ in face.arguments]
+        if face.has_flags:
+            arguments.append(sum(getattr(libvirt, face.prefix + flag) for flag in call.flags))
+        domain.call(face.method, lambda handle: getattr(handle, face.method)(*arguments))
+
+
+class VirshHand(BindingHand):
+    """Types each call of libvirt as a virsh command, inside the stack."""
+
+    name = "virsh"
+
+    def _invoke(self, domain: Domain, call: Libvirt) -> None:
+        daemon = self.things.daemon
+        if call.xml:
+            daemon.sandbox.outside(_DOCUMENT).write_text(call.xml)
+        domain.call(call.function, lambda _: daemon.virsh(*spelt(call, _DOCUMENT)[1:]).check())
+
+
+def spelt(call: Libvirt, document: PurePosixPath) -> list[str]:
+    """The virsh command line for a call; its XML, if it has one, is in the file `document`."""
+    face = API[call.function]
+    words = ["virsh", face.verb, call.vm]
+    for name, option in face.arguments:
+        value = str(document) if name == "xml" else call.args.get(name)
+        if value is None or (name == "bandwidth" and value == 0 and face.method != "blockJobSetSpeed"):
+            continue
+        in_bytes = name == "size" and "BYTES" in call.flags
+        words += [*([option] if option else []), f"{value}B" if in_bytes else str(value)]
+    words += face.always
+    return [*words, *(face.flags[flag] for flag in call.flags if face.flags[flag])]
+
+
+def typed(call: Libvirt, document: PurePosixPath = _DOCUMENT) -> str:
+    """The same as a line for a person to type."""
+    return shlex.join(spelt(call, document))
+
+
+def _define(things: Things, call: Libvirt) -> None:
+    domain = things.domains.get(call.vm) or Domain(things.daemon, call.vm, things.note)
+    things.domains[call.vm] = domain
+    domain.define(things.definition(call.vm, call.args))
+
+
+def _delete_snapshot(things: Things, call: Libvirt) -> None:
+    name = str(call.args["name"])
+    things.domain(call.vm).call(
+        "snapshotDelete", lambda handle: handle.snapshotLookupByName(name).delete(sum(_no_flags(call)))
+    )
+
+
+def _no_flags(call: Libvirt) -> list[int]:
+    return [getattr(libvirt, f"VIR_DOMAIN_SNAPSHOT_DELETE_{flag}") for flag in call.flags]
+
+
+_SPECIAL: Mapping[str, Callable[[Things, Libvirt], None]] = {
+    "virDomainDefineXML": _define,
+    "virDomainCreate": lambda things, call: things.boot(things.domain(call.vm)),
+    "virDomainRestoreFlags": lambda things, call: things.bring_up(things.domain(call.vm)),
+    "virDomainDestroyFlags": lambda things, call: things.domain(call.vm).shut_off(),
+    "virDomainReset": lambda things, call: things.domain(call.vm).reset(),
+    "virDomainSnapshotDelete": _delete_snapshot,
+}
+"""What takes more than the one call: the guest is to be reached, the end awaited, the object looked up."""
+
+
+def _in_guest(things: Things, call: Guest) -> None:
+    domain = things.domain(call.vm)
+    if call.verb == "run":
+        domain.agent.run(call.script)
+        return
+    if call.verb == "freeze":
+        domain.agent.freeze()
+        return
+    port = domain.port
+    match call.verb:
+        case "write" if call.label:
+            data = pattern.marker(call.label, things.run, call.ranges, call.cell_size)
+            port.write(call.disk, call.ranges, data, flush=call.flush)
+        case "begin_write":
+            data = pattern.marker(call.label, things.run, call.ranges, call.cell_size)
+            port.begin_write(call.disk, call.ranges, data)
+        case "end_write":
+            port.end_write()
+        case "write":
+            zeros = bytes(sum(length for _, length in call.ranges))
+            port.write(call.disk, call.ranges, zeros, flush=call.flush)
+        case "zero":
+            port.zero(call.disk, call.ranges, flush=call.flush)
+        case "discard":
+            port.discard(call.disk, call.ranges, flush=call.flush)
+        case _:
+            port.flush(call.disk)
+
+
+def _on_host(things: Things, call: Host) -> None:
+    if call.image:
+        blocks = [
+            (offset, pattern.fill(call.label, things.run, offset, length, call.cell_size))
+            for offset, length in call.ranges
+        ]
+        things.offline.write(PurePosixPath(call.image), blocks)
+        return
+    # a tree of a release has no coreutils of its own
+    command = [BUSYBOX, *call.command] if call.command[0] == "rm" else call.command
+    things.daemon.sandbox.run(command, timeout=COMMAND_TIMEOUT).check()
+
+
+def _signal(things: Things, call: Signal) -> None:
+    match call.process, call.name:
+        case "qemu", _:
+            things.domain(call.vm).kill_qemu()
+        case "libvirtd", "TERM" | "KILL":
+            for domain in things.domains.values():
+                domain.let_go()
+            if call.name == "TERM":
+                things.daemon.stop()
+            else:
+                things.daemon.kill()
+        case _:
+            start_daemon(things.daemon, things.domains.values(), upgraded=call.name == "UPGRADE")
+            things.daemon_pid = things.daemon.pid
+
+
+def _await(things: Things, call: Await) -> None:
+    domain = things.domain(call.vm)
+    if call.status == "written":
+        await_written(domain.agent)
+    else:
+        things.jobs.await_status(domain, call.disk, call.status)

@@ -1,0 +1,85 @@
+"""Block jobs as libvirt tells of them: waits by its events, or by the disk's state after a restart of the daemon."""
+
+from __future__ import annotations
+
+from harness.errors import ChainproofError
+from harness.stack.events import Event, EventKind
+from harness.vm.domain import Domain
+from harness.vm.domain_view import disk_element
+from harness.waiting import NotYet, wait_until
+
+TIMEOUT = 120.0
+_ENDS = ("failed", "canceled", "completed")
+
+
+class BlockJobFailed(ChainproofError):
+    """A job ended otherwise than it was to."""
+
+
+class Jobs:
+    """The jobs of all disks of a daemon's domains; `timeout` is in seconds, for every wait."""
+
+    def __init__(self) -> None:
+        self.timeout = TIMEOUT
+        self._began: dict[tuple[str, str], tuple[int, object]] = {}
+
+    def expect(self, domain: Domain, target: str) -> None:
+        """A job of this disk is about to begin: all that libvirt tells of it comes later than now."""
+        self._began[domain.name, target] = (domain.daemon.events.mark(), domain.daemon.events)
+
+    def await_status(self, domain: Domain, target: str, status: str) -> None:
+        """Wait until the disk's job is "ready", or "completed". Raises BlockJobFailed if it ends otherwise."""
+        since, told_by = self._began[domain.name, target]
+        if told_by is domain.daemon.events:
+            self.await_event(domain, target, status, since)
+        elif status == "ready":
+            self._await_known_ready(domain, target)
+        else:
+            self._await_known_gone(domain, target, since)
+
+    def await_event(self, domain: Domain, target: str, status: str, since: int) -> None:
+        """Wait for the event, later than `since`, that the job is `status`. Raises BlockJobFailed if it ends else."""
+
+        def wanted(event: Event) -> bool:
+            mine = event.kind is EventKind.BLOCK_JOB_2 and event.domain == domain.name and event.subject == target
+            return mine and (event.status == status or event.status in _ENDS)
+
+        what = f"the job of {target} to be {status}"
+        event = domain.daemon.events.wait(what, wanted, since=since, timeout=self.timeout)
+        if event.status != status:
+            why = f"\nQEMU's log ends:\n{domain.qemu_log_tail()}" if event.status == "failed" else ""
+            raise BlockJobFailed(f"the {event.reason} of {target}: waited for {status}, but it {event.status}{why}")
+
+    def _await_known_ready(self, domain: Domain, target: str) -> None:
+        """Wait until a daemon that was started anew knows that the job is ready: no event tells it twice.
+
+        libvirt 7 and 9 know the mirror at once and that it is ready a moment later.
+        """
+
+        def ready() -> None:
+            state = mirror_state(domain, target)
+            if state != "ready":
+                raise NotYet(f"its mirror is: {state}")
+
+        wait_until(f"the job of {target} to be known as ready", ready, self.timeout, interval=0.01)
+
+    def _await_known_gone(self, domain: Domain, target: str, since: int) -> None:
+        """Wait until a daemon that was started anew knows of no job any more, or has told of its end."""
+
+        def gone() -> None:
+            if domain.call("blockJobInfo", lambda handle: handle.blockJobInfo(target)):
+                raise NotYet("libvirt knows of a job")
+
+        wait_until(f"the job of {target} to be known as gone", gone, self.timeout, interval=0.01)
+        for event in domain.daemon.events.events[since:]:
+            mine = event.kind is EventKind.BLOCK_JOB_2 and (event.domain, event.subject) == (domain.name, target)
+            if mine and event.status in ("failed", "canceled"):
+                raise BlockJobFailed(f"the {event.reason} of {target}: waited for its end, but it {event.status}")
+
+
+def mirror_state(domain: Domain, target: str) -> str:
+    """What libvirt knows of the disk's mirror: "no job", "none", "not ready", "ready"."""
+    if not domain.call("blockJobInfo", lambda handle: handle.blockJobInfo(target)):
+        return "no job"
+    mirror = disk_element(domain.xml(), target).find("mirror")
+    return "none" if mirror is None else "ready" if mirror.get("ready") == "yes" else "not ready"

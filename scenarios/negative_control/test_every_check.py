@@ -1,0 +1,140 @@
+"""Every universal check is seen to fail: for each there is a control here, under the check's own name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
+from harness.acts.power import Suspend
+from harness.detect import sabotage
+from harness.errors import AgentError
+from harness.readers.own import Reader
+from harness.stack.events import Event, EventKind
+from harness.trial.nouns import Vm
+from harness.trial.trial import Trial
+from harness.verdict.checks import CHECKS, verify_all
+from harness.verdict.finding import ChecksFailed
+from harness.waiting import now
+
+pytestmark = pytest.mark.sabotaged
+
+Control = Callable[[Trial, Vm, ExitStack], None]
+
+
+def _not_pivoted(trial: Trial, _: Vm, __: ExitStack) -> None:
+    trial.do(ActiveCommit("vda", "base"), AwaitReady("vda"))
+    sabotage.pretend(trial, Pivot("vda"), instead=lambda: sabotage.abort_the_job(trial))
+
+
+def _job_left(trial: Trial, _: Vm, stack: ExitStack) -> None:
+    trial.do(ActiveCommit("vda", "base"), AwaitReady("vda"))
+    stack.callback(lambda: sabotage.abort_the_job(trial))
+
+
+def _write_lost(trial: Trial, _: Vm, __: ExitStack) -> None:
+    sabotage.put_back(trial, "sn1", "B", 3, stale="A")
+
+
+def _write_lost_when_off(trial: Trial, vm: Vm, stack: ExitStack) -> None:
+    vm.shut_off()
+    _write_lost(trial, vm, stack)
+
+
+def _resumed(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    trial.do(Suspend())
+    vm.domain.call("the resume", lambda handle: handle.resume())
+
+
+def _io_error(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    vm.shut_off()
+    sabotage.misplace_cluster(trial, "sn2", cluster=6)
+    vm.start()
+    with pytest.raises(AgentError):
+        vm.disk("vda").read()
+
+
+def _other_event(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    event = Event(now(), EventKind.BLOCK_JOB, vm.name, "/export/images/cur.qcow2", "completed", "pull")
+    trial.daemon.events.events.append(event)
+
+
+def _stray_file(trial: Trial, *_: object) -> None:
+    trial.daemon.sandbox.outside(trial.path("base")).with_name("stray").touch()
+
+
+def _other_backing(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    vm.shut_off()
+    sabotage.name_other_backing(trial, "cur", "sn1")
+
+
+def _free_metadata(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    vm.shut_off()
+    sabotage.forget_reference(trial, "sn2")
+
+
+def _locked(trial: Trial, vm: Vm, stack: ExitStack) -> None:
+    vm.shut_off()
+    stack.enter_context(sabotage.locked(trial, "cur"))
+
+
+CONTROLS: dict[str, Control] = {
+    "same boot of the guest": lambda _, vm, __: sabotage.reboot(vm.domain),
+    "same QEMU process": lambda _, vm, __: sabotage.start_other_qemu(vm.domain),
+    "state": _resumed,
+    "no I/O error": _io_error,
+    "content": _write_lost,
+    "chain in the live XML": _not_pivoted,
+    "chain in the persistent definition": _not_pivoted,
+    "chain in QEMU": _not_pivoted,
+    "chain in the image headers": _other_backing,
+    "chain in domblklist": _not_pivoted,
+    "no job left": _job_left,
+    "no job in QEMU": _job_left,
+    "events in order": _job_left,
+    "events alike": _other_event,
+    "files": _stray_file,
+    "domains": lambda trial, _, stack: stack.enter_context(sabotage.another_domain(trial)),
+    "content, shut off": _write_lost_when_off,
+    "images clean": _free_metadata,
+    "locks released": _locked,
+    "allocation": lambda trial, _, __: sabotage.grow_file(trial, "cur", 1 << 20),
+    "daemon unharmed": lambda _, vm, __: sabotage.refused_pivot(vm.domain),
+}
+ELSEWHERE = {
+    "readers agree": "test_two_readers_that_do_not_agree_on_an_opaque_disk",
+    "end of the chain in the live XML": "test_a_live_xml_that_leaves_the_end_of_the_chain_open_is_found",
+}
+"""Checks whose control needs a VM or a daemon of another kind, and that control's name."""
+
+
+@pytest.mark.parametrize("check", [check.name for check in CHECKS if check.name not in ELSEWHERE])
+def test_it_finds_what_was_broken_on_purpose(trial: Trial, layered: Vm, check: str) -> None:
+    with ExitStack() as stack:
+        CONTROLS[check](trial, layered, stack)
+
+        with pytest.raises(ChecksFailed) as caught:
+            verify_all(trial)
+
+    assert check in {finding.check for finding in caught.value.findings}
+
+
+def test_two_readers_that_do_not_agree_on_an_opaque_disk(trial: Trial, tmp_path: Path) -> None:
+    """readers agree: our own reader is given another file."""
+    trial.create_root_base()
+    trial.define(root_on_vda=True)
+    other = tmp_path / "other.qcow2"
+    shutil.copy(trial.daemon.sandbox.outside(trial.path("base")), other)
+    with other.open("r+b") as stream:
+        stream.seek(-65536, 2)
+        stream.write(b"another byte")
+    trial.reader = Reader(lambda _: other)
+
+    with pytest.raises(ChecksFailed) as caught:
+        verify_all(trial)
+
+    assert {finding.check for finding in caught.value.findings} == {"readers agree"}
