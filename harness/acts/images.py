@@ -84,6 +84,38 @@ class ConvertImage(Act):
 
 
 @dataclass(frozen=True, repr=False)
+class AdoptImage(Act):
+    """Take an image that exists as the first one of a disk, where it lies: its bytes are its owner's.
+
+    Of the disk only the chain is known, and what every check can say without knowing its bytes. Its size is that of the
+    `geometry`.
+    """
+
+    name: str
+    store: Store
+    geometry: Geometry
+    format: Format = QCOW2
+    disk: str = "vda"
+    vm: str = VM
+
+    def call(self, state: State) -> Host:  # noqa: ARG002
+        """qemu-img info: it is there, and of that format."""
+        return Host(("qemu-img", "info", "-U", "-f", self.format.name, file_name(self.store)))
+
+    def after(self, state: State) -> State:
+        """The disk is opaque."""
+        if self.disk in state.vm(self.vm).disks:
+            raise Impossible(f"{self.vm} has a disk {self.disk}")
+        content = Content.new(self.name, self.geometry, self.format)
+        made = replace(state, stores={**state.stores, self.name: self.store})
+        machine = replace(state.vm(self.vm), disks={**state.vm(self.vm).disks, self.disk: content})
+        return made.with_vm(self.vm, replace(machine, opaque=machine.opaque | {self.disk}))
+
+    def __str__(self) -> str:
+        return f"takes the image {self.name} as it is"
+
+
+@dataclass(frozen=True, repr=False)
 class WriteImage(Act):
     """Write the pattern of `label` into one image of a VM that is off, as if it were the guest's disk."""
 

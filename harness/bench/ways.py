@@ -109,7 +109,8 @@ def floor(trial: Trial) -> Laps:
         events.wait(status, lambda event: event.kind is kind and event.status == status, since=since, timeout=60)
 
     with laps.lap("start"):
-        trial.qemu_img.create(IMAGES / "base.qcow2", 12 * CELL)
+        create = ["qemu-img", "create", "-q", "-f", "qcow2", f"{IMAGES}/base.qcow2", str(12 * CELL)]
+        trial.daemon.sandbox.run(create, timeout=60).check()
         handle = connection.defineXML(domain_xml(NAME, trial.machine, [_VDA], IMAGES.parent))
         since = events.mark()
         connection.restoreFlags(str(saved), None, libvirt.VIR_DOMAIN_SAVE_RUNNING)

@@ -106,11 +106,18 @@ class Content:
     def table(self, *, guest: bool = True) -> Table:
         """All files and, with `guest`, what the guest sees, as rows to print and to hold against what is measured."""
         rows = [
-            Row(name, layer.own, self.shows(name) if self.readable(name) else None, layer.backing)
+            Row(
+                name,
+                layer.own,
+                self.shows(name) if self.readable(name) else None,
+                layer.backing,
+                size=layer.size,
+                backing_format=layer.backing_format,
+            )
             for name, layer in self.layers.items()
         ]
         if guest:
-            rows.append(Row("guest", None, self.guest()))
+            rows.append(Row("guest", None, self.guest(), size=self.size))
         return Table(tuple(rows), self.geometry)
 
     # what the guest does
@@ -181,7 +188,8 @@ class Content:
         """A new empty image, not in the chain; its disk is as large as that of `backing`, or of the active file."""
         self._absent(name)
         size = self.layer(backing or self.active).size
-        empty = Layer((HOLE,) * self.geometry.parts, backing, size, _fits(form, self.geometry))
+        below = None if backing is None else self.layer(backing).format.name
+        empty = Layer((HOLE,) * self.geometry.parts, backing, size, _fits(form, self.geometry), below)
         return replace(self, layers={**self.layers, name: empty})
 
     def write_image(self, name: str, label: str, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
@@ -195,9 +203,8 @@ class Content:
 
         What was above the former active file is active: the chain is read from the top.
         """
-        if backing is not None:
-            self.layer(backing)
-        changed = replace(self.layer(name), backing=backing)
+        below = None if backing is None else self.layer(backing).format.name
+        changed = replace(self.layer(name), backing=backing, backing_format=below)
         active = name if backing == self.active else self.active
         return replace(self, layers={**self.layers, name: changed}, active=active)
 
@@ -390,7 +397,12 @@ class Content:
         job = Job(kind, target, own, own, top, base)
         job = replace(job, settled=self._settled(job))
         doubt = in_doubt(own, job.settled, self.shows(target))
-        return replace(self._holding(target, doubt), job=job)
+        begun = replace(self._holding(target, doubt), job=job)
+        if top is None:
+            return begun
+        # a base that is smaller than what is committed into it grows before anything is copied (QEMU block/commit.c)
+        grown = replace(begun.layer(target), size=max(self.layer(target).size, self.layer(top).size))
+        return replace(begun, layers={**begun.layers, target: grown})
 
     def _settled(self, job: Job) -> Parts:
         """What the job's target holds once it has copied all that is there now."""

@@ -17,13 +17,15 @@ Parts = tuple[Part, ...]
 class Layer:
     """An image file: its own contents, and the name of the file that its header names as backing file.
 
-    `size` is that of its virtual disk in bytes.
+    `size` is that of its virtual disk in bytes. `backing_format` is the name of the backing file's format that the
+    header has.
     """
 
     own: Parts
     backing: str | None
     size: int
     format: Format = QCOW2
+    backing_format: str | None = None
 
 
 def reads_zero(part: Part) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -19,7 +19,8 @@ class Row:
 
     `contains` is None if there is no file to look into (the guest), `shows` if it cannot be read (a file of its backing
     chain was removed). `backing` is the name of the backing file; without one, holes and zeros are the same.
-    `beyond` tells of bytes past the disk's last cell that should not be there.
+    `beyond` tells of bytes past the disk's last cell that should not be there. `size` is that of the virtual disk in
+    bytes, `backing_format` what the header says of the backing file: compared where something is expected.
     """
 
     name: str
@@ -27,6 +28,8 @@ class Row:
     shows: Cells | None
     backing: str | None = None
     beyond: str = ""
+    size: int | None = None
+    backing_format: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,10 @@ class Table:
     def without_contents(self) -> Table:
         """The table with what the files show only, for a reader that cannot tell what they contain."""
         return Table(tuple(Row(row.name, None, row.shows, None, row.beyond) for row in self.rows), self.geometry)
+
+    def of(self, names: Collection[str]) -> Table:
+        """The table without the rows of images that are not among `names`."""
+        return Table(tuple(row for row in self.rows if row.name in names), self.geometry)
 
     def drawn(self, values: Cells | None) -> str:
         """One character per cell; nothing for None.
@@ -121,6 +128,11 @@ def _seen(value: Part | Seen) -> Seen:
 def _differences(expected: Row, seen: Row, geometry: Geometry) -> Iterator[str]:
     if expected.backing != seen.backing:
         yield f"{expected.name} should have {_file(expected.backing)} as backing file, has {_file(seen.backing)}"
+    if expected.backing_format is not None and expected.backing_format != seen.backing_format:
+        wanted, found = expected.backing_format, seen.backing_format or "nothing"
+        yield f"{expected.name} should say that its backing file is {wanted}, says {found}"
+    if expected.size is not None and expected.size != seen.size:
+        yield f"{expected.name} should be a disk of {expected.size} bytes, is one of {seen.size}"
     for heading, should, is_, holes_read_zero in _columns(expected, seen):
         if should is None or is_ is None:
             if (should is None) != (is_ is None):

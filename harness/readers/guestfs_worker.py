@@ -24,7 +24,7 @@ def main() -> None:
             match command["do"]:
                 case "launch":
                     for drive in command["drives"]:
-                        handle.add_drive_opts(drive["path"], format="qcow2", readonly=drive["readonly"])
+                        handle.add_drive_opts(drive["path"], format=drive["format"], readonly=drive["readonly"])
                     handle.launch()
                     devices = handle.list_devices()
                     answer["version"] = "{major}.{minor}.{release}".format(**handle.version())

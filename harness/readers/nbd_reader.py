@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
@@ -13,9 +14,13 @@ import nbd
 from harness.errors import ImageError
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
+from harness.oracle.image import Image
 from harness.oracle.table import Row
 from harness.readers.extents import Extent, Kind, merged
-from harness.readers.rows import Measured, backing_name, only, row_of
+from harness.readers.own import Reader
+from harness.readers.rows import Measured, only, row_of
+from harness.storage.formats import node
+from harness.storage.stores import file_name, path_of, protocol_node, store_printed
 from harness.waiting import watchdog
 
 TIMEOUT = 60.0
@@ -25,6 +30,15 @@ _PIECE = 1 << 20
 
 Flags = list[tuple[int, int]]
 """(length, value) of each stretch of an export, in order."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What QEMU reads in an image's header: the size of the virtual disk, the backing file and its format."""
+
+    size: int
+    backing: str | None
+    backing_format: str | None
 
 
 class Storage(Protocol):
@@ -45,61 +59,80 @@ class Storage(Protocol):
 
 
 class NbdReader:
-    """Reads images with `storage`; `backing_of` tells the path in an image's header, which QEMU must confirm.
+    """Reads images with `storage`; `headers` tells of the path in an image's header, which QEMU must confirm.
 
     The images are opened without locks, anew for each call: while an active commit runs, QEMU refuses the layers
-    between base and active to every other reader, --force-share or not.
+    between base and active to every other reader, --force-share or not. An image's name is no name of a node: nodes and
+    exports are numbered.
     """
 
-    def __init__(self, storage: Storage, backing_of: Callable[[PurePosixPath], PurePosixPath | None]) -> None:
+    def __init__(self, storage: Storage, headers: Reader) -> None:
         self._storage = storage
-        self._backing_of = backing_of
+        self._headers = headers
 
     def measure(
-        self, paths: Mapping[str, PurePosixPath], geometry: Geometry, run: str, expected: Content | None = None
+        self, images: Sequence[Image], geometry: Geometry, run: str, expected: Content | None = None
     ) -> tuple[Row, ...]:
         """A row for each image, as `Reader.measure` makes them, by other means; the images may be in use.
 
-        Every file of a chain that is to be shown must be among `paths`. What lies past the cells of `geometry` is left
+        Every file of a chain that is to be shown must be among `images`. What lies past the cells of `geometry` is left
         to the own reader: QEMU tells of holes in pieces of 4 GiB at most.
         """
-        names = {path: name for name, path in paths.items()}
-        backings = {name: self._backing_of(path) for name, path in paths.items()}
-        below = {name: names.get(backing) if backing else None for name, backing in backings.items()}
-        shown = {n for n in paths if expected is None or n not in expected.layers or expected.readable(n)}
+        by_name = {image.name: image for image in images}
+        paths = {name: self._headers.backing(image) for name, image in by_name.items()}
+        backings = {name: self._headers.name_of(path, images) for name, path in paths.items()}
+        below = {name: backing if backing in by_name else None for name, backing in backings.items()}
+        shown = {n for n in by_name if expected is None or n not in expected.layers or expected.readable(n)}
         order = list(_lowest_first(below))
+        nodes = {name: f"image{number}" for number, name in enumerate(order)}
         try:
-            confirmed = self._open(order, paths, {name: below[name] if name in shown else None for name in order})
+            found = self._open(order, by_name, {name: below[name] if name in shown else None for name in order}, nodes)
             rows = {}
             for name in order:
-                backing = backings[name]
-                if confirmed[name] != (None if backing is None else str(backing)):
-                    raise ImageError(str(paths[name]), f"QEMU reads backing file {confirmed[name]}, we read {backing}")
-                measured = self._measured(name, backing_name(backing, names), name in shown, geometry.size)
-                rows[name] = row_of(measured, geometry, run)
+                header = found[nodes[name]]
+                self._confirm(by_name[name], header, paths[name])
+                measured = self._measured(name, nodes[name], backings[name], header, geometry.size)
+                rows[name] = row_of(measured if name in shown else replace(measured, shows=None), geometry, run)
         except BaseException:
             self._storage.close()  # with whatever it has open; the next call starts it anew
             raise
-        self._close(order)
-        return tuple(rows[name] for name in paths)
+        self._close([nodes[name] for name in order])
+        return tuple(rows[name] for name in by_name)
+
+    def _confirm(self, image: Image, header: Header, path: PurePosixPath | None) -> None:
+        """Raise ImageError unless QEMU reads the same backing file in a header as we do."""
+        seen = header.backing
+        if (seen is None) != (path is None) or (seen and path and not self._same(seen, path)):
+            raise ImageError(file_name(image.store), f"QEMU reads backing file {seen}, we read {path}")
+
+    def _same(self, seen: str, path: PurePosixPath) -> bool:
+        other = path_of(store_printed(seen))
+        return other is not None and self._headers.same_file(other, path)
 
     def _open(
-        self, order: Sequence[str], paths: Mapping[str, PurePosixPath], below: Mapping[str, str | None]
-    ) -> dict[str, str | None]:
-        """Open and export the images under their names; the backing file in each header, as QEMU reads it."""
+        self,
+        order: Sequence[str],
+        images: Mapping[str, Image],
+        below: Mapping[str, str | None],
+        nodes: Mapping[str, str],
+    ) -> dict[str, Header]:
+        """Open and export the images as their nodes; what QEMU reads in each header, by node."""
         commands: list[tuple[str, Mapping[str, object]]] = []
         for name in order:
-            file = {"driver": "file", "filename": str(paths[name]), "locking": "off"}
-            node = {"driver": "qcow2", "node-name": name, "read-only": True, "file": file, "backing": below[name]}
-            export = {"type": "nbd", "id": name, "node-name": name, "name": name, "allocation-depth": True}
-            commands += [("blockdev-add", node), ("block-export-add", export)]
+            image, backing = images[name], below[name]
+            file = protocol_node(image.store, locking=False)
+            spec = node(image.format, file, nodes[backing] if backing is not None else None)
+            export = {"type": "nbd", "id": nodes[name], "node-name": nodes[name], "name": nodes[name]}
+            commands.append(("blockdev-add", {**spec, "node-name": nodes[name], "read-only": True}))
+            commands.append(("block-export-add", {**export, "allocation-depth": True}))
         return _headers(self._storage.execute([*commands, ("query-named-block-nodes", {"flat": True})])[-1])
 
-    def _measured(self, name: str, backing: str | None, shown: bool, window: int) -> Measured:
-        data, allocation, depth = self._read(name, window)
+    def _measured(self, name: str, export: str, backing: str | None, header: Header, window: int) -> Measured:
+        data, allocation, depth = self._read(export, window)
         extents = merged(_own(allocation, depth))
         own = only(Kind.DATA, extents, data)
-        return Measured(name, own, extents, data if shown else None, list(_vacant(depth)), backing)
+        vacant = list(_vacant(depth))
+        return Measured(name, own, extents, data, vacant, backing, header.size, header.backing_format)
 
     def _read(self, name: str, window: int) -> tuple[bytes, Flags, Flags]:
         """The first `window` bytes of an export, and its extents by both of QEMU's contexts."""
@@ -197,11 +230,13 @@ def _vacant(depth: Flags) -> Iterator[Extent]:
         at += length
 
 
-def _headers(nodes: object) -> dict[str, str | None]:
-    """The backing file in each node's header, as QEMU reads it."""
+def _headers(nodes: object) -> dict[str, Header]:
+    """What QEMU reads in each node's header, by node."""
     assert isinstance(nodes, list)
     headers = {}
-    for node in nodes:
-        image = node["image"]
-        headers[str(node["node-name"])] = image.get("full-backing-filename") or image.get("backing-filename")
+    for each in nodes:
+        image = each["image"]
+        backing = image.get("full-backing-filename") or image.get("backing-filename")
+        form = image.get("backing-filename-format")
+        headers[str(each["node-name"])] = Header(int(image["virtual-size"]), backing, form)
     return headers

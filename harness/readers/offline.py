@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import IO, Protocol, Self
 
 from harness.errors import ChainproofError, Unusable, WaitTimeout
+from harness.oracle.image import Image
 from harness.process import PIPE, Child, read_until
+from harness.storage.stores import file_name
 from harness.waiting import scaled
 
 LAUNCH_TIMEOUT = 180.0
@@ -38,14 +40,15 @@ class Enclosure(Protocol):
 
 
 class Offline:
-    """One libguestfs appliance over `drives` (image to whether it is read-only), in a sandbox that it owns.
+    """One libguestfs appliance over `images`, in a sandbox that it owns.
 
-    Images are named as the stack sees them. None may be in use by a VM, unless read-only.
+    None of them may be in use by a VM, unless they are `readonly`.
     """
 
-    def __init__(self, sandbox: Enclosure, drives: Mapping[PurePosixPath, bool]) -> None:
+    def __init__(self, sandbox: Enclosure, images: Sequence[Image], *, readonly: bool) -> None:
         self._sandbox = sandbox
-        self._drives = dict(drives)
+        self._images = list(images)
+        self._readonly = readonly
         self._child: Child | None = None
         self.version = ""
 
@@ -56,7 +59,10 @@ class Offline:
             with (self._sandbox.directory / "guestfs.log").open("wb") as log:
                 command = ["/usr/bin/python3", "-I", str(WORKER)]
                 self._child = self._sandbox.spawn(command, stdout=PIPE, stderr=log)
-            drives = [{"path": str(path), "readonly": readonly} for path, readonly in self._drives.items()]
+            drives = [
+                {"path": file_name(image.store), "format": image.format.name, "readonly": self._readonly}
+                for image in self._images
+            ]
             self.version = str(self._ask({"do": "launch", "drives": drives}, LAUNCH_TIMEOUT)["version"])
         except BaseException:
             self._close()
@@ -72,16 +78,16 @@ class Offline:
         finally:
             self._close()
 
-    def write(self, image: PurePosixPath, blocks: Iterable[tuple[int, bytes]]) -> None:
+    def write(self, image: Image, blocks: Iterable[tuple[int, bytes]]) -> None:
         """Write (offset, data) blocks into an image that is not read-only."""
-        drive = list(self._drives).index(image)
+        drive = self._images.index(image)
         for offset, data in blocks:
             packed = base64.b64encode(data).decode()
             self._ask({"do": "write", "drive": drive, "offset": offset, "data": packed}, CALL_TIMEOUT)
 
-    def shows(self, image: PurePosixPath) -> bytes:
+    def shows(self, image: Image) -> bytes:
         """Every byte that an image shows through its backing chain."""
-        drive = list(self._drives).index(image)
+        drive = self._images.index(image)
         return base64.b64decode(str(self._ask({"do": "read", "drive": drive}, CALL_TIMEOUT)["data"]))
 
     def _ask(self, command: Mapping[str, object], timeout: float) -> dict[str, object]:

@@ -6,8 +6,9 @@ it wrote, or the L2 tables that QEMU keeps in memory are not in the file yet.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -15,11 +16,13 @@ from pathlib import Path, PurePosixPath
 from harness.errors import ImageError
 from harness.oracle.content import Content
 from harness.oracle.geometry import SECTOR, Geometry
+from harness.oracle.image import Image, Raw
 from harness.oracle.table import Row
 from harness.readers.extents import Extent, Kind, OpenFile, merged, opened
 from harness.readers.qcow2 import Qcow2, Run
 from harness.readers.qcow2_header import MAGIC, Header, read_header
-from harness.readers.rows import Measured, backing_name, row_of
+from harness.readers.rows import Measured, row_of
+from harness.storage.stores import path_of
 
 LARGEST = 1 << 30
 """Bytes of the largest virtual disk that is read into memory."""
@@ -27,7 +30,7 @@ LARGEST = 1 << 30
 _PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")
 
 
-@dataclass
+@dataclass(eq=False)
 class _Opened:
     """One image, open: what its header says and what it holds. `data_of` reads a run of kind DATA."""
 
@@ -35,6 +38,7 @@ class _Opened:
     size: int
     backing: PurePosixPath | None
     backing_is_raw: bool
+    backing_format: str | None
     runs: list[Run]
     data_of: Callable[[Run], bytes]
     extents: list[Extent] = field(init=False)
@@ -73,88 +77,116 @@ class _Opened:
 class Reader:
     """Reads images by the paths that headers name, which are those that the stack under test sees.
 
-    `resolve` maps such a path to one that can be opened here. An image is qcow2 unless it is in `raw`, or unless the
-    header of one above says that it is raw; where a header names no format, the image's magic bytes decide.
+    `resolve` maps such a path to one that can be opened here. The format that an image is given with counts, and for a
+    backing file what the header above says; where that names no format, the magic bytes decide. Two paths are one file
+    if they are so here, whatever links and dots are in them. Images that are no files are left out.
     Every method raises ImageError if an image cannot be read as what it claims to be.
     """
 
-    def __init__(self, resolve: Callable[[PurePosixPath], Path], raw: Collection[PurePosixPath] = ()) -> None:
+    def __init__(self, resolve: Callable[[PurePosixPath], Path]) -> None:
         self.resolve = resolve
-        self.raw = frozenset(raw)
 
-    def size(self, path: PurePosixPath) -> int:
+    def reads(self, image: Image) -> bool:
+        """Whether the image is a file, or a device, that can be opened here."""
+        return path_of(image.store) is not None
+
+    def size(self, image: Image) -> int:
         """The size of the image's virtual disk in bytes."""
-        return sum(extent.length for extent in self.own(path))
+        return sum(extent.length for extent in self.own(image))
 
-    def backing(self, path: PurePosixPath) -> PurePosixPath | None:
+    def backing(self, image: Image) -> PurePosixPath | None:
         """The backing file that the image's header names, as a path like that of the image; None if it names none."""
-        if path in self.raw:
+        if isinstance(image.format, Raw):
             return None
+        path = _path(image)
         with opened(self.resolve(path), str(path)) as file:
             return _backing(path, read_header(file))
 
-    def own(self, path: PurePosixPath) -> list[Extent]:
+    def same_file(self, one: PurePosixPath, other: PurePosixPath) -> bool:
+        """Whether two paths name one file."""
+        return one == other or self._real(one) == self._real(other)
+
+    def own(self, image: Image) -> list[Extent]:
         """What the image itself holds, in order and without gaps to the end of its virtual disk."""
         with ExitStack() as files:
-            return self._open(path, path in self.raw, files).extents
+            return self._open(_path(image), isinstance(image.format, Raw), files).extents
 
-    def read_own(self, path: PurePosixPath) -> bytes:
+    def read_own(self, image: Image) -> bytes:
         """The virtual disk with the image's own data, zeros where it has none."""
         with ExitStack() as files:
-            return bytes(self._open(path, path in self.raw, files).lay_over(bytearray()))
+            return bytes(self._open(_path(image), isinstance(image.format, Raw), files).lay_over(bytearray()))
 
-    def shows(self, path: PurePosixPath) -> bytes:
+    def shows(self, image: Image) -> bytes:
         """The virtual disk through the backing chain that the headers name."""
         with ExitStack() as files:
-            return _shown(self._open_chain(path, {}, files), {})
+            return _shown(self._open_chain(image, {}, files), {})
 
-    def chain(self, path: PurePosixPath) -> list[PurePosixPath]:
+    def chain(self, image: Image) -> list[PurePosixPath]:
         """The image's backing chain as the headers name it, base first."""
         with ExitStack() as files:
-            return [image.path for image in self._open_chain(path, {}, files)]
+            return [opened.path for opened in self._open_chain(image, {}, files)]
 
     def measure(
-        self, paths: Mapping[str, PurePosixPath], geometry: Geometry, run: str, expected: Content | None = None
+        self, images: Sequence[Image], geometry: Geometry, run: str, expected: Content | None = None
     ) -> tuple[Row, ...]:
-        """A row for each image of `paths`, which has them by their names in tables; `run` is the patterns' run id.
+        """A row for each image that is a file; `run` is the patterns' run id.
 
         Where `expected` says that a file cannot be shown any more (one of its backing files was removed), no attempt is
         made. All files are opened once for the whole call.
         """
-        names = {path: name for name, path in paths.items()}
+        files = [image for image in images if self.reads(image)]
         rows = []
-        with ExitStack() as files:
+        with ExitStack() as stack:
             known: dict[PurePosixPath, _Opened] = {}
             chains: dict[str, list[_Opened]] = {}
-            for name, path in paths.items():
-                gone = expected is not None and name in expected.layers and not expected.readable(name)
-                self._known(path, path in self.raw, known, files)
-                chains[name] = [] if gone else self._open_chain(path, known, files)
+            for image in files:
+                gone = expected is not None and image.name in expected.layers and not expected.readable(image.name)
+                self._known(_path(image), isinstance(image.format, Raw), known, stack)
+                chains[image.name] = [] if gone else self._open_chain(image, known, stack)
             # past this, all of them are holes: a disk may be large and nearly empty
             window = max(geometry.size, *(image.end for image in known.values()))
             shown: dict[PurePosixPath, bytes] = {}
-            for name, path in paths.items():
-                image, chain = known[path], chains[name]
+            for image in files:
+                held, chain = self._known(_path(image), isinstance(image.format, Raw), known, stack), chains[image.name]
                 measured = Measured(
-                    name,
-                    bytes(image.lay_over(bytearray(), window)),
-                    image.extents,
+                    image.name,
+                    bytes(held.lay_over(bytearray(), window)),
+                    held.extents,
                     _shown(chain, shown, window) if chain else None,
                     _vacant(chain, window),
-                    backing_name(image.backing, names),
+                    self.name_of(held.backing, files),
+                    held.size,
+                    held.backing_format,
                 )
                 rows.append(row_of(measured, geometry, run))
         return tuple(rows)
 
-    def _open_chain(self, path: PurePosixPath, known: dict[PurePosixPath, _Opened], files: ExitStack) -> list[_Opened]:
-        """The chain of `path`, base first; `known` are images that are open already, and gets those opened now."""
+    def name_of(self, path: PurePosixPath | None, images: Sequence[Image]) -> str | None:
+        """What tables call the backing file at `path`: the name of the one of `images` that it is.
+
+        Another file is called by its own name without suffix, or by its whole path if one of `images` has that name.
+        """
+        if path is None:
+            return None
+        for image in images:
+            place = path_of(image.store)
+            if place is not None and self.same_file(place, path):
+                return image.name
+        return str(path) if path.stem in {image.name for image in images} else path.stem
+
+    def _real(self, path: PurePosixPath) -> str:
+        return os.path.realpath(self.resolve(path))
+
+    def _open_chain(self, image: Image, known: dict[PurePosixPath, _Opened], files: ExitStack) -> list[_Opened]:
+        """The chain of `image`, base first; `known` are images that are open already, and gets those opened now."""
         chain: list[_Opened] = []
-        at: PurePosixPath | None = path
-        is_raw = path in self.raw
+        at: PurePosixPath | None = _path(image)
+        is_raw = isinstance(image.format, Raw)
         while at is not None:
-            if any(image.path == at for image in chain):
-                raise ImageError(str(path), f"has a backing chain that comes back to {at}")
-            chain.append(self._known(at, is_raw, known, files))
+            held = self._known(at, is_raw, known, files)
+            if held in chain:
+                raise ImageError(str(_path(image)), f"has a backing chain that comes back to {at}")
+            chain.append(held)
             at, is_raw = chain[-1].backing, chain[-1].backing_is_raw
         return chain[::-1]
 
@@ -162,12 +194,13 @@ class Reader:
         self, path: PurePosixPath, is_raw: bool, known: dict[PurePosixPath, _Opened], files: ExitStack
     ) -> _Opened:
         if path not in known:
-            known[path] = self._open(path, is_raw, files)
+            other = next((held for at, held in known.items() if self.same_file(at, path)), None)
+            known[path] = other or self._open(path, is_raw, files)
         return known[path]
 
     def _open(self, path: PurePosixPath, is_raw: bool, files: ExitStack) -> _Opened:
         file = files.enter_context(opened(self.resolve(path), str(path)))
-        return _raw(path, file) if is_raw or path in self.raw else self._qcow2(path, file, files)
+        return _raw(path, file) if is_raw else self._qcow2(path, file, files)
 
     def _qcow2(self, path: PurePosixPath, file: OpenFile, files: ExitStack) -> _Opened:
         header = read_header(file)
@@ -180,7 +213,8 @@ class Reader:
         backing_is_raw = False
         if backing is not None:
             backing_is_raw = self._is_raw(backing, header.backing_format, path, files)
-        return _Opened(path, header.size, backing, backing_is_raw, list(image.runs()), image.read)
+        form = header.backing_format
+        return _Opened(path, header.size, backing, backing_is_raw, form, list(image.runs()), image.read)
 
     def _is_raw(self, path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, files: ExitStack) -> bool:
         """Whether the backing file `path` is raw, as the header of `overlay` says, or else its own first bytes."""
@@ -201,7 +235,14 @@ def _raw(path: PurePosixPath, file: OpenFile) -> _Opened:
     def data_of(run: Run) -> bytes:
         return file.read_padded(run.extent.offset, run.extent.length, "the data")
 
-    return _Opened(path, size, None, False, runs, data_of)
+    return _Opened(path, size, None, False, None, runs, data_of)
+
+
+def _path(image: Image) -> PurePosixPath:
+    path = path_of(image.store)
+    if path is None:
+        raise ImageError(str(image), f"is no file: it is {image.store}")
+    return path
 
 
 def _backing(image: PurePosixPath, header: Header) -> PurePosixPath | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from harness.oracle.geometry import SECTOR, Geometry
 from harness.oracle.layer import Parts
@@ -20,7 +19,8 @@ class Measured:
 
     `own` is the virtual disk with the image's own data, zeros elsewhere; `extents` says what of it is which. `shows` is
     the virtual disk through the backing chain, None if that could not be read. `vacant` are the extents of kind HOLE
-    where no image of the chain holds anything. `backing` is the backing file's name in tables.
+    where no image of the chain holds anything. `backing` is the backing file's name in tables, `backing_format` what
+    the header says of it; `size` is that of the virtual disk in bytes.
     """
 
     name: str
@@ -29,6 +29,8 @@ class Measured:
     shows: bytes | None
     vacant: Sequence[Extent]
     backing: str | None
+    size: int
+    backing_format: str | None
 
 
 def row_of(measured: Measured, geometry: Geometry, run: str) -> Row:
@@ -41,11 +43,15 @@ def row_of(measured: Measured, geometry: Geometry, run: str) -> Row:
         shows = _values(measured.shows, geometry, run)
         _cut_holes(shows, measured.vacant, len(measured.shows), geometry, strict=False)
         beyond = beyond or _beyond(measured.shows, geometry, run)
-    return Row(measured.name, tuple(contains), None if shows is None else tuple(shows), measured.backing, beyond)
+    seen = None if shows is None else tuple(shows)
+    size, below = measured.size, measured.backing_format
+    return Row(measured.name, tuple(contains), seen, measured.backing, beyond, size, below)
 
 
-def read_row(name: str, data: bytes, geometry: Geometry, run: str, expected: Parts | None = None) -> Row:
-    """The row of a disk of which only the bytes are known: `data`, as the guest read the whole of it.
+def read_row(
+    name: str, data: bytes, geometry: Geometry, run: str, expected: Parts | None = None, size: int | None = None
+) -> Row:
+    """The row of a disk of which only the bytes are known: `data`, as the guest read all its cells, and its `size`.
 
     Reading cannot tell a hole from zeros: zeros count as a hole where `expected` has one.
     """
@@ -57,17 +63,7 @@ def read_row(name: str, data: bytes, geometry: Geometry, run: str, expected: Par
     beyond = _beyond(data, geometry, run)
     if len(data) < geometry.size:
         beyond = f"the disk ends at byte {len(data)}"
-    return Row(name, None, tuple(shows), None, beyond)
-
-
-def backing_name(path: PurePosixPath | None, names: Mapping[PurePosixPath, str]) -> str | None:
-    """What tables call the backing file at `path`: its name in `names`, else that of a file which is not measured.
-
-    Such a file is called by its own name without suffix, or by its whole path if another one of that name is measured.
-    """
-    if path is None:
-        return None
-    return names.get(path, str(path) if path.stem in names.values() else path.stem)
+    return Row(name, None, tuple(shows), None, beyond, size)
 
 
 def only(kind: Kind, extents: Sequence[Extent], shown: bytes) -> bytes:
@@ -92,7 +88,7 @@ def _seen(unit: Unit) -> Seen:
 
 
 def _cut_holes(values: list[Seen], extents: Sequence[Extent], end: int, geometry: Geometry, *, strict: bool) -> None:
-    """Make parts of `values` that lie in a hole HOLE; with `strict`, parts that lie in one partly are Torn.
+    """Set each part that lies wholly in a hole to HOLE. With `strict`, a part only partly in one becomes Torn.
 
     `end` is the image's size in bytes: all that `geometry` has past it is a hole too.
     """

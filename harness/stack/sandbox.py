@@ -21,7 +21,7 @@ from harness.waiting import now, scaled
 
 IMAGES = PurePosixPath("/export/images")
 BUSYBOX = "/chainproof/busybox"
-_ENVIRONMENT = {"PATH": f"{programs.DIRECTORY}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
+_ENVIRONMENT = {"PATH": f"{programs.DIRECTORY}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
 _OWN = frozenset(
     {"proc", "dev", "sys", "run", "tmp", "chainproof", "export"}
 )  # not the tree's, even if it is shown whole
@@ -34,11 +34,6 @@ echo up
 {BUSYBOX} cat <&3 >/dev/null &
 wait $!
 """
-
-
-def image_path(name: str) -> PurePosixPath:
-    """Where the image of this name in tables lies, as the stack sees it: sn1 is sn1.qcow2."""
-    return IMAGES / f"{name}.qcow2"
 
 
 @dataclass(frozen=True)

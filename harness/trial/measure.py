@@ -59,7 +59,7 @@ def verify_offline(disk: Disk, moment: str, guestfs: Offline, run: str) -> Table
     content = disk.content
     with disk.vm.stage.journal.timed("verification"):
         rows = [
-            read_row(image.name, guestfs.shows(image.store.path), content.geometry, run, content.shows(image.name))  # type: ignore[union-attr]
+            read_row(image.name, guestfs.shows(image), content.geometry, run, content.shows(image.name))
             for image in disk.images()
         ]
     seen = Table(tuple(rows), content.geometry)
@@ -83,16 +83,17 @@ def _verified(disk: Disk, moment: str, readers: Readers) -> Table:
     if running:
         _flush(disk)
     content, run = disk.content, readers.run
-    paths = {image.name: image.store.path for image in disk.images()}  # type: ignore[union-attr]
+    images = disk.images()
     with ThreadPoolExecutor(2) as aside:  # while QEMU reads for us, the guest reads its device, and we the images
         guest = aside.submit(lambda: (_guest_row(disk, run),) if running else ())
-        own = aside.submit(readers.own.measure, paths, content.geometry, run, content)
-        by_qemu = readers.storage.measure(paths, content.geometry, run, content)
+        own = aside.submit(readers.own.measure, images, content.geometry, run, content)
+        by_qemu = readers.storage.measure(images, content.geometry, run, content)
     read = (("chainproof's qcow2 reader", own.result()), ("QEMU over NBD", by_qemu))
     expected = content.table(guest=running)
+    files = [*(image.name for image in images if readers.own.reads(image)), "guest"]
     for who, rows in read:
         seen = Table((*rows, *guest.result()), content.geometry)
-        wrong = difference(expected, seen)
+        wrong = difference(expected.of(files) if rows is own.result() else expected, seen)
         if wrong:
             claim = f"the disk's content at {moment} is as the oracle says{_of(disk)}"
             raise CheckFailed(claim, f"otherwise, by {who}", wrong)
@@ -109,7 +110,8 @@ def _flush(disk: Disk) -> None:
 
 def _guest_row(disk: Disk, run: str) -> Row:
     content = disk.content
-    return read_row("guest", disk.read(), content.geometry, run, content.guest())
+    size = disk.vm.domain.port.size(disk.target)
+    return read_row("guest", disk.read(), content.geometry, run, content.guest(), size)
 
 
 def _enter(disk: Disk, how: str, moment: str, seen: Table, by: str) -> None:

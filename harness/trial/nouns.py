@@ -156,9 +156,16 @@ class Disk:
 
     def named(self, stores: Iterable[Store]) -> Chain:
         """The chain of the images in these stores; one that should not exist is called by its place."""
+        return Chain(tuple(self.name_of(store) or printed(store) for store in stores))
+
+    def name_of(self, store: Store) -> str | None:
+        """The name of the image in a store, whatever links and dots are in its path; None if none should be there."""
         images = self.images()
-        found = [(image_in(store, images), store) for store in stores]
-        return Chain(tuple(image.name if image else printed(store) for image, store in found))
+        image = image_in(store, images)
+        if image is None:
+            same = self.vm.things.same_file
+            image = next((each for each in images if same(each.store, store)), None)
+        return image.name if image else None
 
     # what is done to it
 

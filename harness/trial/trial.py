@@ -15,11 +15,11 @@ from typing import Self, TypeVar
 
 from harness.acts.act import VM, Act
 from harness.acts.calls import Argument, Libvirt
-from harness.acts.images import ConvertImage, CreateImage, Rebase, RemoveImage, WriteImage
+from harness.acts.images import AdoptImage, ConvertImage, CreateImage, Rebase, RemoveImage, WriteImage
 from harness.acts.power import Define
 from harness.journal import Detail, Journal, Kind
 from harness.oracle.geometry import Geometry
-from harness.oracle.image import QCOW2, Format
+from harness.oracle.image import QCOW2, File, Format, Image
 from harness.oracle.state import State
 from harness.oracle.table import Table
 from harness.process import Completed
@@ -33,6 +33,7 @@ from harness.stack.events import Event
 from harness.stack.held import HeldCommand
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES
+from harness.storage.stores import file_name
 from harness.trial import looking, measure
 from harness.trial.measure import Readers
 from harness.trial.nouns import Disk, Job, Vm
@@ -68,7 +69,7 @@ class Trial:
         self.run = secrets.token_hex(4)
         self.journal = Journal()
         self.reader = Reader(daemon.sandbox.outside)
-        self.readers = Readers(self.reader, NbdReader(daemon.storage, self.reader.backing), self.run)
+        self.readers = Readers(self.reader, NbdReader(daemon.storage, self.reader), self.run)
         self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside)
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
         self.first_event = daemon.events.mark()
@@ -76,7 +77,7 @@ class Trial:
         self._vms: dict[str, Vm] = {}
         self._shapes: dict[str, tuple[Machine, bool]] = {}  # what each is made of, and whether disks have iothreads
         self._stack = ExitStack()
-        offline = OfflineWriter(lambda images: self._appliance(dict.fromkeys(images, False)), self._written_together)
+        offline = OfflineWriter(lambda images: self._appliance(images, readonly=False), self._written_together)
         self.things = Things(daemon, self.run, self._definition, self._boot, self._bring_up, offline, self._note)
         self.stage = Stage(
             self.journal,
@@ -170,6 +171,14 @@ class Trial:
         """Make the empty first image of a disk."""
         self.do(CreateImage(name, disk, geometry or Geometry(), form, vm=vm))
 
+    def adopt(self, path: PurePosixPath, *, disk: str = "vda", form: Format = QCOW2, vm: str = VM) -> None:
+        """Take an image that exists as the first one of a disk; the oracle knows its chain, not its bytes."""
+        image = Image(path.stem, form, File(path))
+        size = self.reader.size(image)
+        cells, tail = divmod(size, CELL)
+        geometry = Geometry(cells, CELL, min(4096, form.unit or 4096), tail)
+        self.do(AdoptImage(image.name, image.store, geometry, form, disk, vm))
+
     def create_root_base(self) -> None:
         """Make `base` a full copy of the guest's root file system; the oracle knows its chain, not its bytes."""
         root = GUEST / "root.ext4"
@@ -256,8 +265,8 @@ class Trial:
 
     def verify_offline(self, moment: str) -> Table:
         """Hold what every image shows, read by libguestfs, to the oracle. The VMs must be shut off."""
-        images = {image.store.path: True for vm in self.vms for disk in vm.disks for image in disk.images()}  # type: ignore[union-attr]
-        with self._appliance(images) as guestfs:
+        images = [image for vm in self.vms for disk in vm.disks for image in disk.images()]
+        with self._appliance(images, readonly=True) as guestfs:
             return self._measured(lambda disk: measure.verify_offline(disk, moment, guestfs, self.run))
 
     def _measured(self, look: Callable[[Disk], Table]) -> Table:
@@ -303,27 +312,28 @@ class Trial:
         self.guests.append(how)
         self.journal.record(Kind.GUEST, "is ready: its agent has connected")
 
-    def _appliance(self, drives: Mapping[PurePosixPath, bool]) -> Offline:
-        """libguestfs over these images (to whether they are read-only); enter it to launch its appliance."""
+    def _appliance(self, images: Sequence[Image], *, readonly: bool) -> Offline:
+        """libguestfs over these images; enter it to launch its appliance."""
         daemon = self.daemon
         work = daemon.directory.parent
         appliance = built_appliance(self.appliances, daemon.guest, work)
         directory = RunDirectory(work)
         exported = daemon.sandbox.outside(IMAGES.parent)
         sandbox = appliance_sandbox(directory, exported, daemon.guest, appliance, kvm=daemon.kvm)
-        return Offline(sandbox, drives)
+        return Offline(sandbox, images, readonly=readonly)
 
-    def _written_together(self, image: PurePosixPath) -> Sequence[PurePosixPath]:
-        """The images that libguestfs may open for writing with `image`: those in no chain, or that one alone."""
-        contents = [content for vm in self.state.vms.values() for content in vm.disks.values()]
-        below = {layer.backing for content in contents for layer in content.layers.values()}
-        alone = [
-            self.path(name)
-            for content in contents
-            for name, layer in content.layers.items()
-            if layer.backing is None and name not in below
-        ]
-        return alone if image in alone else [image]
+    def _written_together(self, place: str) -> Sequence[Image]:
+        """The images that libguestfs may open for writing with the one at `place`: those in no chain, or it alone."""
+        images: dict[str, Image] = {}
+        alone: set[str] = set()
+        for name, vm in self.state.vms.items():
+            for target, content in vm.disks.items():
+                below = {layer.backing for layer in content.layers.values()}
+                for image in (self.state.image(name, target, each) for each in content.files()):
+                    images[file_name(image.store)] = image
+                    if content.layer(image.name).backing is None and image.name not in below:
+                        alone.add(file_name(image.store))
+        return [image for at, image in images.items() if at in (alone if place in alone else {place})]
 
     def _look(self, state: State | None) -> Sighting:
         if state is not None:

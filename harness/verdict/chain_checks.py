@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.oracle.chain import Chain
-from harness.storage.stores import place, printed, store_printed
+from harness.storage.stores import printed, store_printed
+from harness.trial.nouns import Disk
 from harness.verdict.check import DEFINED, ON, Check, Subject
 from harness.verdict.finding import Finding
 from harness.vm.domain_view import is_terminated
@@ -35,37 +36,38 @@ def chain_in_qemu(subject: Subject) -> Iterator[Finding]:
     """Ask QEMU for its nodes: one for each image of the chains of the VM's disks, and for no other."""
     nodes = json.loads(subject.vm.domain.monitor("query-named-block-nodes"))["return"]
     files = {node["file"] for node in nodes if node.get("file")}
-    seen = {place(store_printed(file)): file for file in files}
     disks = subject.vm.disks
-    expected = {
-        place(disk.image(name).store): printed(disk.image(name).store)
-        for disk in disks
-        for name in disk.content.chain()
-    }
-    if seen.keys() != expected.keys():
-        opened, wanted = (", ".join(sorted(files.values())) or "nothing" for files in (seen, expected))
+    seen = {_name(disks, file) for file in files}
+    expected = {name for disk in disks for name in disk.content.chain()}
+    if seen != expected:
+        opened, wanted = (", ".join(sorted(names)) or "nothing" for names in (seen, expected))
         yield subject.wrong(f"QEMU has {wanted} open", f"it has {opened} (query-named-block-nodes)")
+
+
+def _name(disks: Sequence[Disk], file: str) -> str:
+    """The name of the image that QEMU calls `file`; that itself if none of the disks has it."""
+    return next((name for disk in disks if (name := disk.name_of(store_printed(file)))), file)
 
 
 def chain_in_headers(subject: Subject) -> Iterator[Finding]:
     """Read the images' own headers, by qemu-img; each is to name its backing format."""
     disk, trial = subject.disk, subject.trial
-    infos = trial.qemu_img.info_chain(trial.path(disk.expected_chain().active))
-    seen = disk.named(store_printed(str(info.filename)) for info in reversed(infos))
+    infos = trial.qemu_img.info_chain(disk.image(disk.expected_chain().active))
+    seen = disk.named(info.store for info in reversed(infos))
     yield from _same_chain(subject, seen, "the image headers (qemu-img info --backing-chain)")
     for info in infos:
-        if info.backing_filename is not None and info.backing_format is None:
-            yield subject.wrong("every header names its backing format", f"{info.filename} does not")
+        if info.backing is not None and info.backing_format is None:
+            yield subject.wrong("every header names its backing format", f"{printed(info.store)} does not")
 
 
 def chain_in_domblklist(subject: Subject) -> Iterator[Finding]:
     """Read what virsh domblklist prints: the active layer."""
     disk = subject.disk
     text = subject.trial.daemon.virsh("domblklist", subject.vm.name).check().stdout
-    active = printed(disk.image(disk.expected_chain().active).store)
+    active = disk.expected_chain().active
     found = re.search(rf"^ *{disk.target} +(\S.*?) *$", text, re.MULTILINE)
-    if found is None or found.group(1) != active:
-        yield subject.wrong(f"domblklist shows {active}", text.strip())
+    if found is None or disk.name_of(store_printed(found.group(1))) != active:
+        yield subject.wrong(f"domblklist shows {printed(disk.image(active).store)}", text.strip())
 
 
 def _same_chain(subject: Subject, seen: Chain, where: str) -> Iterator[Finding]:

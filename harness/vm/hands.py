@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +13,10 @@ import libvirt
 
 from harness.acts.calls import API, Argument, Await, Call, Guest, Host, Libvirt, Signal
 from harness.oracle import pattern
+from harness.oracle.image import Store
 from harness.stack.daemon import Daemon
 from harness.stack.sandbox import BUSYBOX, IMAGES
+from harness.storage.stores import path_of
 from harness.vm.domain import Domain
 from harness.vm.jobs import Jobs
 from harness.vm.offline import OfflineWriter
@@ -52,6 +55,12 @@ class Things:
         if name not in self.domains:
             raise ValueError(f"the trial has defined no domain {name} yet")
         return self.domains[name]
+
+    def same_file(self, one: Store, other: Store) -> bool:
+        """Whether two stores are the same file here, whatever links and dots are in their paths."""
+        paths = [path_of(store) for store in (one, other)]
+        first, second = (path and os.path.realpath(self.daemon.sandbox.outside(path)) for path in paths)
+        return first is not None and first == second
 
 
 class Hand(Protocol):
@@ -205,7 +214,7 @@ def _on_host(things: Things, call: Host) -> None:
             (offset, pattern.fill(call.label, things.run, offset, length, call.cell_size))
             for offset, length in call.ranges
         ]
-        things.offline.write(PurePosixPath(call.image), blocks)
+        things.offline.write(call.image, blocks)
         return
     # a tree of a release has no coreutils of its own
     command = [BUSYBOX, *call.command] if call.command[0] == "rm" else call.command

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import PurePosixPath
 
+from harness.oracle.image import Image
 from harness.readers.offline import Offline
+from harness.storage.stores import file_name
 
 
 class OfflineWriter:
@@ -17,21 +18,22 @@ class OfflineWriter:
 
     def __init__(
         self,
-        launch: Callable[[Sequence[PurePosixPath]], Offline],
-        together: Callable[[PurePosixPath], Sequence[PurePosixPath]],
+        launch: Callable[[Sequence[Image]], Offline],
+        together: Callable[[str], Sequence[Image]],
     ) -> None:
         self._launch = launch
         self._together = together
-        self._open: tuple[Offline, Sequence[PurePosixPath]] | None = None
+        self._open: tuple[Offline, dict[str, Image]] | None = None
         self._stack = ExitStack()
 
-    def write(self, image: PurePosixPath, blocks: Sequence[tuple[int, bytes]]) -> None:
-        """Write (offset, bytes) blocks. What was written is in the image once `settle` has returned."""
-        if self._open is None or image not in self._open[1]:
+    def write(self, place: str, blocks: Sequence[tuple[int, bytes]]) -> None:
+        """Write (offset, bytes) blocks into the image whose file name is `place`; it is there once `settle` returns."""
+        if self._open is None or place not in self._open[1]:
             self.settle()
-            images = self._together(image)
-            self._open = self._stack.enter_context(self._launch(images)), images
-        self._open[0].write(image, blocks)
+            images = {file_name(image.store): image for image in self._together(place)}
+            self._open = self._stack.enter_context(self._launch(list(images.values()))), images
+        appliance, images = self._open
+        appliance.write(images[place], blocks)
 
     def settle(self) -> None:
         """Shut the appliance down, which flushes; raises GuestfsError if that fails."""

@@ -31,7 +31,6 @@ FELL_BACK = "booted since its restore failed"
 """How a guest came up whose saved file could not be used."""
 
 NAME = "vm1"
-_ANY = Image("any")
 _BEING_SAVED = IMAGES.parent / "being-saved"
 # Drop cached pages of vda (stale after a restore); zero free memory (QEMU skips zero pages, so the file stays small).
 _SETTLE = """
@@ -85,7 +84,7 @@ class WarmGuests:
 
     def file(self, machine: Machine, disks: Sequence[DiskSpec], sizes: Sequence[int], name: str = NAME) -> Path:
         """The file of the saved guest of that shape, there or not: which images the disks have does not matter."""
-        shape = domain_xml(name, machine, [replace(disk, image=_ANY) for disk in disks], IMAGES.parent)
+        shape = domain_xml(name, machine, [_of_any_image(disk) for disk in disks], IMAGES.parent)
         key = hashlib.sha256(f"{self._provenance}\n{shape}\n{sizes}\n{_SETTLE}".encode()).hexdigest()[:16]
         return self.directory / key
 
@@ -125,3 +124,7 @@ class WarmGuests:
         for disk in changed:
             xml = with_source(xml, disk.target, disk.image)
         return xml if changed else None
+
+
+def _of_any_image(disk: DiskSpec) -> DiskSpec:
+    return replace(disk, image=Image("any", disk.image.format))

@@ -31,7 +31,7 @@ def test_a_guest_works_on_while_its_own_root_is_merged_and_boots_again_from_the_
     assert guest.check_written() == written
     guest.freeze()
     vm.shut_off()
-    check_ext4(trial.reader.shows(trial.path("base")), "base")
+    check_ext4(trial.reader.shows(vda.image("base")), "base")
     trial.remove("sn1", "sn2", "cur")
     vm.start()
     assert guest.check_written() == written

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 
+from harness.stack.sandbox import IMAGES
+from harness.storage.images import file_image
 from harness.trial.trial import Trial
 
 CLUSTER = "0x30000 64k"
@@ -21,6 +23,6 @@ def test_zeros_that_meet_an_allocating_write_leave_the_bookkeeping_whole(trial: 
 
     trial.type(f"qemu-io {' '.join(f'-c {shlex.quote(act)}' for act in acts)} blkdebug::{image}").check()
 
-    trial.qemu_img.check(image)
+    trial.qemu_img.check(file_image(IMAGES, "base"))
     read = trial.type(f"qemu-io -f qcow2 -c 'read -P 0 {CLUSTER}' {image}").check()
     assert "verification failed" not in read.output

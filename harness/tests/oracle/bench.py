@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -19,13 +20,13 @@ from harness.acts.power import Define, Start
 from harness.journal import Journal
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
-from harness.oracle.image import Format, Qcow2, Raw
+from harness.oracle.image import File, Format, Image, Qcow2
 from harness.oracle.pattern import fill
 from harness.oracle.state import DIRECTORY
 from harness.oracle.table import Table, difference
 from harness.storage.formats import create_options
 from harness.tests.oracle.storage_daemon import StorageDaemon
-from harness.tests.oracle.tools import RUN, qemu_img, qemu_io, reader_of
+from harness.tests.oracle.tools import READER, RUN, qemu_img, qemu_io
 from harness.trial.stage import Stage
 
 
@@ -92,10 +93,13 @@ class Bench:
         """The table as our own reader measures it; the disk is flushed before."""
         if self.stage.state.vm("vm1").is_on:
             self.hand.flush()
-        paths = {name: PurePosixPath(self.path(name)) for name in self.content.files()}
-        raw = [path.name for name, path in paths.items() if isinstance(self.content.layer(name).format, Raw)]
-        rows = reader_of(self.directory, raw).measure(paths, self.content.geometry, RUN, self.content)
-        return Table(rows, self.content.geometry)
+        return Table(READER.measure(self.images(), self.content.geometry, RUN, self.content), self.content.geometry)
+
+    def images(self) -> list[Image]:
+        """All images, where they lie here."""
+        state = self.stage.state
+        images = [state.image("vm1", "vda", name) for name in self.content.files()]
+        return [replace(image, store=File(PurePosixPath(self.path(image.name)))) for image in images]
 
     def difference(self, content: Content | None = None) -> str:
         """What the reader sees against the oracle, or another idea of it; with the acts that led there."""

@@ -445,3 +445,12 @@ def test_one_that_nobody_waited_for_may_be_lost_with_qemu() -> None:
     met = disk.begin_write("B", (1,)).snapshot("sn1").end_write()
     assert met.flush().crash().guest()[16:32] == ("B",) * 16
     assert met.crash().guest()[16:32] == (UNDEFINED,) * 16
+
+
+def test_a_base_grows_with_what_is_committed_into_it_and_an_overlay_is_as_large_as_what_it_covers() -> None:
+    grown = seed_at_t0().resize(1 << 22).snapshot("later")
+
+    assert grown.layer("later").size == 1 << 22
+    assert grown.active_commit("base").layer("base").size == 1 << 22
+    assert grown.commit("cur", "sn2").completed().layer("sn2").size == 1 << 22
+    assert grown.commit("sn2", "base").completed().layer("base").size == seed_at_t0().size

@@ -19,6 +19,7 @@ from harness.process import run
 from harness.readers.qemu_img import QemuImg
 from harness.tests.oracle.bench import Bench, ToolsHand
 from harness.tests.oracle.tools import RUN, needs_qemu_img
+from harness.tests.readers.qemu_img_reader import QemuImgReader
 
 pytestmark = needs_qemu_img
 
@@ -59,8 +60,8 @@ def test_random_layers_and_commits_are_as_the_oracle_says(kind: str, seed: int, 
 
         bench.guest(chance, 3)
         assert bench.difference() == ""
-        paths = {name: bench.stage.state.path(name).__class__(bench.path(name)) for name in bench.content.files()}
-        theirs = Table(QemuImg(run).measure(paths, geometry, RUN, bench.content), geometry)
+        rows = QemuImgReader(QemuImg(run)).measure(bench.images(), geometry, RUN, bench.content)
+        theirs = Table(rows, geometry)
         assert difference(bench.content.table(guest=False), theirs) == ""
 
 

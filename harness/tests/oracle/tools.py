@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -74,9 +74,13 @@ def as_qemu_maps(image: Path, fmt: str = "qcow2") -> list[Extent]:
     return merged(extents)
 
 
-def reader_of(directory: Path, raw: Sequence[str] = ()) -> Reader:
-    """A reader of images in `directory`, whose headers name absolute paths there."""
-    return Reader(Path, frozenset(PurePosixPath(directory / name) for name in raw))
+READER = Reader(Path)
+"""Of images whose headers name paths as they are here."""
+
+
+def images_at(paths: Mapping[str, PurePosixPath]) -> list[Image]:
+    """The qcow2 images at these paths, by name."""
+    return [Image(name, store=File(path)) for name, path in paths.items()]
 
 
 def seed_paths(directory: Path) -> dict[str, PurePosixPath]:

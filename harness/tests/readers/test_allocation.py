@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from harness.readers.allocation import allocated_ranges, split
+from harness.tests.readers.allocation import allocated_ranges, split
 
 # qemu-io 5.2 over an image that holds data at 0, zeros at 128 KiB and nothing else
 PRINTED = """\
@@ -14,7 +14,7 @@ PRINTED = """\
 def test_zeros_that_an_image_holds_are_told_from_what_it_does_not_hold() -> None:
     ranges = allocated_ranges(PRINTED)
 
-    assert ranges == [(0, 65536), (131072, 196608)]
+    assert ranges == [(0, 65536), (131072, 65536)]
     assert list(split(65536, 983040, ranges)) == [
         (65536, 65536, False),
         (131072, 65536, True),
@@ -24,4 +24,4 @@ def test_zeros_that_an_image_holds_are_told_from_what_it_does_not_hold() -> None
 
 def test_a_stretch_within_one_range_stays_whole() -> None:
     assert list(split(10, 5, [(0, 100)])) == [(10, 5, True)]
-    assert list(split(10, 5, [(0, 10), (15, 20)])) == [(10, 5, False)]
+    assert list(split(10, 5, [(0, 10), (15, 5)])) == [(10, 5, False)]

@@ -6,12 +6,13 @@ import struct
 import zlib
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
 from harness.errors import ImageError
-from harness.tests.oracle.tools import create, needs_qemu_img, qemu_img, qemu_io, reader_of
+from harness.storage.images import image_at
+from harness.tests.oracle.tools import READER, create, needs_qemu_img, qemu_img, qemu_io
 from harness.waiting import now
 
 pytestmark = needs_qemu_img
@@ -103,7 +104,7 @@ def test_a_broken_image_is_refused_with_one_sentence(
     image.write_bytes(data)
 
     with pytest.raises(ImageError, match=words) as caught:
-        reader_of(tmp_path).shows(PurePosixPath(image))
+        READER.shows(image_at(str(image)))
     assert str(caught.value).startswith(f"{image}: ")
     assert "\n" not in str(caught.value)
 
@@ -117,7 +118,7 @@ def test_an_l2_table_that_is_in_use_twice_is_refused(tmp_path: Path) -> None:
     image.write_bytes(data)
 
     with pytest.raises(ImageError, match="is in use twice"):
-        reader_of(tmp_path).own(PurePosixPath(image))
+        READER.own(image_at(str(image)))
 
 
 def test_a_compressed_cluster_that_unpacks_to_too_little_is_refused_and_to_too_much_is_cut(tmp_path: Path) -> None:
@@ -132,9 +133,9 @@ def test_a_compressed_cluster_that_unpacks_to_too_little_is_refused_and_to_too_m
         image.write_bytes(data + packed)
         if problem:
             with pytest.raises(ImageError, match=problem):
-                reader_of(tmp_path).shows(PurePosixPath(image))
+                READER.shows(image_at(str(image)))
         else:
-            assert reader_of(tmp_path).shows(PurePosixPath(image))[:CLUSTER] == bytes(CLUSTER)
+            assert READER.shows(image_at(str(image)))[:CLUSTER] == bytes(CLUSTER)
 
 
 def test_the_dirty_bit_of_an_image_in_use_is_tolerated(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_the_dirty_bit_of_an_image_in_use_is_tolerated(tmp_path: Path) -> None:
     data[79] = 1
     image.write_bytes(data)
 
-    assert reader_of(tmp_path).shows(PurePosixPath(image)) == b"A" * 128 * K + bytes(M - 128 * K)
+    assert READER.shows(image_at(str(image))) == b"A" * 128 * K + bytes(M - 128 * K)
 
 
 def test_a_zero_cluster_in_version_2_is_refused(tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_a_zero_cluster_in_version_2_is_refused(tmp_path: Path) -> None:
     image.write_bytes(data)
 
     with pytest.raises(ImageError, match="has a zero cluster at disk byte 0, which version 2 does not know"):
-        reader_of(tmp_path).own(PurePosixPath(image))
+        READER.own(image_at(str(image)))
 
 
 def test_an_extended_entry_that_is_both_data_and_zero_is_refused(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_an_extended_entry_that_is_both_data_and_zero_is_refused(tmp_path: Path)
     image.write_bytes(data)
 
     with pytest.raises(ImageError, match="has an L2 entry that cannot be for disk byte 0"):
-        reader_of(tmp_path).own(PurePosixPath(image))
+        READER.own(image_at(str(image)))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,7 @@ def test_a_backing_file_that_cannot_be_is_named(name: str, fmt: str, words: str,
     qemu_img("rebase", "-u", "-F", fmt, "-b", name, image)
 
     with pytest.raises(ImageError, match=words):
-        reader_of(tmp_path).shows(PurePosixPath(image))
+        READER.shows(image_at(str(image)))
 
 
 def test_a_disk_too_large_for_memory_is_refused_but_mapped(tmp_path: Path) -> None:
@@ -190,14 +191,14 @@ def test_a_disk_too_large_for_memory_is_refused_but_mapped(tmp_path: Path) -> No
     qemu_io(image, "write -P 65 512G 64k")
 
     began = now()
-    assert [extent.length for extent in reader_of(tmp_path).own(PurePosixPath(image))] == [
+    assert [extent.length for extent in READER.own(image_at(str(image)))] == [
         512 << 30,
         CLUSTER,
         (512 << 30) - CLUSTER,
     ]
     assert now() - began < 1.0
     with pytest.raises(ImageError, match="is a disk of 1099511627776 bytes; up to 1073741824 are read"):
-        reader_of(tmp_path).shows(PurePosixPath(image))
+        READER.shows(image_at(str(image)))
 
 
 def test_zstd_is_read_if_this_python_can_and_said_otherwise(tmp_path: Path) -> None:
@@ -206,10 +207,10 @@ def test_zstd_is_read_if_this_python_can_and_said_otherwise(tmp_path: Path) -> N
 
     has_zstd = any(find_spec(name) for name in ("compression", "zstandard"))
     if has_zstd:
-        assert reader_of(tmp_path).shows(PurePosixPath(image)) == b"A" * CLUSTER + bytes(M - CLUSTER)
+        assert READER.shows(image_at(str(image))) == b"A" * CLUSTER + bytes(M - CLUSTER)
     else:
         with pytest.raises(ImageError, match=r"has neither compression.zstd nor zstandard"):
-            reader_of(tmp_path).shows(PurePosixPath(image))
+            READER.shows(image_at(str(image)))
 
 
 @pytest.mark.parametrize("options", ["cluster_size=64k", "extended_l2=on", "compat=0.10", "cluster_size=512"])
@@ -230,7 +231,7 @@ def test_no_damage_raises_anything_but_an_image_error_or_takes_long(options: str
             data[chance.choice(places)] = chance.choice([0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)])
         image.write_bytes(data[: chance.choice([len(data)] * 4 + [chance.randrange(len(data))])])
         try:
-            reader_of(tmp_path).shows(PurePosixPath(image))
+            READER.shows(image_at(str(image)))
         except ImageError as error:
             assert "\n" not in str(error)  # noqa: PT017 - most, but not all, of them raise
     assert now() - began < 20.0

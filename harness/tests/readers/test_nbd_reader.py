@@ -10,13 +10,14 @@ import pytest
 
 from harness.errors import ImageError
 from harness.oracle.geometry import Geometry
+from harness.oracle.image import Image
 from harness.oracle.pattern import fill
 from harness.readers.nbd_reader import NbdReader
 from harness.readers.own import Reader
-from harness.readers.qemu_img import QemuImg
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES, Isolation, Sandbox
 from harness.stack.storage_daemon import QmpError, StorageDaemon
+from harness.tests.oracle.tools import images_at
 
 RUN = "0badcafe"
 GEOMETRY = Geometry()
@@ -29,17 +30,24 @@ class Bench:
         self.sandbox = sandbox
         self.own = Reader(sandbox.outside)
         self.storage = StorageDaemon(sandbox)
-        self.over_nbd = NbdReader(self.storage, self.own.backing)
-        self.tool = QemuImg(sandbox.run, sandbox.outside)
+        self.over_nbd = NbdReader(self.storage, self.own)
 
     def path(self, name: str) -> PurePosixPath:
         return IMAGES / f"{name}.qcow2"
 
     def make(self, name: str, backing: str | None, *commands: str, options: tuple[str, ...] = ()) -> None:
-        below = None if backing is None else self.path(backing)
-        self.tool.create(self.path(name), GEOMETRY.size, backing=below, options=options)
+        self.create(name, backing, GEOMETRY.size, *options)
         typed = [word for command in commands for word in ("-c", command)]
         self.sandbox.run(["qemu-io", *typed, str(self.path(name))], timeout=30).check()
+
+    def create(self, name: str, backing: str | None, size: int, *options: str) -> None:
+        below = [] if backing is None else ["-b", str(self.path(backing)), "-F", "qcow2"]
+        chosen = [word for option in options for word in ("-o", option)]
+        command = ["qemu-img", "create", "-q", "-f", "qcow2", *below, *chosen, str(self.path(name)), str(size)]
+        self.sandbox.run(command, timeout=30).check()
+
+    def images(self, *names: str) -> list[Image]:
+        return images_at({name: self.path(name) for name in names})
 
     def mark(self, name: str, label: str, cell: int) -> None:
         size = GEOMETRY.cell_size
@@ -72,11 +80,11 @@ def test_it_agrees_with_the_own_reader_on_every_kind_of_cluster(bench: Bench) ->
     )
     bench.mark("sn1", "B", 2)
     bench.make("cur", "sn1", "write -z 5k 1k", options=("cluster_size=4k",))
-    paths = {name: bench.path(name) for name in ("cur", "base", "sn1")}
+    images = bench.images("cur", "base", "sn1")
 
-    own = bench.own.measure(paths, GEOMETRY, RUN)
-    assert bench.over_nbd.measure(paths, GEOMETRY, RUN) == own
-    assert bench.over_nbd.measure(paths, GEOMETRY, RUN) == own  # and again, from the same daemon
+    own = bench.own.measure(images, GEOMETRY, RUN)
+    assert bench.over_nbd.measure(images, GEOMETRY, RUN) == own
+    assert bench.over_nbd.measure(images, GEOMETRY, RUN) == own  # and again, from the same daemon
 
 
 def test_what_is_refused_once_does_not_spoil_the_next_call(bench: Bench) -> None:
@@ -85,8 +93,8 @@ def test_what_is_refused_once_does_not_spoil_the_next_call(bench: Bench) -> None
     (bench.sandbox.outside(bench.path("broken"))).write_bytes(b"QFI\xfb" + bytes(60))
 
     with pytest.raises((QmpError, ImageError)):
-        bench.over_nbd.measure({"base": bench.path("base"), "broken": bench.path("broken")}, GEOMETRY, RUN)
-    (row,) = bench.over_nbd.measure({"base": bench.path("base")}, GEOMETRY, RUN)
+        bench.over_nbd.measure(bench.images("base", "broken"), GEOMETRY, RUN)
+    (row,) = bench.over_nbd.measure(bench.images("base"), GEOMETRY, RUN)
     assert row.contains is not None
     assert row.contains[0] == "A"
 
@@ -94,15 +102,20 @@ def test_what_is_refused_once_does_not_spoil_the_next_call(bench: Bench) -> None
 def test_a_header_that_the_own_reader_reads_otherwise_than_qemu_is_found(bench: Bench) -> None:
     bench.make("base", None)
     bench.make("sn1", "base")
-    liar = NbdReader(bench.storage, lambda _: None)
+
+    class Liar(Reader):
+        def backing(self, image: Image) -> PurePosixPath | None:  # noqa: ARG002
+            return None
+
+    liar = NbdReader(bench.storage, Liar(bench.sandbox.outside))
 
     with pytest.raises(ImageError, match=r"QEMU reads backing file /export/images/base.qcow2, we read None"):
-        liar.measure({"base": bench.path("base"), "sn1": bench.path("sn1")}, GEOMETRY, RUN)
+        liar.measure(bench.images("base", "sn1"), GEOMETRY, RUN)
 
 
 def test_nothing_is_left_of_it(bench: Bench) -> None:
     bench.make("base", None)
-    bench.over_nbd.measure({"base": bench.path("base")}, GEOMETRY, RUN)
+    bench.over_nbd.measure(bench.images("base"), GEOMETRY, RUN)
     bench.sandbox.close()
     assert not bench.sandbox.directory.exists()
 
@@ -110,16 +123,69 @@ def test_nothing_is_left_of_it(bench: Bench) -> None:
 def test_a_large_disk_is_as_quickly_read_and_what_lies_far_out_is_found(bench: Bench) -> None:
     large = replace(GEOMETRY, tail=(1 << 40) - GEOMETRY.size)
     for name, backing in (("base", None), ("cur", "base")):
-        below = None if backing is None else bench.path(backing)
-        bench.tool.create(bench.path(name), large.disk_size, backing=below)
+        bench.create(name, backing, large.disk_size)
     bench.mark("base", "A", 0)
     bench.mark("cur", "D", 11)
-    paths = {name: bench.path(name) for name in ("base", "cur")}
+    images = bench.images("base", "cur")
 
-    rows = bench.own.measure(paths, large, RUN)
-    assert bench.over_nbd.measure(paths, large, RUN) == rows
+    rows = bench.own.measure(images, large, RUN)
+    assert bench.over_nbd.measure(images, large, RUN) == rows
     assert [row.beyond for row in rows] == ["", ""]
 
     stray = ["qemu-io", "-c", f"write -P 7 {GEOMETRY.size + (64 << 20)} 512", str(bench.path("cur"))]
     bench.sandbox.run(stray, timeout=30).check()
-    assert "of the disk is foreign" in bench.own.measure(paths, large, RUN)[1].beyond
+    assert "of the disk is foreign" in bench.own.measure(images, large, RUN)[1].beyond
+
+
+NAMES = (
+    *(
+        "base.1764042000",
+        "with blank",
+        "a:b",
+        "a,b",
+        "a=b",
+        "ä",
+        "日本",
+        "-dash",
+        "quote'",
+        'double"',
+        "a;b",
+        "a%20b",
+        "a#b",
+    ),
+    *("json:{}", "nbd:unix:x", "back\\slash"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_that_a_file_can_have_is_read(bench: Bench, name: str) -> None:
+    bench.make("base", None)
+    bench.mark("base", "A", 0)
+    bench.create(name, "base", GEOMETRY.size)
+    images = bench.images("base", name)
+
+    rows = bench.over_nbd.measure(images, GEOMETRY, RUN)
+    assert rows == bench.own.measure(images, GEOMETRY, RUN)
+    assert (rows[1].name, rows[1].backing, rows[1].backing_format, rows[1].size) == (
+        name,
+        "base",
+        "qcow2",
+        GEOMETRY.size,
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["./base.qcow2", "../images/base.qcow2", "/export//images/base.qcow2", "link.qcow2", "base.qcow2"]
+)
+def test_a_backing_file_is_the_same_file_whatever_the_header_calls_it(bench: Bench, text: str) -> None:
+    bench.make("base", None)
+    bench.mark("base", "A", 0)
+    bench.create("cur", "base", GEOMETRY.size)
+    bench.sandbox.outside(IMAGES / "link.qcow2").symlink_to("base.qcow2")
+    rebase = ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", text, str(bench.path("cur"))]
+    bench.sandbox.run(rebase, timeout=30).check()
+    images = bench.images("base", "cur")
+
+    rows = bench.over_nbd.measure(images, GEOMETRY, RUN)
+    assert rows == bench.own.measure(images, GEOMETRY, RUN)
+    assert rows[1].backing == "base"

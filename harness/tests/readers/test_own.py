@@ -1,27 +1,31 @@
 """The reader reads what QEMU reads, of every kind of image that QEMU makes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from harness.errors import ImageError
+from harness.oracle.image import QCOW2, Raw
 from harness.oracle.table import Table, difference
 from harness.readers.extents import Extent, Kind, opened
 from harness.readers.own import Reader
 from harness.readers.qcow2 import Qcow2
 from harness.readers.qcow2_header import read_header
 from harness.readers.rows import read_row
+from harness.storage.images import image_at
 from harness.tests.oracle.disks import seed_at_t0
 from harness.tests.oracle.tools import (
+    READER,
     RUN,
     as_qemu_maps,
     as_qemu_shows,
     create,
+    images_at,
     needs_qemu_img,
     qemu_img,
     qemu_io,
-    reader_of,
     seed_paths,
 )
 from harness.waiting import now
@@ -233,16 +237,14 @@ IMAGES: dict[str, Callable[[Path], Path]] = {
 @pytest.mark.parametrize("make", IMAGES.values(), ids=IMAGES.keys())
 def test_the_reader_agrees_with_qemu(make: Callable[[Path], Path], tmp_path: Path) -> None:
     image = make(tmp_path)
-    reader = reader_of(tmp_path)
-
-    assert reader.shows(PurePosixPath(image)) == as_qemu_shows(image)
-    assert reader.own(PurePosixPath(image)) == as_qemu_maps(image)
+    assert READER.shows(image_at(str(image))) == as_qemu_shows(image)
+    assert READER.own(image_at(str(image))) == as_qemu_maps(image)
 
 
 def test_own_data_is_the_data_that_the_image_itself_holds(tmp_path: Path) -> None:
     image = four_layers(tmp_path)
 
-    data = reader_of(tmp_path).read_own(PurePosixPath(image))
+    data = READER.read_own(image_at(str(image)))
     assert data[: 256 * K] == bytes(256 * K)
     assert data[256 * K : 300 * K] == b"C" * (44 * K)  # copied from below: a cluster is allocated as a whole
     assert data[300 * K : 450 * K] == b"D" * (150 * K)
@@ -252,9 +254,7 @@ def test_own_data_is_the_data_that_the_image_itself_holds(tmp_path: Path) -> Non
 def test_the_chain_is_read_from_the_headers_base_first(tmp_path: Path) -> None:
     image = four_layers(tmp_path)
 
-    assert [path.name for path in reader_of(tmp_path).chain(PurePosixPath(image))] == [
-        f"layer{number}.qcow2" for number in range(4)
-    ]
+    assert [path.name for path in READER.chain(image_at(str(image)))] == [f"layer{number}.qcow2" for number in range(4)]
 
 
 def test_paths_are_resolved_before_they_are_opened(tmp_path: Path) -> None:
@@ -266,17 +266,16 @@ def test_paths_are_resolved_before_they_are_opened(tmp_path: Path) -> None:
         )
     reader = Reader(lambda path: tmp_path / path.relative_to("/disks"))
 
-    assert reader.chain(PurePosixPath("/disks/layer3.qcow2"))[0] == PurePosixPath("/disks/layer0.qcow2")
-    assert reader.shows(PurePosixPath("/disks/layer3.qcow2"))[: 100 * K] == b"A" * (100 * K)
+    assert reader.chain(image_at("/disks/layer3.qcow2"))[0] == PurePosixPath("/disks/layer0.qcow2")
+    assert reader.shows(image_at("/disks/layer3.qcow2"))[: 100 * K] == b"A" * (100 * K)
     assert image.exists()
 
 
 def test_a_raw_image_is_read_by_its_own_when_it_is_named_as_raw(tmp_path: Path) -> None:
     raw_sparse_base(tmp_path)
-    base = PurePosixPath(tmp_path / "base.raw")
+    base = image_at(str(tmp_path / "base.raw"), Raw())
 
-    reader = reader_of(tmp_path, raw=("base.raw",))
-    assert reader.own(base) == [
+    assert READER.own(base) == [
         Extent(0, 4 * K, Kind.DATA),  # qemu-img allocates the first block
         Extent(4 * K, 60 * K, Kind.HOLE),
         Extent(64 * K, 64 * K, Kind.DATA),
@@ -284,9 +283,9 @@ def test_a_raw_image_is_read_by_its_own_when_it_is_named_as_raw(tmp_path: Path) 
         Extent(M, 4 * K, Kind.DATA),
         Extent(M + 4 * K, M - 4 * K, Kind.HOLE),
     ]
-    assert reader.shows(base) == as_qemu_shows(tmp_path / "base.raw", "raw")
+    assert READER.shows(base) == as_qemu_shows(tmp_path / "base.raw", "raw")
     with pytest.raises(ImageError, match="is no qcow2 image: it begins with 00 00 00 00"):
-        reader_of(tmp_path).own(base)
+        READER.own(replace(base, format=QCOW2))
 
 
 def test_an_image_of_a_running_writer_is_read_without_locks(tmp_path: Path) -> None:
@@ -303,12 +302,12 @@ def test_an_image_of_a_running_writer_is_read_without_locks(tmp_path: Path) -> N
 def test_the_documented_chain_is_measured_in_milliseconds(tmp_path: Path) -> None:
     """Four layers of 768 KiB, contents and views; the best of many, as other work may run beside this."""
     paths = seed_paths(tmp_path)
-    reader, disk = reader_of(tmp_path), seed_at_t0()
+    disk = seed_at_t0()
 
     seconds = []
     for _ in range(20):
         began = now()
-        rows = reader.measure(paths, disk.geometry, RUN, disk)
+        rows = READER.measure(images_at(paths), disk.geometry, RUN, disk)
         seconds.append(now() - began)
         assert difference(disk.table(guest=False), Table(rows, disk.geometry)) == ""
     assert min(seconds) < 0.005
@@ -317,10 +316,10 @@ def test_the_documented_chain_is_measured_in_milliseconds(tmp_path: Path) -> Non
 def test_what_the_guest_read_becomes_a_row_and_what_was_never_written_is_drawn_as_a_hole(tmp_path: Path) -> None:
     paths = seed_paths(tmp_path)
     disk = seed_at_t0()
-    data = reader_of(tmp_path).shows(paths["cur"])
+    data = READER.shows(image_at(paths["cur"]))
 
-    guest = read_row("guest", data, disk.geometry, RUN, disk.guest())
-    table = Table((*reader_of(tmp_path).measure(paths, disk.geometry, RUN, disk), guest), disk.geometry)
+    guest = read_row("guest", data, disk.geometry, RUN, disk.guest(), disk.size)
+    table = Table((*READER.measure(images_at(paths), disk.geometry, RUN, disk), guest), disk.geometry)
     assert str(table) == str(disk.table())
     short = read_row("guest", data[:-512], disk.geometry, RUN, disk.guest())
     assert short.beyond == "the disk ends at byte 785920"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-Range = tuple[int, int]
+from harness.oracle.geometry import Range
 
 _LINE = re.compile(r"\(0x([0-9a-f]+)\) bytes +(not )?allocated at offset .*\(0x([0-9a-f]+)\)")
 
 
 def allocated_ranges(printed: str) -> list[Range]:
-    """The (start, end) in bytes of what `qemu-io -c map` says is allocated in an image, zeros included."""
+    """The stretches that `qemu-io -c map` calls allocated in an image, zeros included."""
     return [
-        (int(offset, 16), int(offset, 16) + int(length, 16))
+        (int(offset, 16), int(length, 16))
         for length, not_allocated, offset in _LINE.findall(printed)
         if not not_allocated
     ]
@@ -22,7 +22,8 @@ def allocated_ranges(printed: str) -> list[Range]:
 def split(start: int, length: int, ranges: Iterable[Range]) -> Iterator[tuple[int, int, bool]]:
     """The stretch cut where `ranges`, which are in order, begin and end: (start, length, whether it is in one)."""
     at, end = start, start + length
-    for first, last in ranges:
+    for first, size in ranges:
+        last = first + size
         if last <= at or first >= end:
             continue
         if first > at:
