@@ -82,7 +82,7 @@ def harness(trial: Trial) -> Laps:
 
 def script(trial: Trial) -> Laps:
     """The shell script that a person would write."""
-    xml = domain_xml(NAME, trial.machine, [_VDA], IMAGES.parent)
+    xml = domain_xml(NAME, trial.machines.machine, [_VDA], IMAGES.parent)
     here = trial.daemon.sandbox.outside(IMAGES.parent)
     (here / "vm1.xml").write_text(xml)
     laps = Laps()
@@ -96,9 +96,9 @@ def script(trial: Trial) -> Laps:
 
 def floor(trial: Trial) -> Laps:
     """The bare calls of libvirt's API on the same restored guest: no harness, no verification."""
-    assert trial.warm is not None
+    assert trial.machines.warm is not None
     connection, events = trial.daemon.connection, trial.daemon.events
-    saved = trial.warm.file_in_sandbox(trial.machine, [_VDA], [Geometry().disk_size])
+    saved = trial.machines.warm.file_in_sandbox(trial.machines.machine, [_VDA], [Geometry().disk_size])
     laps = Laps()
 
     def write(port: DiskPort, label: str, cells: tuple[int, ...]) -> None:
@@ -111,7 +111,7 @@ def floor(trial: Trial) -> Laps:
     with laps.lap("start"):
         create = ["qemu-img", "create", "-q", "-f", "qcow2", f"{IMAGES}/base.qcow2", str(12 * CELL)]
         trial.daemon.sandbox.run(create, timeout=60).check()
-        handle = connection.defineXML(domain_xml(NAME, trial.machine, [_VDA], IMAGES.parent))
+        handle = connection.defineXML(domain_xml(NAME, trial.machines.machine, [_VDA], IMAGES.parent))
         since = events.mark()
         connection.restoreFlags(str(saved), None, libvirt.VIR_DOMAIN_SAVE_RUNNING)
         await_event(EventKind.AGENT_LIFECYCLE, "connected", since)

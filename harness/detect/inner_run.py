@@ -21,7 +21,7 @@ SCENARIO = (
 def inner_run(
     *arguments: str, environment: Mapping[str, str] | None = None, within: Sequence[str] = (), timeout: float = 120
 ) -> Completed:
-    """Run pytest with `arguments` to its end, as ci/run does; `within` is put before the command line."""
+    """Run pytest with `arguments` to its end, as ci/run does; `within` comes before the command line."""
     return run([*within, *_command(arguments)], timeout=timeout, environment=_environment(environment), directory=ROOT)
 
 

@@ -22,7 +22,7 @@ _VIRSH_THAT_DOES_NOT_PIVOT = f"""#!/bin/sh
 {_ELSEWHERE}
 for argument; do
     shift
-    if [ "$argument" = --pivot ]; then pivot=asked argument=--wait; fi
+    if [ "$argument" = --pivot ]; then pivot=wanted argument=--wait; fi
     set -- "$@" "$argument"
 done
 [ -n "$pivot" ] || exec virsh "$@"

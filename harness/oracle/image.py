@@ -71,7 +71,7 @@ def mirror_granularity(form: Format) -> int:
 
 
 QCOW2 = Qcow2()
-"""qcow2 as qemu-img and libvirt make it unless they are asked for something else."""
+"""qcow2 as qemu-img and libvirt make it by default."""
 
 
 @dataclass(frozen=True)

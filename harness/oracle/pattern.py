@@ -5,7 +5,7 @@ A sector of 512 bytes is one line of 64 ASCII bytes, eight times over:
     chainproof D      cell        3 byte         196608 1a2b3c4d   ␊
 
 (the layer's label, the cell, the sector's byte on the disk, the run) so a block that is stale, shifted, torn or of
-another run is told from a right one, and can be read in a hex dump.
+another run differs from a right one, and can be read in a hex dump.
 """
 
 from __future__ import annotations

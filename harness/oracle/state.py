@@ -11,7 +11,7 @@ from harness.oracle.content import Content, Impossible
 from harness.oracle.image import File, Image, Store
 
 DIRECTORY = PurePosixPath("/export/images")
-"""Where images lie, as the stack under test sees it, unless they are said to lie elsewhere."""
+"""Where images lie, as the stack under test sees it, by default."""
 
 
 class Power(StrEnum):

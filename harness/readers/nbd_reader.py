@@ -186,7 +186,7 @@ def _status(handle: nbd.NBD, size: int) -> dict[str, Flags]:
             return 0
 
         handle.block_status(size - at, at, partial(add, answer))
-        # a context may be answered for less than was asked, and for less than the other one
+        # an answer may cover less of a context than the request, and less than that of the other one
         covered = min(size - at, *(sum(length for length, _ in flags) for flags in answer.values()))
         for context, flags in answer.items():
             left = covered

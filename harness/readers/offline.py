@@ -21,7 +21,7 @@ WORKER = PurePosixPath("/chainproof/guestfs_worker.py")
 
 
 class GuestfsError(ChainproofError):
-    """libguestfs refused something; carries what it said."""
+    """libguestfs refused something; carries its words."""
 
 
 class Enclosure(Protocol):

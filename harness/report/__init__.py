@@ -1,1 +1,1 @@
-"""What a person is told."""
+"""What a person reads of a run: pure functions of journals, findings and results."""

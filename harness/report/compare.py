@@ -41,7 +41,7 @@ NOT_RUN = Cell("not run", "")
 
 @dataclass(frozen=True)
 class Results:
-    """One stack's results: `stack` is what is said of it."""
+    """One stack's results: `stack` describes it."""
 
     stack: str
     cells: Mapping[str, Cell]

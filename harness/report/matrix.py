@@ -46,7 +46,7 @@ Cells = Mapping[str, Mapping[str, Cell]]
 
 
 def table(stacks: Mapping[str, str], cells: Cells) -> list[str]:
-    """The lines of the table: a column per stack (name to what is said of it), a letter per scenario and stack."""
+    """The lines of the table: a column per stack (name to description), a letter per scenario and stack."""
     numbers = [f"{number:>3}" for number in range(1, len(stacks) + 1)]
     lines = [f"{number}  {words}" for number, words in zip(numbers, stacks.values(), strict=True)]
     letters = ", ".join(f"{outcome.value} {outcome.words}" for outcome in Outcome)

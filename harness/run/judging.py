@@ -1,4 +1,4 @@
-"""The verdict on a scenario: universal checks after it, known bugs, evidence, all put into its report."""
+"""The verdict on a scenario: universal checks after it, known bugs, evidence, all in its report."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def pytest_runtest_makereport(
     report = yield
     more = report.user_properties
     if report.when == "call" and _is_judged(item):
-        more += [(properties.GUEST, how) for how in item.stash[trials].guests]
+        more += [(properties.GUEST, how) for how in item.stash[trials].machines.came_up]
     place = stack_and_scenario(item)
     if place is not None:
         more += zip((properties.STACK, properties.SCENARIO), place, strict=True)
@@ -99,7 +99,7 @@ def pytest_runtest_makereport(
 def apply_known_bugs(report: pytest.TestReport, findings: Sequence[Finding], known: Sequence[KnownBug]) -> str | None:
     """Make a failure an expected one if known bugs explain all of its findings.
 
-    A pass with a bug that always shows becomes a failure: returns what is to be said of it.
+    A pass with a bug that always shows becomes a failure: returns what to print of it.
     """
     explained = [next((bug for bug in known if bug.explains(finding)), None) for finding in findings]
     if report.outcome == "failed" and explained and explained[0] is not None and all(explained):

@@ -61,7 +61,7 @@ class StopWhenUnusable:
     """Ends the run at the first scenario that finds the machine unusable: one clear line, exit status 2.
 
     `scheduler` is xdist's session, if it runs the scenarios. Where several stacks run side by side (`others_go_on`),
-    one that cannot be used is told of, and the others go on.
+    the run prints which one cannot be used, and the others go on.
     """
 
     def __init__(self, scheduler: pytest.Session | None, *, others_go_on: bool) -> None:
@@ -98,7 +98,7 @@ class StopWhenUnusable:
 class MatrixReporter:
     """Prints scenario by stack, if there is more than one stack; results go to the file `saved` too, if it is given.
 
-    `stacks` are names with what is said of them.
+    `stacks` are names with descriptions.
     """
 
     def __init__(self, stacks: Mapping[str, str], saved: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""The stacks of a run: which scenario runs on which, and what is said of those that cannot be had."""
+"""The stacks of a run: which scenario runs on which, and why some cannot be had."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def procedure_names(config: pytest.Config) -> list[str]:
 
 
 def prepare(config: pytest.Config, makes: Kinds) -> dict[str, str]:
-    """Make every stack; what is to be said of each, by name. Raises Unusable if too few are left."""
+    """Make every stack; a description of each, by name. Raises Unusable if too few are left."""
     described: dict[str, str] = {}
     unusable: dict[str, Unusable] = {}
     for name in (*stack_names(config), *procedure_names(config)):

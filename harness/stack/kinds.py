@@ -94,8 +94,8 @@ def sets(file: Path) -> dict[str, list[str]]:
 def changed(name: str, pieces: Mapping[str, Path | None]) -> str:
     """The name of stack `name` with these pieces (by PIECES' names) replaced."""
     older, upgrade, newer = name.partition(UPGRADE)
-    put = "".join(f"+{piece}={path.absolute()}" for piece, path in pieces.items() if path is not None)
-    return f"{older}{put}{upgrade}{newer}"
+    changes = "".join(f"+{piece}={path.absolute()}" for piece, path in pieces.items() if path is not None)
+    return f"{older}{changes}{upgrade}{newer}"
 
 
 def upgraded(names: Sequence[str], to: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Programs put in place of a stack's own: candidate builds, wrappers, another tree's QEMU; made to run in any tree."""
+"""Programs in place of a stack's own: candidate builds, wrappers, another tree's QEMU; made to run in any tree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.errors import Unusable
 
-DIRECTORY = "/chainproof/bin"  # first in PATH inside the sandbox: what is typed is what was put there
+DIRECTORY = "/chainproof/bin"  # first in PATH inside the sandbox: a line that is typed finds these first
 _TREES = "/chainproof/trees"
 _LIBRARIES = ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "usr/lib")
 # the second is an absolute link on Debian, which would lead out of the tree

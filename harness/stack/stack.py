@@ -81,8 +81,8 @@ class Stack:
         used = {**{program: self.program(program) for program in PROGRAMS}, **pieces}
         tree = used[LIBVIRTD].tree
         replaced = {*pieces, *(program.name for program in self.replaced)}
-        put = tuple(used[program] for program in PROGRAMS if program in replaced or used[program].tree != tree)
-        # a QEMU that was put there has one path in every sandbox: running VMs name it
+        instead = tuple(used[program] for program in PROGRAMS if program in replaced or used[program].tree != tree)
+        # a QEMU that replaces the stack's has one path in every sandbox: running VMs name it
         moved = {program for program in PROGRAMS if used[program].tree != tree} | ({QEMU} & replaced)
         paths = {
             program: f"{programs.DIRECTORY}/{program}" if program in moved else str(piece.path)
@@ -90,7 +90,7 @@ class Stack:
         }
         origins = [f"{program}: {piece.origin}" for program, piece in pieces.items()]
         provenance = "; ".join([self.provenance, *origins])
-        changed = replace(self, name=name, tree=tree, paths=paths, provenance=provenance, replaced=put)
+        changed = replace(self, name=name, tree=tree, paths=paths, provenance=provenance, replaced=instead)
         return changed.with_versions(work, {program: piece.package for program, piece in used.items()})
 
     def upgraded(self, to: Stack, work: Path) -> Stack:
@@ -104,9 +104,9 @@ class Stack:
 
     def program(self, name: str) -> Program:
         """One of PROGRAMS, as another stack can take it."""
-        put = next((program for program in self.replaced if program.name == name), None)
+        found = next((program for program in self.replaced if program.name == name), None)
         packages = {LIBVIRTD: self.libvirt_version.package, QEMU: self.qemu_version.package}
-        return put or Program(name, Path(self.paths[name]), self.tree, packages.get(name, ""))
+        return found or Program(name, Path(self.paths[name]), self.tree, packages.get(name, ""))
 
     def with_versions(self, work: Path, packages: Mapping[str, str]) -> Stack:
         """This stack with the versions that its programs tell when they are run in its sandbox, below `work`.

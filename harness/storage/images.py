@@ -18,7 +18,7 @@ def file_image(directory: PurePosixPath, name: str, image_format: Format | None 
 
 
 def image_at(path: PurePosixPath | str, image_format: Format | None = None) -> Image:
-    """The image in the file at `path`, qcow2 unless said otherwise, named after the file without its last suffix."""
+    """The image in the file at `path`, qcow2 by default, named after the file without its last suffix."""
     where = PurePosixPath(path)
     return Image(where.stem, image_format or Qcow2(), File(where))
 

@@ -27,7 +27,7 @@ def disk_type(store: Store) -> DiskType:
 
 
 def source_element(store: Store) -> ElementTree.Element:
-    """The <source> of a store; to be put into an element of `disk_type`."""
+    """The <source> of a store; a child of an element of `disk_type`."""
     match store:
         case Nbd(socket, export):
             source = ElementTree.Element("source", {"protocol": "nbd", "name": export})

@@ -5,16 +5,15 @@ from __future__ import annotations
 import secrets
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from harness.acts.act import VM, Act
-from harness.acts.calls import Argument, Libvirt
+from harness.acts.calls import Libvirt
 from harness.acts.images import AdoptImage, ConvertImage, CreateImage, Rebase, RemoveImage, WriteImage
 from harness.acts.power import Define
 from harness.journal import Detail, Journal, Kind
@@ -24,47 +23,40 @@ from harness.oracle.state import State
 from harness.oracle.table import Table
 from harness.process import Completed
 from harness.readers.nbd_reader import NbdReader
-from harness.readers.offline import Offline
 from harness.readers.own import Reader
 from harness.readers.qemu_img import QemuImg
-from harness.stack.appliance import appliance_sandbox, built_appliance
 from harness.stack.daemon import GUEST, Daemon
 from harness.stack.events import Event
 from harness.stack.held import HeldCommand
-from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES
-from harness.storage.stores import file_name
 from harness.trial import looking, measure
+from harness.trial.appliances import appliance, written_together
+from harness.trial.machines import Machines
 from harness.trial.measure import Readers
 from harness.trial.nouns import Disk, Job, Vm
 from harness.trial.stage import Outcome, Sighting, Stage
-from harness.vm.domain import Domain
-from harness.vm.domain_xml import DiskSpec, Machine, domain_xml
+from harness.vm.domain_xml import Machine
 from harness.vm.hands import BindingHand, Things, VirshHand
 from harness.vm.offline import OfflineWriter
-from harness.vm.warm import FELL_BACK, WarmGuests
+from harness.vm.warm import WarmGuests
 
 BASE = "base"
 CELL = 65536
 TYPED = "typed"
 """What the journal calls a person who types."""
 
-T = TypeVar("T")
-
 
 class Trial:
     """Owns /export/images, which is empty at its start and removed at its end, and the domains that run on it.
 
-    `run` is the id in the markers of this trial: another trial's bytes are foreign to it. `warm` has the saved guests
-    that it may start from; None boots. `machine` is what its domains are made of. `appliances` is where libguestfs's
+    `run` is the id in the markers of this trial: another trial's bytes are foreign to it. `machine` is what its domains
+    are made of, `warm` has the saved guests that they may start from; None boots. `appliances` is where libguestfs's
     appliance is kept.
     """
 
     def __init__(self, daemon: Daemon, machine: Machine, name: str, appliances: Path, warm: WarmGuests | None) -> None:
         self.daemon = daemon
         self.appliances = appliances
-        self.warm = warm
-        self.machine = machine
         self.name = name
         self.run = secrets.token_hex(4)
         self.journal = Journal()
@@ -73,12 +65,21 @@ class Trial:
         self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside)
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
         self.first_event = daemon.events.mark()
-        self.guests: list[str] = []  # how each came up
+        self.machines = Machines(machine, warm, self.journal, lambda: self.state)
         self._vms: dict[str, Vm] = {}
-        self._shapes: dict[str, tuple[Machine, bool]] = {}  # what each is made of, and whether disks have iothreads
         self._stack = ExitStack()
-        offline = OfflineWriter(lambda images: self._appliance(images, readonly=False), self._written_together)
-        self.things = Things(daemon, self.run, self._definition, self._boot, self._bring_up, offline, self._note)
+        self.things = Things(
+            daemon,
+            self.run,
+            self.machines.definition,
+            self.machines.boot,
+            self.machines.bring_up,
+            OfflineWriter(
+                lambda images: appliance(daemon, appliances, images, readonly=False),
+                lambda place: written_together(self.state, place),
+            ),
+            self._note,
+        )
         self.stage = Stage(
             self.journal,
             {hand.name: hand for hand in (BindingHand(self.things), VirshHand(self.things))},
@@ -109,7 +110,7 @@ class Trial:
     def another(self) -> Trial:
         """A new trial like this one, which is over: its VMs are gone, and its images."""
         self.__exit__(None, None, None)
-        return Trial(self.daemon, self.machine, self.name, self.appliances, self.warm)
+        return Trial(self.daemon, self.machines.machine, self.name, self.appliances, self.machines.warm)
 
     # what there is
 
@@ -126,18 +127,11 @@ class Trial:
     def vm(self, name: str = VM) -> Vm:
         """The VM of this name; raises ValueError before `define`."""
         self.things.domain(name)
-        return self._vms.setdefault(name, Vm(self.stage, self.things, name, lambda: self.warm is not None))
+        return self._vms.setdefault(name, Vm(self.stage, self.things, name, lambda: self.machines.warm is not None))
 
     def path(self, name: str) -> PurePosixPath:
         """Where the image of this name lies, as the stack sees it."""
         return self.state.path(name)
-
-    def warm_file(self, vm: Vm) -> Path:
-        """The file of the saved guest that fits a VM; raises ValueError if the trial may use none."""
-        if self.warm is None:
-            raise ValueError("this trial has no saved guests")
-        machine, _ = self._shapes[vm.name]
-        return self.warm.file(machine, self._disks(vm.name), self._sizes(vm.name), vm.name)
 
     def image_paths(self) -> list[PurePosixPath]:
         """The files that lie where images do."""
@@ -147,7 +141,7 @@ class Trial:
     # what is done
 
     def do(self, *acts: Act, by: str = "") -> None:
-        """Perform acts: see Stage.do. `by` names a hand: "binding" unless said otherwise, or "virsh"."""
+        """Perform acts: see Stage.do. `by` names a hand: "binding" by default, or "virsh"."""
         self.stage.do(*acts, by=by)
 
     def attempt(self, act: Act) -> Outcome:
@@ -266,7 +260,7 @@ class Trial:
     def verify_offline(self, moment: str) -> Table:
         """Hold what every image shows, read by libguestfs, to the oracle. The VMs must be shut off."""
         images = [image for vm in self.vms for disk in vm.disks for image in disk.images()]
-        with self._appliance(images, readonly=True) as guestfs:
+        with appliance(self.daemon, self.appliances, images, readonly=True) as guestfs:
             return self._measured(lambda disk: measure.verify_offline(disk, moment, guestfs, self.run))
 
     def _measured(self, look: Callable[[Disk], Table]) -> Table:
@@ -276,64 +270,6 @@ class Trial:
         return next(iter([look(disk) for disk in disks]))
 
     # how it is done
-
-    def _definition(self, vm: str, arguments: Mapping[str, Argument]) -> str:
-        machine = replace(self.machine, root_on_vda=bool(arguments["root_on_vda"]))
-        self._shapes[vm] = machine, bool(arguments["iothread"])
-        return domain_xml(vm, machine, self._disks(vm), IMAGES.parent)
-
-    def _disks(self, vm: str) -> list[DiskSpec]:
-        _, iothread = self._shapes[vm]
-        disks = self.state.vm(vm).disks
-        return [
-            DiskSpec(target, self.state.image(vm, target, content.active), iothread=iothread)
-            for target, content in disks.items()
-        ]
-
-    def _sizes(self, vm: str) -> list[int]:
-        return [content.size for content in self.state.vm(vm).disks.values()]
-
-    def _boot(self, domain: Domain) -> None:
-        with self.journal.timed("boot"):
-            domain.start()
-        self._came_up("booted")
-
-    def _bring_up(self, domain: Domain) -> None:
-        if self.warm is None:
-            raise ValueError("this trial has no saved guests: boot the VM")
-        machine, _ = self._shapes[domain.name]
-        with self.journal.timed("boot"):
-            why = self.warm.bring_up(domain, machine, self._disks(domain.name), self._sizes(domain.name))
-        if why:
-            self._note(why)
-        self._came_up(FELL_BACK if why else "restored")
-
-    def _came_up(self, how: str) -> None:
-        self.guests.append(how)
-        self.journal.record(Kind.GUEST, "is ready: its agent has connected")
-
-    def _appliance(self, images: Sequence[Image], *, readonly: bool) -> Offline:
-        """libguestfs over these images; enter it to launch its appliance."""
-        daemon = self.daemon
-        work = daemon.directory.parent
-        appliance = built_appliance(self.appliances, daemon.guest, work)
-        directory = RunDirectory(work)
-        exported = daemon.sandbox.outside(IMAGES.parent)
-        sandbox = appliance_sandbox(directory, exported, daemon.guest, appliance, kvm=daemon.kvm)
-        return Offline(sandbox, images, readonly=readonly)
-
-    def _written_together(self, place: str) -> Sequence[Image]:
-        """The images that libguestfs may open for writing with the one at `place`: those in no chain, or it alone."""
-        images: dict[str, Image] = {}
-        alone: set[str] = set()
-        for name, vm in self.state.vms.items():
-            for target, content in vm.disks.items():
-                below = {layer.backing for layer in content.layers.values()}
-                for image in (self.state.image(name, target, each) for each in content.files()):
-                    images[file_name(image.store)] = image
-                    if content.layer(image.name).backing is None and image.name not in below:
-                        alone.add(file_name(image.store))
-        return [image for at, image in images.items() if at in (alone if place in alone else {place})]
 
     def _look(self, state: State | None) -> Sighting:
         if state is not None:

@@ -211,9 +211,13 @@ def events_in_order(subject: Subject) -> Iterator[Finding]:
     """Read the disk's block-job events of both kinds."""
     target = subject.disk.target
     seen = _events(subject, subject.vm.name)
-    # the older kind tells of a disk by the path of its image
-    mine = [event for event in seen if event.kind is EventKind.BLOCK_JOB_2 and event.subject == target]
-    order = [(event.reason, event.status) for event in mine]
+    mine = [
+        event
+        for event in seen
+        if (event.kind is EventKind.BLOCK_JOB_2 and event.subject == target) or event.status == "stopped"
+    ]
+    # a job ends with its VM, too
+    order = [(event.reason if event.kind is EventKind.BLOCK_JOB_2 else "VM", event.status) for event in mine]
     ready = False
     for job, status in order:
         if status == "ready" and (ready or job not in ("active-commit", "copy")):

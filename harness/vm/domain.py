@@ -40,7 +40,7 @@ class Domain:
     """The VM `name` of `daemon`: what libvirt knows of it, by `call` alone, and its guest's two ports.
 
     As a context it is gone at the end: destroyed, and its definition with it. Its images are its owner's. `note` is
-    called with what happens that nobody asked for.
+    called with what happens that no scenario means.
     """
 
     def __init__(self, daemon: Daemon, name: str, note: Callable[[str], None] = lambda _: None) -> None:

@@ -64,7 +64,7 @@ class Jobs:
         wait_until(f"the job of {target} to be known as ready", ready, self.timeout, interval=0.01)
 
     def _await_known_gone(self, domain: Domain, target: str, since: int) -> None:
-        """Wait until a daemon that was started anew knows of no job any more, or has told of its end."""
+        """Wait until a daemon that was started anew knows of no job any more."""
 
         def gone() -> None:
             if domain.call("blockJobInfo", lambda handle: handle.blockJobInfo(target)):

@@ -65,7 +65,7 @@ def test_a_damaged_guest_image_is_built_anew(ground: Ground, tmp_path: Path) -> 
 
 @pytest.mark.sabotaged
 def test_a_qemu_that_dies_at_its_start_has_its_last_words_told(trial: Trial) -> None:
-    trial.machine = replace(trial.machine, memory_mib=64 << 20)
+    trial.machines.machine = replace(trial.machines.machine, memory_mib=64 << 20)
     trial.create_base()
     vm = trial.define()
 

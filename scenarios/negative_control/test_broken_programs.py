@@ -29,6 +29,6 @@ def test_a_qemu_that_writes_to_another_file_than_it_was_told(tmp_path: Path) -> 
 
     assert ended.exit_status == 1, ended.output
     assert "base contains: cells 0-3 should be A, is a hole" in ended.output
-    told = changes(read(f"{results}:host"), read(f"{results}:{candidate}"))
-    assert told[2:5] == ["breaks:", f"  {SCENARIO}", "      pass, now fail"]
-    assert re.fullmatch(" +after:  .* at T0.* - but: .*; base contains: cells 0-3 should be A, is a hole", told[5])
+    lines = changes(read(f"{results}:host"), read(f"{results}:{candidate}"))
+    assert lines[2:5] == ["breaks:", f"  {SCENARIO}", "      pass, now fail"]
+    assert re.fullmatch(" +after:  .* at T0.* - but: .*; base contains: cells 0-3 should be A, is a hole", lines[5])

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from harness.oracle.chain import Chain
 from harness.oracle.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T1, T2, as_documented
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
-
-pytestmark = pytest.mark.elsewhere_too
 
 
 def test_virsh_does_what_the_api_does(trial: Trial, vm: Vm) -> None:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from harness.oracle.chain import Chain
 from harness.oracle.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T2, as_documented
 from harness.trial.trial import Trial
-
-pytestmark = pytest.mark.elsewhere_too
 
 
 def test_markers_written_offline_into_each_layer_survive_the_live_merge(trial: Trial) -> None:

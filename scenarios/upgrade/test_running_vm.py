@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.acts.faults import StartDaemon, StopDaemon
+from harness.acts.faults import KillDaemon, StartDaemon, StopDaemon
 from harness.oracle.chain import Chain
 from harness.oracle.documented import T0, T1, as_documented
 from harness.stack.daemon import Daemon
@@ -62,3 +62,19 @@ def test_a_commit_that_the_old_libvirt_made_ready_is_pivoted_by_the_new_one(tria
     trial.verify("T2")
     assert vda.chain() == vda.configured_chain() == Chain.named("base")
     assert layered.guest.same_boot()
+
+
+def test_a_commit_that_is_ready_when_the_daemon_dies_is_pivoted_by_the_next(trial: Trial, layered: Vm) -> None:
+    """base <- sn1 <- sn2 <- cur (live, READY, no daemon)   becomes   base (live)."""
+    vda = layered.disk("vda")
+
+    with vda.active_commit(into="base") as job:
+        job.wait_ready()
+        trial.do(KillDaemon())
+        vda.write("F", (1, 9, 11))  # QEMU and its guest go on
+        trial.do(StartDaemon())
+        job.wait_ready()  # by state: no event tells it twice
+        job.pivot()
+
+    trial.verify("pivoted")  # same boot, same QEMU, second daemon: the state knows
+    assert vda.chain() == Chain.named("base")

@@ -25,7 +25,7 @@ def test_it_has_no_stale_cache_of_its_disk(trial: Trial, vm: Vm) -> None:
 
 def test_one_that_was_saved_on_another_image_is_restored_on_its_own(trial: Trial, warm_guests: WarmGuests) -> None:
     """Saved on base, restored on cur: what the guest was saved with is no longer there."""
-    warm = trial.warm = WarmGuests(warm_guests.directory, f"only for {trial.run}")
+    warm = trial.machines.warm = WarmGuests(warm_guests.directory, f"only for {trial.run}")
     trial.create_base()
     vm = trial.define().bring_up()
     vm.disk("vda").snapshot("cur")
@@ -57,11 +57,11 @@ def test_two_from_one_file_draw_different_random_numbers(vm: Vm) -> None:
 
 @pytest.mark.sabotaged
 def test_one_that_cannot_be_restored_is_booted_and_counted_and_made_anew(trial: Trial, warm_guests: WarmGuests) -> None:
-    warm = trial.warm = WarmGuests(warm_guests.directory, f"only for {trial.run}")
+    warm = trial.machines.warm = WarmGuests(warm_guests.directory, f"only for {trial.run}")
     trial.create_base()
     vm = trial.define().bring_up()
     vm.shut_off()
-    damaged = trial.warm_file(vm)
+    damaged = trial.machines.saved(vm.name)
     whole = damaged.read_bytes()
     damaged.unlink()
     damaged.write_bytes(whole[: len(whole) // 3])

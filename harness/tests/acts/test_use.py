@@ -17,7 +17,7 @@ ACTS = {
     name
     for module in (backup, chain, faults, guest, images, power)
     for name, value in vars(module).items()
-    if isinstance(value, type) and issubclass(value, Act) and not name.startswith("_")
+    if isinstance(value, type) and issubclass(value, Act) and value is not Act and not name.startswith("_")
 }
 
 

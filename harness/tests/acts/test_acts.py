@@ -1,0 +1,243 @@
+"""Acts are values: their line in a scenario, their data and what they call are functions of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import pytest
+
+from harness.acts.act import Act, read
+from harness.acts.backup import BeginPullBackup, EndBackup
+from harness.acts.calls import API, Libvirt
+from harness.acts.chain import (
+    Abort,
+    ActiveCommit,
+    AwaitCompleted,
+    AwaitReady,
+    Commit,
+    Copy,
+    DeleteSnapshot,
+    Pivot,
+    Pull,
+    Resize,
+    SetSpeed,
+    Snapshot,
+)
+from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
+from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
+from harness.acts.images import (
+    AdoptImage,
+    ConvertImage,
+    CreateImage,
+    LeaveFile,
+    Rebase,
+    RemoveFile,
+    RemoveImage,
+    WriteImage,
+)
+from harness.acts.power import Define, Reset, Resume, ShutOff, Start, Suspend
+from harness.oracle.content import Impossible
+from harness.oracle.geometry import Geometry
+from harness.oracle.image import File, Qcow2, Raw
+from harness.oracle.state import Power, State
+from harness.tests.acts.test_use import ACTS
+from harness.vm.hands import spelt, typed
+
+STORY: tuple[Act, ...] = (
+    CreateImage("base", geometry=Geometry(cells=20), format=Qcow2(cluster_size=4096)),
+    CreateImage("over", backing="base", format=Qcow2(cluster_size=131072, subclusters=True)),
+    CreateImage("data", disk="vdb", format=Raw()),
+    WriteImage("base", "A", (0, 1)),
+    RemoveImage("over"),
+    CreateImage("cur"),
+    Rebase("cur", "base"),
+    Define(iothread=True),
+    Start(restored=True),
+    Write("vda", "B", (1,), ((8192, 4096),)),
+    Write("vda", "C", (2,), flush=False),
+    Zero("vda", (3,), as_data=True),
+    Discard("vda", (4,)),
+    Flush("vda"),
+    BeginWrite("vda", "D", (5,)),
+    EndWrite("vda"),
+    RunInGuest("true", "does nothing"),
+    AwaitWritten(),
+    Snapshot("vda", "sn1"),
+    Snapshot("vda", "sn2", name="snap", memory="/export/images/memory"),
+    DeleteSnapshot("snap"),
+    CreateImage("sn3", backing="sn1"),
+    Snapshot("vda", "sn3", reuse=True),
+    ActiveCommit("vda", "base", bandwidth=1),
+    SetSpeed("vda", 0),
+    AwaitReady("vda"),
+    StopDaemon(),
+    StartDaemon(upgraded=True),
+    Abort("vda"),
+    Commit("vda", "sn1", "cur"),
+    AwaitCompleted("vda"),
+    Pull("vda", "base"),
+    AwaitCompleted("vda"),
+    Copy("vda", "copy", shallow=True),
+    AwaitReady("vda"),
+    Pivot("vda"),
+    Resize("vda", 1 << 22),
+    BeginPullBackup("vda"),
+    EndBackup(),
+    LeaveFile(("touch", "/export/images/x"), "/export/images/x"),
+    RemoveFile("/export/images/x"),
+    Suspend(),
+    Resume(),
+    Reset(),
+    KillDaemon(),
+    StartDaemon(),
+    Freeze(),
+    KillQemu(),
+    Start(),
+    ShutOff(),
+    ConvertImage("root", "/guest/root.ext4", Geometry(cells=64), vm="vm2"),
+    AdoptImage("old", File(PurePosixPath("/export/images/old.qcow2")), Geometry(cells=64), vm="vm3"),
+)
+"""Every act once, in an order in which each is possible."""
+
+
+def states() -> Iterator[tuple[Act, State]]:
+    """Each act with the state that it is done in."""
+    state = State()
+    for act in STORY:
+        yield act, state
+        state = act.after(state)
+
+
+def test_the_story_has_every_act() -> None:
+    assert {type(act).__name__ for act in STORY} == ACTS
+
+
+@pytest.mark.parametrize("act", STORY, ids=repr)
+def test_its_line_and_its_data_make_it_again(act: Act) -> None:
+    assert read(json.loads(json.dumps(act.data()))) == act
+    assert repr(act).startswith(f"{type(act).__name__}(")
+    assert str(act)
+
+
+def test_its_line_leaves_out_what_is_as_by_default() -> None:
+    assert repr(Snapshot("vda", "sn1")) == "Snapshot(disk='vda', overlay='sn1')"
+    assert repr(ActiveCommit("vda", "base", vm="vm2")) == "ActiveCommit(disk='vda', into='base', vm='vm2')"
+    assert Snapshot("vda", "sn1").data() == {"act": "Snapshot", "disk": "vda", "overlay": "sn1"}
+
+
+def test_what_is_no_act_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no act 'Fly'; there are Abort, ActiveCommit"):
+        read({"act": "Fly"})
+    with pytest.raises(ValueError, match="Pivot cannot be made of"):
+        read({"act": "Pivot", "height": 3})
+
+
+SPECIAL = {
+    "virDomainDefineXML",
+    "virDomainRestoreFlags",
+    "virDomainSnapshotDelete",
+}
+"""Functions that take more than one call, which the hand makes."""
+
+
+def test_every_call_of_libvirt_has_both_spellings() -> None:
+    document = PurePosixPath("/export/document.xml")
+    for act, state in states():
+        call = act.call(state)
+        if isinstance(call, Libvirt) and call.function not in SPECIAL:
+            assert set(call.args) <= {name for name, _ in API[call.function].arguments}, act
+            assert spelt(call, document)[:3] == ["virsh", API[call.function].verb, "vm1"]
+            assert set(call.flags) <= set(API[call.function].flags), act
+
+
+@pytest.mark.parametrize(
+    ("act", "line"),
+    [
+        (ActiveCommit("vda", "base"), "virsh blockcommit vm1 vda --base /export/images/base.qcow2 --active"),
+        (
+            Commit("vda", "sn1", "cur", bandwidth=7),
+            "virsh blockcommit vm1 vda --base /export/images/cur.qcow2 --top /export/images/sn1.qcow2 --bandwidth 7",
+        ),
+        (Pivot("vda"), "virsh blockjob vm1 vda --abort --pivot"),
+        (Abort("vda"), "virsh blockjob vm1 vda --abort"),
+        (SetSpeed("vda", 0), "virsh blockjob vm1 vda --bandwidth 0"),
+        (Resize("vda", 4194304), "virsh blockresize vm1 vda 4194304B"),
+        (
+            Snapshot("vda", "sn1"),
+            "virsh snapshot-create vm1 --xmlfile /export/document.xml --atomic --disk-only --no-metadata",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_a_call_is_typed_as_a_person_would(act: Act, line: str) -> None:
+    call = act.call(running())
+
+    assert isinstance(call, Libvirt)
+    assert typed(call) == line
+
+
+def running() -> State:
+    """A VM that runs on base."""
+    state = State()
+    for act in (CreateImage("base"), Define(), Start()):
+        state = act.after(state)
+    return state
+
+
+IMPOSSIBLE: tuple[tuple[Act, str], ...] = (
+    (Pivot("vda"), "there is no job"),
+    (AwaitReady("vda"), "there is no job"),
+    (Commit("vda", "base", "base"), "that takes an active commit"),
+    (ActiveCommit("vda", "nowhere"), "nowhere is not in the chain base"),
+    (Snapshot("vda", "base"), "the name base is taken"),
+    (Snapshot("vdb", "sn1"), "vm1 has no disk vdb; it has vda"),
+    (Snapshot("vda", "sn1", vm="vm2"), "vm2 is undefined"),
+    (CreateImage("base", vm="vm2"), "the name base is taken"),
+    (Define(), "vm1 is defined"),
+    (Start(), "vm1 is running"),
+    (Resume(), "vm1 is running"),
+    (StartDaemon(), "libvirtd runs"),
+    (DeleteSnapshot("snap"), "vm1 has no snapshot snap"),
+    (EndBackup(), "has no backup"),
+    (EndWrite("vda"), "the guest has begun no write"),
+    (Resize("vda", 512), "has no room for 12 cells"),
+    (RemoveFile("/x"), "there is no file /x"),
+    (WriteImage("base", "A", (0,)), "vm1 is running"),
+    (ConvertImage("root", "/x", Geometry()), "vm1 has a disk vda"),
+)
+
+
+@pytest.mark.parametrize(("act", "why"), IMPOSSIBLE, ids=[repr(act) for act, _ in IMPOSSIBLE])
+def test_what_cannot_be_done_is_impossible_and_says_why(act: Act, why: str) -> None:
+    with pytest.raises(Impossible, match=why):
+        act.after(running())
+
+
+def test_without_a_daemon_only_the_guest_and_the_host_go_on() -> None:
+    state = KillDaemon().after(running())
+
+    assert Write("vda", "A", (0,)).after(state).disk("vm1", "vda").guest()[0] == "A"
+    for act in (Snapshot("vda", "sn1"), ShutOff(), StopDaemon()):
+        with pytest.raises(Impossible, match="no libvirtd runs"):
+            act.after(state)
+
+
+def test_a_paused_guest_does_nothing() -> None:
+    paused = Suspend().after(running())
+
+    assert paused.vm("vm1").power is Power.PAUSED
+    with pytest.raises(Impossible, match="the guest of vm1 cannot do anything: vm1 is paused"):
+        Write("vda", "A", (0,)).after(paused)
+    assert Snapshot("vda", "sn1").after(paused).disk("vm1", "vda").chain() == ("base", "sn1")
+
+
+def test_qemus_end_takes_what_was_not_flushed_and_counts_the_next_start() -> None:
+    state = Write("vda", "A", (0,), flush=False).after(running())
+    state = Start().after(KillQemu().after(state))
+
+    assert (state.vm("vm1").boot, state.vm("vm1").qemu) == (2, 2)
+    assert {part.value if not isinstance(part, str) else part for part in state.disk("vm1", "vda").guest()[:16]} == {
+        "?"
+    }

@@ -1,0 +1,73 @@
+"""What the VMs of a trial are made of, and how they come up: booted, or restored from a saved guest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from harness.acts.calls import Argument
+from harness.journal import Journal, Kind
+from harness.oracle.state import State
+from harness.stack.sandbox import IMAGES
+from harness.vm.domain import Domain
+from harness.vm.domain_xml import DiskSpec, Machine, domain_xml
+from harness.vm.warm import FELL_BACK, WarmGuests
+
+
+class Machines:
+    """Makes the VMs of `state` of a `machine`; `warm` has the saved guests that they may be restored from, if any.
+
+    `came_up` has how each guest came up, in order.
+    """
+
+    def __init__(self, machine: Machine, warm: WarmGuests | None, journal: Journal, state: Callable[[], State]) -> None:
+        self.machine = machine
+        self.warm = warm
+        self.came_up: list[str] = []
+        self._journal = journal
+        self._state = state
+        self._shapes: dict[str, tuple[Machine, bool]] = {}  # what each is made of, and whether disks have iothreads
+
+    def definition(self, vm: str, arguments: Mapping[str, Argument]) -> str:
+        """The XML of a VM, from the arguments of the call that defines it."""
+        machine = replace(self.machine, root_on_vda=bool(arguments["root_on_vda"]))
+        self._shapes[vm] = machine, bool(arguments["iothread"])
+        return domain_xml(vm, machine, self._disks(vm), IMAGES.parent)
+
+    def saved(self, vm: str) -> Path:
+        """The file of the saved guest that fits a VM; raises ValueError if the trial may use none."""
+        if self.warm is None:
+            raise ValueError("this trial has no saved guests")
+        return self.warm.file(self._shapes[vm][0], self._disks(vm), self._sizes(vm), vm)
+
+    def boot(self, domain: Domain) -> None:
+        """Boot it."""
+        with self._journal.timed("boot"):
+            domain.start()
+        self._is_up("booted")
+
+    def bring_up(self, domain: Domain) -> None:
+        """Restore it from a saved guest; boot it if that fails. Raises ValueError if the trial may use none."""
+        if self.warm is None:
+            raise ValueError("this trial has no saved guests: boot the VM")
+        name = domain.name
+        with self._journal.timed("boot"):
+            why = self.warm.bring_up(domain, self._shapes[name][0], self._disks(name), self._sizes(name))
+        if why:
+            self._journal.record(Kind.NOTE, why)
+        self._is_up(FELL_BACK if why else "restored")
+
+    def _disks(self, vm: str) -> list[DiskSpec]:
+        state, (_, iothread) = self._state(), self._shapes[vm]
+        return [
+            DiskSpec(target, state.image(vm, target, content.active), iothread=iothread)
+            for target, content in state.vm(vm).disks.items()
+        ]
+
+    def _sizes(self, vm: str) -> list[int]:
+        return [content.size for content in self._state().vm(vm).disks.values()]
+
+    def _is_up(self, how: str) -> None:
+        self.came_up.append(how)
+        self._journal.record(Kind.GUEST, "is ready: its agent has connected")
