@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from harness.oracle.geometry import Geometry
-from harness.oracle.parts import Foreign, Part, Perhaps, Seen, Shifted, Torn, agrees, character, in_words
+from harness.oracle.parts import UNDEFINED, Foreign, Part, Perhaps, Seen, Shifted, Torn, agrees, character, in_words
 
 Cells = tuple[Part | Seen, ...]
 """A value for every part of the disk."""
@@ -66,6 +66,24 @@ class Table:
         lines = [("image", "contains", "shows")]
         lines += [(row.name, self.drawn(row.contains), self.drawn(row.shows)) for row in self.rows]
         return _aligned(lines)
+
+
+def known(expected: Table, seen: Table) -> Table:
+    """What was seen, but for what nobody could expect: there the expectation stands, so that two runs are alike."""
+    rows = []
+    for row in seen.rows:
+        should = expected.row(row.name)
+        assert should is not None
+        contains, shows = _known(should.contains, row.contains), _known(should.shows, row.shows)
+        rows.append(replace(row, contains=contains, shows=shows))
+    return Table(tuple(rows), seen.geometry)
+
+
+def _known(expected: Cells | None, seen: Cells | None) -> Cells | None:
+    if expected is None or seen is None:
+        return seen
+    pairs = zip(expected, seen, strict=True)
+    return tuple(should if should is UNDEFINED or isinstance(should, Perhaps) else is_ for should, is_ in pairs)
 
 
 def difference(expected: Table, seen: Table) -> str:

@@ -25,6 +25,7 @@ def main() -> None:
                 case "launch":
                     for drive in command["drives"]:
                         handle.add_drive_opts(drive["path"], format=drive["format"], readonly=drive["readonly"])
+                    handle.set_verbose(command["verbose"])  # it all goes to a log
                     handle.launch()
                     devices = handle.list_devices()
                     answer["version"] = "{major}.{minor}.{release}".format(**handle.version())

@@ -11,7 +11,7 @@ from typing import IO, Protocol, Self
 
 from harness.errors import ChainproofError, Unusable, WaitTimeout
 from harness.oracle.image import Image
-from harness.process import PIPE, Child, read_until
+from harness.process import PIPE, Child, kill, read_until
 from harness.storage.stores import file_name
 from harness.waiting import scaled
 
@@ -56,18 +56,29 @@ class Offline:
         """Launch the appliance (12 s or so under TCG; the first time ever, some more to build it)."""
         self._sandbox.__enter__()
         try:
-            with (self._sandbox.directory / "guestfs.log").open("wb") as log:
-                command = ["/usr/bin/python3", "-I", str(WORKER)]
-                self._child = self._sandbox.spawn(command, stdout=PIPE, stderr=log)
-            drives = [
-                {"path": file_name(image.store), "format": image.format.name, "readonly": self._readonly}
-                for image in self._images
-            ]
-            self.version = str(self._ask({"do": "launch", "drives": drives}, LAUNCH_TIMEOUT)["version"])
+            try:
+                self._launch(verbose=False)
+            except (GuestfsError, WaitTimeout) as error:
+                # its log has no more than this: launch it again, for a log that has everything
+                self._end()
+                self._launch(verbose=True)
+                raise GuestfsError(f"{error}\nLaunched again, it came up:\n{self._log()}") from error
         except BaseException:
             self._close()
             raise
         return self
+
+    def _launch(self, *, verbose: bool) -> None:
+        """Start the worker and its appliance; a verbose one takes a sixth longer, and logs all that it does."""
+        with (self._sandbox.directory / "guestfs.log").open("wb") as log:
+            command = ["/usr/bin/python3", "-I", str(WORKER)]
+            self._child = self._sandbox.spawn(command, stdout=PIPE, stderr=log)
+        drives = [
+            {"path": file_name(image.store), "format": image.format.name, "readonly": self._readonly}
+            for image in self._images
+        ]
+        launch = {"do": "launch", "drives": drives, "verbose": verbose}
+        self.version = str(self._ask(launch, LAUNCH_TIMEOUT)["version"])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -116,9 +127,12 @@ class Offline:
 
     def _close(self) -> None:
         self._sandbox.close()
-        child = self._child
+        self._end()
+
+    def _end(self) -> None:
+        child, self._child = self._child, None
         if child is not None:
-            child.wait()
+            kill(child)
             for stream in (child.stdin, child.stdout):
                 if stream is not None:
                     stream.close()

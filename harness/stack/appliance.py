@@ -28,7 +28,6 @@ def appliance_sandbox(directory: RunDirectory, exported: Path, guest: Path, appl
     """A sandbox around `directory` that sees `exported` as /export and runs libguestfs on a built `appliance`."""
     environment = {
         "LIBGUESTFS_BACKEND": "direct",
-        "LIBGUESTFS_DEBUG": "1",  # it all goes to a log that is shown only if something fails
         "LIBGUESTFS_MEMSIZE": "512",
         "LIBGUESTFS_PATH": str(_APPLIANCE),
         "TMPDIR": "/tmp",

@@ -9,7 +9,7 @@ from harness.acts.guest import Flush
 from harness.errors import CheckFailed
 from harness.journal import Kind
 from harness.oracle.state import Power
-from harness.oracle.table import Row, Table, difference
+from harness.oracle.table import Row, Table, difference, known
 from harness.readers.nbd_reader import NbdReader
 from harness.readers.offline import Offline
 from harness.readers.own import Reader
@@ -116,6 +116,9 @@ def _guest_row(disk: Disk, run: str) -> Row:
 
 def _enter(disk: Disk, how: str, moment: str, seen: Table, by: str) -> None:
     detail = {"read by": by, "how": how, "moment": moment, "vm": disk.vm.name, "disk": disk.target}
+    certain = str(known(disk.content.table(), seen))
+    if certain != str(seen):
+        detail["certain"] = certain
     disk.vm.stage.journal.record(Kind.TABLE, f"{moment}{_of(disk)}\n{seen}", detail)
 
 

@@ -68,7 +68,8 @@ class Check:
     """One of the invariants, which `invariant` numbers (O1 to O15 of the project's catalogue) and states.
 
     It is made of each `per`, when the VM is in one of the states `when`. `applies` says why not, where it cannot be
-    made; "" where it can. `look` yields what it finds; what it raises is a finding, too.
+    made; "" where it can. `look` yields what it finds; what it raises is a finding, too. One that is made `once` is not
+    made again of a VM that was on and has just been shut off.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Check:
     when: frozenset[Power]
     look: Callable[[Subject], Iterator[Finding]]
     applies: Callable[[Subject], str] = always
+    once: bool = False
 
     def subjects(self, trial: Trial, *, only: frozenset[Power]) -> Iterator[Subject]:
         """All that it is to look at, of VMs whose state is one of `only`."""

@@ -36,13 +36,13 @@ from harness.waiting import NotYet, wait_until
 
 @dataclass
 class Made:
-    """What checks were made, and which were not, and why."""
+    """What checks were made, by name and subject, and which were not, and why."""
 
-    made: int = 0
+    made: set[tuple[str, str]] = field(default_factory=set)
     not_made: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{self.made} universal checks hold"
+        return f"{len(self.made)} universal checks hold"
 
 
 def verify_all(trial: Trial) -> Made:
@@ -106,11 +106,14 @@ def _make(trial: Trial, made: Made, when: str, only: frozenset[Power]) -> None:
     findings: list[Finding] = []
     for check in CHECKS:
         for subject in check.subjects(trial, only=only):
+            key = check.name, str(subject)
+            if check.once and key in made.made:
+                continue
             why_not = check.applies(subject)
             if why_not:
                 made.not_made[f"{check.name} of {subject}"] = why_not
                 continue
-            made.made += 1
+            made.made.add(key)
             findings += _looked(check, subject)
     if findings:
         raise ChecksFailed(f"all universal checks hold, {when}", findings)

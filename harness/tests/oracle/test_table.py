@@ -7,7 +7,7 @@ import pytest
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
 from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Foreign, Seen, Shifted, Torn, agrees
-from harness.oracle.table import Table, difference
+from harness.oracle.table import Table, difference, known
 from harness.tests.oracle.disks import seed_at_t0
 
 CELL = 65536
@@ -134,3 +134,10 @@ def test_parts_that_differ_and_parts_undefined_have_characters_of_their_own() ->
     )
 
     assert disk.table().drawn(disk.guest()) == "~-?0--------"
+
+
+def test_what_nobody_can_expect_is_as_expected_in_what_is_known() -> None:
+    content = Content.new("base").write("A", (0, 1)).crash()
+    seen = Content.new("base").write("B", (0, 2)).table()
+
+    assert known(content.table(), seen).drawn(known(content.table(), seen).rows[0].contains) == "??B---------"
