@@ -9,6 +9,8 @@ from harness.acts.act import VM, Act
 from harness.acts.calls import Libvirt
 from harness.oracle.content import Impossible
 from harness.oracle.state import DIRECTORY, State
+from harness.storage.elements import backup_disk
+from harness.storage.images import file_image
 
 SOCKET = DIRECTORY.parent / "backup.nbd"
 
@@ -22,8 +24,7 @@ class BeginPullBackup(Act):
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBackupBegin; libvirt makes the scratch file, and removes it."""
-        scratch = f"<scratch file={quoteattr(str(DIRECTORY / 'scratch.qcow2'))}/>"
-        disk = f"<disk name={quoteattr(self.disk)} backup='yes' type='file'>{scratch}</disk>"
+        disk = backup_disk(self.disk, file_image(DIRECTORY, "scratch").store)
         server = f"<server transport='unix' socket={quoteattr(str(SOCKET))}/>"
         xml = f"<domainbackup mode='pull'>{server}<disks>{disk}</disks></domainbackup>"
         return Libvirt("virDomainBackupBegin", self.vm, {"checkpoint": None}, (), xml)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 from harness.acts.act import VM, Act
 from harness.acts.calls import Await, Libvirt
 from harness.oracle.content import Content, Impossible
-from harness.oracle.image import Store
 from harness.oracle.job import Phase
 from harness.oracle.state import SnapshotRecord, State
-from harness.storage.sources import disk_type, source_element
+from harness.storage.elements import copy_disk, snapshot_disk
 from harness.storage.stores import file_name
 
 # after an aborted active commit libvirt 9.0 removes a bitmap that it makes only where there are checkpoints
@@ -39,7 +37,7 @@ class Snapshot(Act):
         """virDomainSnapshotCreateXML."""
         name = f"<name>{self.name}</name>" if self.name else ""
         memory = f"<memory snapshot='external' file={quoteattr(self.memory)}/>" if self.memory else ""
-        disks = [_disk(self.disk, state.store(self.overlay))]
+        disks = [snapshot_disk(self.disk, state.store(self.overlay))]
         others = (disk for disk in state.vm(self.vm).disks if disk != self.disk)
         disks += [f"<disk name={quoteattr(disk)} snapshot='no'/>" for disk in others]
         xml = f"<domainsnapshot>{name}{memory}<disks>{''.join(disks)}</disks></domainsnapshot>"
@@ -69,11 +67,6 @@ class Snapshot(Act):
 
     def __str__(self) -> str:
         return f"{self.disk} goes on in {self.overlay}"
-
-
-def _disk(target: str, store: Store) -> str:
-    source = ElementTree.tostring(source_element(store), encoding="unicode")
-    return f"<disk name={quoteattr(target)} snapshot='external' type='{disk_type(store)}'>{source}</disk>"
 
 
 @dataclass(frozen=True, repr=False)
@@ -211,9 +204,8 @@ class Copy(_OfDisk):
 
     def call(self, state: State) -> Libvirt:
         """virDomainBlockCopy."""
-        store = state.store(self.dest)
-        source = ElementTree.tostring(source_element(store), encoding="unicode")
-        xml = f"<disk type='{disk_type(store)}'>{source}<driver type='qcow2'/></disk>"
+        active = state.disk(self.vm, self.disk)
+        xml = copy_disk(state.store(self.dest), active.layer(active.active).format)
         flags = ("TRANSIENT_JOB", *(("SHALLOW",) if self.shallow else ()))
         return Libvirt("virDomainBlockCopy", self.vm, {"disk": self.disk}, flags, xml)
 

@@ -9,9 +9,9 @@ from harness.acts.act import VM, Act
 from harness.acts.calls import Host
 from harness.oracle.content import Content, Impossible
 from harness.oracle.geometry import Geometry, Range
-from harness.oracle.image import QCOW2, Format, Store
+from harness.oracle.image import QCOW2, Format, Image, Store
 from harness.oracle.state import DIRECTORY, State
-from harness.storage.formats import create_options
+from harness.storage import tool
 from harness.storage.images import file_image
 from harness.storage.stores import file_name
 
@@ -34,10 +34,7 @@ class CreateImage(Act):
         size = disks[self.disk].size if self.disk in disks else self.geometry.disk_size
         backing = None if self.backing is None else state.image(self.vm, self.disk, self.backing)
         image = self.after(state).image(self.vm, self.disk, self.name)
-        options = tuple(word for option in create_options(image.format) for word in ("-o", option))
-        below = () if backing is None else ("-b", file_name(backing.store), "-F", backing.format.name)
-        command = ("qemu-img", "create", "-q", "-f", image.format.name, *options, *below)
-        return Host((*command, file_name(image.store), str(size)))
+        return Host(tool.create(image, size, backing))
 
     def after(self, state: State) -> State:
         """The disk has one more image, which is in its chain if it is the first."""
@@ -69,7 +66,7 @@ class ConvertImage(Act):
 
     def call(self, state: State) -> Host:
         """qemu-img convert."""
-        return Host(("qemu-img", "convert", "-f", "raw", "-O", "qcow2", self.source, file_name(state.store(self.name))))
+        return Host(tool.convert(self.source, Image(self.name, store=state.store(self.name))))
 
     def after(self, state: State) -> State:
         """The disk is opaque: the oracle knows its chain, not its bytes."""
@@ -100,7 +97,7 @@ class AdoptImage(Act):
 
     def call(self, state: State) -> Host:  # noqa: ARG002
         """qemu-img info: it is there, and of that format."""
-        return Host(("qemu-img", "info", "-U", "-f", self.format.name, file_name(self.store)))
+        return Host(tool.info(Image(self.name, self.format, self.store)))
 
     def after(self, state: State) -> State:
         """The disk is opaque."""
@@ -155,11 +152,8 @@ class Rebase(Act):
 
     def call(self, state: State) -> Host:
         """qemu-img rebase -u."""
-        own = state.image(self.vm, self.disk, self.name).format.name
-        below = state.image(self.vm, self.disk, self.backing).format.name
-        formats = ("-f", own, "-F", below)
-        paths = ("-b", file_name(state.store(self.backing)), file_name(state.store(self.name)))
-        return Host(("qemu-img", "rebase", "-u", *formats, *paths))
+        own, below = (state.image(self.vm, self.disk, name) for name in (self.name, self.backing))
+        return Host(tool.rebase(own, below))
 
     def after(self, state: State) -> State:
         """It is backed by that file; above the active one, it is active itself."""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from harness.oracle.content import Content, Impossible
-from harness.oracle.image import File, Image, Store
+from harness.oracle.image import QCOW2, File, Image, Store
 
 DIRECTORY = PurePosixPath("/export/images")
 """Where images lie, as the stack under test sees it, by default."""
@@ -119,7 +119,7 @@ class State:
 
     def store(self, name: str) -> Store:
         """Where the image of this name lies."""
-        return self.stores.get(name) or File(DIRECTORY / f"{name}.qcow2")
+        return self.stores.get(name) or File(DIRECTORY / f"{name}.{QCOW2.name}")
 
     def image(self, vm: str, target: str, name: str) -> Image:
         """The image of a disk."""

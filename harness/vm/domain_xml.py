@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
-from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 from harness.oracle.image import Image
-from harness.storage.sources import disk_type, source_element
+from harness.storage.elements import domain_disk
 
 DomainType = Literal["qemu", "kvm"]
 ROOT_ON_VDA = "chainproof.root=vda"
@@ -108,12 +107,6 @@ def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory
 
 
 def _disk(disk: DiskSpec, number: int) -> str:
-    source = ElementTree.tostring(source_element(disk.image.store), encoding="unicode")
     thread = f" iothread='{number}'" if disk.iothread else ""
-    form = disk.image.format.name
-    return f"""\
-    <disk type='{disk_type(disk.image.store)}' device='disk'>
-      <driver name='qemu' type='{form}' cache='{disk.cache}' discard='{disk.discard}'{thread}/>
-      {source}
-      <target dev='{disk.target}' bus='{disk.bus}'/>
-    </disk>"""
+    driver = f"cache='{disk.cache}' discard='{disk.discard}'{thread}"
+    return domain_disk(disk.target, disk.image, disk.bus, driver)

@@ -1,0 +1,33 @@
+"""How qemu-img is called to make and to change images: its command lines."""
+
+from __future__ import annotations
+
+from harness.oracle.image import Image
+from harness.storage.formats import create_options
+from harness.storage.stores import file_name
+
+Command = tuple[str, ...]
+
+
+def create(image: Image, size: int, backing: Image | None = None) -> Command:
+    """Make an empty image of `size` bytes."""
+    options = tuple(word for option in create_options(image.format) for word in ("-o", option))
+    below = () if backing is None else ("-b", file_name(backing.store), "-F", backing.format.name)
+    named = ("qemu-img", "create", "-q", "-f", image.format.name, *options, *below)
+    return (*named, file_name(image.store), str(size))
+
+
+def convert(raw: str, image: Image) -> Command:
+    """Make `image` a full, sparse copy of a raw file."""
+    return ("qemu-img", "convert", "-f", "raw", "-O", image.format.name, raw, file_name(image.store))
+
+
+def rebase(image: Image, backing: Image) -> Command:
+    """Write another backing file into the header of `image`; no data moves."""
+    formats = ("-f", image.format.name, "-F", backing.format.name)
+    return ("qemu-img", "rebase", "-u", *formats, "-b", file_name(backing.store), file_name(image.store))
+
+
+def info(image: Image) -> Command:
+    """Find out whether it is there, and of its format."""
+    return ("qemu-img", "info", "-U", "-f", image.format.name, file_name(image.store))

@@ -1,0 +1,39 @@
+"""Copies: the disk goes on in a new image, all of it or its active layer alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.oracle.chain import Chain
+from harness.trial.nouns import Vm
+from harness.trial.trial import Trial
+
+
+@pytest.mark.parametrize("shallow", [False, True], ids=["full", "shallow"])
+def test_a_copy_that_is_pivoted_holds_what_the_guest_sees(trial: Trial, layered: Vm, shallow: bool) -> None:
+    """base <- sn1 <- sn2 <- cur (live)   becomes   copy (live), or base <- sn1 <- sn2 <- copy (live)."""
+    vda = layered.disk("vda")
+
+    with vda.copy("copy", shallow=shallow) as job:
+        job.wait_ready()
+        trial.verify("ready")
+        vda.write("E", (0, 10))
+        job.pivot()
+
+    trial.verify("pivoted")
+    assert vda.chain() == Chain.named(*(("base", "sn1", "sn2", "copy") if shallow else ("copy",)))
+
+
+def test_a_copy_that_is_given_up_is_one_of_that_instant(trial: Trial, layered: Vm) -> None:
+    """base <- sn1 <- sn2 <- cur (live)   stays   base <- sn1 <- sn2 <- cur (live), and copy holds what it showed."""
+    vda = layered.disk("vda")
+    before = vda.chain()
+
+    with vda.copy("copy") as job:
+        job.wait_ready()
+        vda.write("E", (0, 10))
+        job.abort()
+    vda.write("F", (3,))
+
+    trial.verify("given up")
+    assert vda.chain() == before
