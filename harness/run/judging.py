@@ -23,6 +23,10 @@ bugs = pytest.StashKey[Sequence[KnownBug]]()
 """The known bugs that the scenario meets on its stack."""
 
 
+not_made = pytest.StashKey[list[str]]()
+"""The universal checks that could not be made of a scenario, and why."""
+
+
 def judge(item: pytest.Item, trial: Trial) -> None:
     """Have a trial judged when its scenario is over."""
     item.stash[bugs] = known_bugs(item.nodeid, trial.daemon.stack)
@@ -56,7 +60,8 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         return
     trial = item.stash[trials]
     journal = trial.journal.as_json_lines()
-    verify_all(trial)
+    made = verify_all(trial)
+    item.stash[not_made] = sorted({f"{check}: {why}" for (check, _), why in made.not_made.items()})
     if trial.vms and _is_replayed(item):
         again = trial.another()
         item.addfinalizer(lambda: again.__exit__(None, None, None))  # not before the evidence of a failure is kept
@@ -74,6 +79,7 @@ def pytest_runtest_makereport(
     more = report.user_properties
     if report.when == "call" and _is_judged(item):
         more += [(properties.GUEST, how) for how in item.stash[trials].machines.came_up]
+        more += [(properties.NOT_MADE, line) for line in item.stash.get(not_made, [])]
     place = stack_and_scenario(item)
     if place is not None:
         more += zip((properties.STACK, properties.SCENARIO), place, strict=True)

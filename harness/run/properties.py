@@ -16,6 +16,8 @@ UNUSABLE = "unusable"
 """Why the machine, or the stack, cannot be used."""
 GUEST = "guest"
 """How a guest came up."""
+NOT_MADE = "check not made"
+"""A check that could not be made of a scenario, and why."""
 REMARK = "remark"
 """A line to print at the end: record_property(REMARK, "a line")."""
 

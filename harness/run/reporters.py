@@ -39,6 +39,23 @@ class Remarks:
             terminalreporter.write_line(line)
 
 
+class ChecksNotMade:
+    """Prints, at the end, which universal checks were not made, of how many scenarios, and why: none vanishes."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count those of a scenario that has run."""
+        if report.when == "call":
+            self._counts.update(properties.values(report, properties.NOT_MADE))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print a line for each."""
+        for line, count in sorted(self._counts.items()):
+            terminalreporter.write_line(f"chainproof: not made in {count} scenarios: {line}")
+
+
 class GuestTally:
     """Counts how the guests of a run came up: restored, booted, or booted since a restore failed (printed in red)."""
 

@@ -16,6 +16,7 @@ from harness.report.narration import Narrator
 from harness.run.repetition import Repetition
 from harness.run.reporters import (
     EXIT_STATUS,
+    ChecksNotMade,
     GuestTally,
     MatrixReporter,
     NarratedRun,
@@ -53,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         several = len(stack_names(config)) > 1 and not config.option.every_stack
         scheduler = config.pluginmanager.get_plugin("dsession")
-        for plugin in (GuestTally(), Remarks(), StopWhenUnusable(scheduler, others_go_on=several)):
+        for plugin in (GuestTally(), ChecksNotMade(), Remarks(), StopWhenUnusable(scheduler, others_go_on=several)):
             config.pluginmanager.register(plugin)
     if config.option.narrate:  # in place of pytest's own report
         config.pluginmanager.unregister(name="terminalreporter")

@@ -39,7 +39,7 @@ class Made:
     """What checks were made, by name and subject, and which were not, and why."""
 
     made: set[tuple[str, str]] = field(default_factory=set)
-    not_made: dict[str, str] = field(default_factory=dict)
+    not_made: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{len(self.made)} universal checks hold"
@@ -49,11 +49,11 @@ def verify_all(trial: Trial) -> Made:
     """Make every check of every VM that there is; raises one ChecksFailed for all that do not hold.
 
     VMs that run are checked and, if all is well, shut off; then the images are. After a failure they still run: the
-    evidence is in them. A check that cannot be made says why, in the journal.
+    evidence is in them. A check that cannot be made says why, in the journal and in what is returned.
     """
     made = Made()
-    if not trial.vms:
-        return made
+    if trial.state.daemon is None:
+        raise CheckFailed("libvirtd runs at the end of a scenario", "it was stopped, and not started again")
     _still_on(trial)
     running = [vm for vm in trial.vms if vm.state.is_on]
     if running:
@@ -61,7 +61,8 @@ def verify_all(trial: Trial) -> Made:
         for vm in running:
             vm.shut_off()
     _make(trial, made, "with all VMs off", OFF)
-    trial.journal.record(Kind.CHECK, str(made), {"not made": "; ".join(f"{k}: {v}" for k, v in made.not_made.items())})
+    not_made = "; ".join(f"{check} of {subject}: {why}" for (check, subject), why in made.not_made.items())
+    trial.journal.record(Kind.CHECK, str(made), {"not made": not_made} if not_made else None)
     return made
 
 
@@ -72,6 +73,8 @@ def explain(trial: Trial, error: Exception) -> None:
     for vm in trial.vms:
         try:
             vm.domain.monitor("query-status")
+        except WaitTimeout as hung:
+            raise CheckFailed("QEMU answers its monitor", f"it does not: {hung}") from error
         except ValueError:  # there is no daemon to ask
             return
         except libvirt.libvirtError:  # it is gone, or just going: libvirt may be the last to know
@@ -111,7 +114,7 @@ def _make(trial: Trial, made: Made, when: str, only: frozenset[Power]) -> None:
                 continue
             why_not = check.applies(subject)
             if why_not:
-                made.not_made[f"{check.name} of {subject}"] = why_not
+                made.not_made[key] = why_not
                 continue
             made.made.add(key)
             findings += _looked(check, subject)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.acts.chain import Pivot, Snapshot
+from harness.acts.faults import StartDaemon, StopDaemon
 from harness.detect.sabotage import abort_the_job, flipped_bit, pretend, put_back
 from harness.errors import AgentError, CheckFailed, WaitTimeout
 from harness.trial.nouns import Vm
@@ -91,3 +92,13 @@ def test_a_qemu_that_hangs_after_the_last_act_is_killed_and_found(trial: Trial, 
 
     with pytest.raises(CheckFailed, match=r"it does not: waited .* for query-status of vm1"):
         verify_all(trial)
+
+
+@pytest.mark.usefixtures("layered")
+def test_a_scenario_that_ends_without_its_daemon_is_found(trial: Trial) -> None:
+    trial.do(StopDaemon())
+    try:
+        with pytest.raises(CheckFailed, match="libvirtd runs at the end of a scenario"):
+            verify_all(trial)
+    finally:
+        trial.do(StartDaemon())

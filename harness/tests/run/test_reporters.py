@@ -10,7 +10,7 @@ import pytest
 
 from harness.report.compare import read
 from harness.run import properties
-from harness.run.reporters import MatrixReporter, cell_of
+from harness.run.reporters import ChecksNotMade, MatrixReporter, cell_of
 from harness.tests.run.reports import LOST, report
 from harness.verdict.finding import FINDINGS, as_json
 
@@ -80,3 +80,13 @@ def test_what_runs_on_no_stack_is_in_no_table(name: str) -> None:
     terminal = Lines()
     matrix.pytest_terminal_summary(terminal)  # type: ignore[arg-type]
     assert terminal.lines == []
+
+
+def test_checks_that_were_not_made_are_told_with_the_reason() -> None:
+    reporter = ChecksNotMade()
+    for _ in range(2):
+        reporter.pytest_runtest_logreport(report("passed", "call", (properties.NOT_MADE, "images clean: raw has none")))
+
+    terminal = Lines()
+    reporter.pytest_terminal_summary(terminal)  # type: ignore[arg-type]
+    assert terminal.lines == ["chainproof: not made in 2 scenarios: images clean: raw has none"]
