@@ -415,13 +415,21 @@ class Content:
         return written(layer, before.shows(job.target), values, self.geometry, by_mirror=by_mirror)
 
     def _pulled(self, job: Job, source: Parts) -> Parts:
-        """`source`, and around what is copied up the rest of its clusters: it is copied on read (QEMU block/io.c)."""
+        """`source`, and around what is copied up the rest of its clusters: it is copied on read (QEMU block/io.c).
+
+        Where a cluster has subclusters, QEMU 7.2 copies the whole cluster, and QEMU 10.0 the subcluster alone.
+        """
         layer, shown = self.layer(job.target), self.shows(job.target)
         below = union(self.contains(name) for name in self._above(job.base, job.target)[:-1] or (job.target,))
         copied = {part for part, value in enumerate(below) if value is not HOLE and job.began[part] is HOLE}
-        units = {self.geometry.unit_around(part, layer.format.discard_unit) for part in copied}
-        filled = {other for unit in units for other in unit if source[other] is HOLE}
-        return _changed(source, {part: ZERO if shown[part] is HOLE else shown[part] for part in filled})
+        filled: dict[int, Part] = {}
+        for size, certain in ((layer.format.discard_unit, False), (layer.format.unit, True)):
+            for other in {other for part in copied for other in self.geometry.unit_around(part, size)}:
+                value = ZERO if shown[other] is HOLE else shown[other]
+                if source[other] is HOLE:
+                    exact = certain or not isinstance(value, str | Blank)
+                    filled[other] = value if exact else Perhaps(value)
+        return _changed(source, filled)
 
     def _source(self, job: Job) -> Parts:
         """What the layers that the job copies hold, folded into one."""
