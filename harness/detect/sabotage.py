@@ -134,6 +134,12 @@ def name_other_backing(trial: Trial, image: str, backing: str) -> None:
     trial.daemon.sandbox.run(command, timeout=60).check()
 
 
+def make_with_other_clusters(trial: Trial, image: str) -> None:
+    """Make an image anew, empty and with other clusters, behind the oracle's back."""
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", str(trial.path(image)), "768k"]
+    trial.daemon.sandbox.run(command, timeout=60).check()
+
+
 @contextmanager
 def locked(trial: Trial, image: str) -> Iterator[None]:
     """For the body, a QEMU tool has `image` open for writing."""

@@ -427,8 +427,7 @@ class Content:
             for other in {other for part in copied for other in self.geometry.unit_around(part, size)}:
                 value = ZERO if shown[other] is HOLE else shown[other]
                 if source[other] is HOLE:
-                    exact = certain or not isinstance(value, str | Blank)
-                    filled[other] = value if exact else Perhaps(value)
+                    filled[other] = Perhaps(value) if not certain and isinstance(value, str | Blank) else value
         return _changed(source, filled)
 
     def _source(self, job: Job) -> Parts:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from harness.errors import CheckFailed, ImageError
@@ -23,7 +23,8 @@ DEADLINE = 60.0
 class ImageInfo:
     """What `qemu-img info` says of an image; sizes in bytes.
 
-    `actual_size` is what the file occupies. `backing` is the backing file as QEMU resolves its name.
+    `actual_size` is what the file occupies. `backing` is the backing file as QEMU resolves its name. `options` are
+    those that the image was made with, as far as its header tells of them.
     """
 
     store: Store
@@ -32,6 +33,7 @@ class ImageInfo:
     actual_size: int
     backing: Store | None
     backing_format: str | None
+    options: Mapping[str, str | int | bool] = field(default_factory=dict, compare=False)
 
 
 class QemuImg:
@@ -120,7 +122,15 @@ def _info(entry: Mapping[str, object]) -> ImageInfo:
         _integer(entry, "actual-size"),
         None if backing is None else store_printed(backing),
         _string(entry, "backing-filename-format"),
+        _options(entry),
     )
+
+
+def _options(entry: Mapping[str, object]) -> dict[str, str | int | bool]:
+    specific = entry.get("format-specific")
+    data = specific.get("data") if isinstance(specific, Mapping) else None
+    found = {"cluster-size": entry.get("cluster-size"), **(data if isinstance(data, Mapping) else {})}
+    return {name: value for name, value in found.items() if isinstance(value, str | int | bool)}
 
 
 def _string(entry: Mapping[str, object], name: str) -> str | None:

@@ -43,6 +43,18 @@ def create_options(image_format: Format, data_file: str | None = None) -> tuple[
     return tuple(f"{name}={value}" for name, value in options.items())
 
 
+def header_options(image_format: Format) -> dict[str, str | int | bool]:
+    """What `qemu-img info` tells of the options that an image of this format was made with (QAPI ImageInfo)."""
+    if isinstance(image_format, Raw):
+        return {}
+    newer = {"extended-l2": image_format.subclusters, "lazy-refcounts": image_format.lazy_refcounts}
+    return {
+        "cluster-size": image_format.cluster_size,
+        "compat": image_format.compat,
+        **(newer if image_format.compat == "1.1" else {}),
+    }
+
+
 def node(
     image_format: Format, file: Node | str, backing: Node | str | None = None, data_file: Node | str | None = None
 ) -> Node:

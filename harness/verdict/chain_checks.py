@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from harness.oracle.chain import Chain
+from harness.storage.formats import header_options
 from harness.storage.stores import printed, store_printed
 from harness.trial.nouns import Disk
 from harness.verdict.check import DEFINED, ON, Check, Subject
@@ -50,12 +51,16 @@ def _name(disks: Sequence[Disk], file: str) -> str:
 
 
 def chain_in_headers(subject: Subject) -> Iterator[Finding]:
-    """Read the images' own headers, by qemu-img; each is to name its backing format."""
+    """Read the images' own headers, by qemu-img: chain, options, and the backing format's name."""
     disk, trial = subject.disk, subject.trial
     infos = trial.qemu_img.info_chain(disk.image(disk.expected_chain().active))
     seen = disk.named(info.store for info in reversed(infos))
     yield from _same_chain(subject, seen, "the image headers (qemu-img info --backing-chain)")
     for info in infos:
+        name = disk.name_of(info.store)
+        for option, value in header_options(disk.image(name).format).items() if name else ():
+            if info.options.get(option, value) != value:
+                yield subject.wrong(f"{name} has {option} {value}", f"it has {info.options[option]}")
         if info.backing is not None and info.backing_format is None:
             yield subject.wrong("every header names its backing format", f"{printed(info.store)} does not")
 

@@ -138,3 +138,15 @@ def test_two_readers_that_do_not_agree_on_an_opaque_disk(trial: Trial, tmp_path:
         verify_all(trial)
 
     assert {finding.check for finding in caught.value.findings} == {"readers agree"}
+
+
+def test_an_image_that_was_made_with_other_options_than_it_should_be(trial: Trial) -> None:
+    """chain in the image headers: an empty base of other clusters."""
+    trial.create_base()
+    trial.define()
+    sabotage.make_with_other_clusters(trial, "base")
+
+    with pytest.raises(ChecksFailed, match="claimed:  base has cluster-size 65536\nseen:     it has 4096") as caught:
+        verify_all(trial)
+
+    assert {finding.check for finding in caught.value.findings} == {"chain in the image headers"}
