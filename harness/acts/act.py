@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import PurePosixPath
-from typing import ClassVar, TypeVar
 
 from harness.acts.calls import Call
 from harness.oracle.geometry import Geometry
@@ -19,18 +18,12 @@ VM = "vm1"
 Data = dict[str, object]
 """An act, or a value in one, as JSON has it."""
 
-_A = TypeVar("_A", bound="type[Act]")
 _ACTS: dict[str, type[Act]] = {}
 _VALUES: dict[str, type] = {kind.__name__: kind for kind in (Geometry, Qcow2, Raw, File, Block, Nbd, Fuse)}
 
 
 class Act(ABC):
-    """One thing that is done. Its subclasses are frozen dataclasses; `repr` is the line that does it in a scenario.
-
-    `noise` are regular expressions of what the daemon may log as errors because of it, without being wrong.
-    """
-
-    noise: ClassVar[tuple[str, ...]] = ()
+    """One thing that is done. Its subclasses are frozen dataclasses; `repr` is the line that does it in a scenario."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -79,14 +79,13 @@ Call = Libvirt | Guest | Host | Signal | Await
 
 @dataclass(frozen=True)
 class Face:
-    """How one function of libvirt's is spelt: `method` of the Python binding's object `on`, and virsh's `verb`.
+    """How one function on a domain is spelt: `method` of the Python binding's virDomain, and virsh's `verb`.
 
     `arguments` are in the binding's order, with the virsh option of each ("" for one without an option name); "xml" is
     the document, and one that a call does not name is None. `flags` are virsh's options for the flags, whose common
     prefix is `prefix`; `always` are options that virsh needs besides.
     """
 
-    on: Literal["domain", "connection"]
     method: str
     arguments: tuple[tuple[str, str], ...]
     prefix: str
@@ -97,15 +96,12 @@ class Face:
 
 
 API: Mapping[str, Face] = {
-    "virDomainCreate": Face("domain", "create", (), "", "start", has_flags=False),
-    "virDomainDestroyFlags": Face(
-        "domain", "destroyFlags", (), "VIR_DOMAIN_DESTROY_", "destroy", {"GRACEFUL": "--graceful"}
-    ),
-    "virDomainReset": Face("domain", "reset", (), "", "reset"),
-    "virDomainSuspend": Face("domain", "suspend", (), "", "suspend", has_flags=False),
-    "virDomainResume": Face("domain", "resume", (), "", "resume", has_flags=False),
+    "virDomainCreate": Face("create", (), "", "start", has_flags=False),
+    "virDomainDestroyFlags": Face("destroyFlags", (), "VIR_DOMAIN_DESTROY_", "destroy", {"GRACEFUL": "--graceful"}),
+    "virDomainReset": Face("reset", (), "", "reset"),
+    "virDomainSuspend": Face("suspend", (), "", "suspend", has_flags=False),
+    "virDomainResume": Face("resume", (), "", "resume", has_flags=False),
     "virDomainSnapshotCreateXML": Face(
-        "domain",
         "snapshotCreateXML",
         (("xml", "--xmlfile"),),
         "VIR_DOMAIN_SNAPSHOT_CREATE_",
@@ -119,7 +115,6 @@ API: Mapping[str, Face] = {
         },
     ),
     "virDomainBlockCommit": Face(
-        "domain",
         "blockCommit",
         (("disk", ""), ("base", "--base"), ("top", "--top"), ("bandwidth", "--bandwidth")),
         "VIR_DOMAIN_BLOCK_COMMIT_",
@@ -127,7 +122,6 @@ API: Mapping[str, Face] = {
         {"ACTIVE": "--active", "SHALLOW": "--shallow", "DELETE": "--delete", "RELATIVE": "--keep-relative"},
     ),
     "virDomainBlockRebase": Face(
-        "domain",
         "blockRebase",
         (("disk", ""), ("base", "--base"), ("bandwidth", "--bandwidth")),
         "VIR_DOMAIN_BLOCK_REBASE_",
@@ -135,7 +129,6 @@ API: Mapping[str, Face] = {
         {"RELATIVE": "--keep-relative"},
     ),
     "virDomainBlockCopy": Face(
-        "domain",
         "blockCopy",
         (("disk", ""), ("xml", "--xml"), ("params", "")),
         "VIR_DOMAIN_BLOCK_COPY_",
@@ -143,7 +136,6 @@ API: Mapping[str, Face] = {
         {"SHALLOW": "--shallow", "REUSE_EXT": "--reuse-external", "TRANSIENT_JOB": "--transient-job"},
     ),
     "virDomainBlockJobAbort": Face(
-        "domain",
         "blockJobAbort",
         (("disk", ""),),
         "VIR_DOMAIN_BLOCK_JOB_ABORT_",
@@ -152,7 +144,6 @@ API: Mapping[str, Face] = {
         always=("--abort",),
     ),
     "virDomainBlockJobSetSpeed": Face(
-        "domain",
         "blockJobSetSpeed",
         (("disk", ""), ("bandwidth", "--bandwidth")),
         "VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_",
@@ -160,15 +151,14 @@ API: Mapping[str, Face] = {
         {"BYTES": "--bytes"},
     ),
     "virDomainBlockResize": Face(
-        "domain", "blockResize", (("disk", ""), ("size", "")), "VIR_DOMAIN_BLOCK_RESIZE_", "blockresize", {"BYTES": ""}
+        "blockResize", (("disk", ""), ("size", "")), "VIR_DOMAIN_BLOCK_RESIZE_", "blockresize", {"BYTES": ""}
     ),
     "virDomainBackupBegin": Face(
-        "domain",
         "backupBegin",
         (("xml", "--backupxml"), ("checkpoint", "--checkpointxml")),
         "VIR_DOMAIN_BACKUP_BEGIN_",
         "backup-begin",
     ),
-    "virDomainAbortJob": Face("domain", "abortJob", (), "", "domjobabort", has_flags=False),
+    "virDomainAbortJob": Face("abortJob", (), "", "domjobabort", has_flags=False),
 }
 """libvirt's function to its spellings; what needs more than one call (define, restore, delete) is the hand's."""

@@ -51,10 +51,8 @@ class Snapshot(Act):
         """The overlay is active, and empty."""
         before, machine = state.operated(self.vm, self.disk), state.vm(self.vm)
         content = before.reuse(self.overlay) if self.reuse else before.snapshot(self.overlay)
-        if not self.reuse and any(
-            self.overlay in other.layers for vm in state.vms.values() for other in vm.disks.values()
-        ):
-            raise Impossible(f"the name {self.overlay} is taken")
+        if not self.reuse:
+            state.require_free(self.overlay)
         if self.memory:
             state = replace(state, files=state.files | {PurePosixPath(self.memory)})
         if self.name:
@@ -194,7 +192,7 @@ class Pull(_OfDisk):
 class Copy(_OfDisk):
     """Start to copy a disk to the new image `dest`, the whole chain or with `shallow` the active layer alone.
 
-    The VM must be transient, or libvirt 8 and newer given TRANSIENT_JOB, which this does.
+    It is a transient job, so that the VM may be a persistent one.
     """
 
     disk: str

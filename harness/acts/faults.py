@@ -14,35 +14,34 @@ from harness.oracle.state import State
 _AT_START = r"dnsmasqCaps|virGDBusGet(System|Session)Bus|udevGetDMIData|virFirewall(ValidateBackend|Apply):"
 
 
+class _EndDaemon(Act):
+    """What ends the daemon."""
+
+    def after(self, state: State) -> State:
+        """No daemon runs."""
+        state.served()
+        return replace(state, daemon=None)
+
+
 @dataclass(frozen=True, repr=False)
-class StopDaemon(Act):
+class StopDaemon(_EndDaemon):
     """End libvirtd with SIGTERM; VMs go on."""
 
     def call(self, state: State) -> Signal:  # noqa: ARG002
         """SIGTERM."""
         return Signal("libvirtd", "TERM")
 
-    def after(self, state: State) -> State:
-        """No daemon runs."""
-        state.served()
-        return replace(state, daemon=None)
-
     def __str__(self) -> str:
         return "stops libvirtd"
 
 
 @dataclass(frozen=True, repr=False)
-class KillDaemon(Act):
+class KillDaemon(_EndDaemon):
     """End libvirtd with SIGKILL; VMs go on."""
 
     def call(self, state: State) -> Signal:  # noqa: ARG002
         """SIGKILL."""
         return Signal("libvirtd", "KILL")
-
-    def after(self, state: State) -> State:
-        """No daemon runs."""
-        state.served()
-        return replace(state, daemon=None)
 
     def __str__(self) -> str:
         return "kills libvirtd"

@@ -184,8 +184,19 @@ class Flush(Act):
         return f"flushes {self.disk}"
 
 
+class _OutsideTheOracle(Act):
+    """The guest does something that changes no byte which the oracle knows."""
+
+    vm: str
+
+    def after(self, state: State) -> State:
+        """As it was."""
+        state.live(self.vm)
+        return state
+
+
 @dataclass(frozen=True, repr=False)
-class RunInGuest(Act):
+class RunInGuest(_OutsideTheOracle):
     """Run a shell script in the guest, which does nothing to a disk whose bytes the oracle knows.
 
     `what` says what it is for.
@@ -199,17 +210,12 @@ class RunInGuest(Act):
         """guest-exec."""
         return Guest(self.vm, "run", script=self.script)
 
-    def after(self, state: State) -> State:
-        """Nothing that the oracle knows of is changed."""
-        state.live(self.vm)
-        return state
-
     def __str__(self) -> str:
         return self.what
 
 
 @dataclass(frozen=True, repr=False)
-class Freeze(Act):
+class Freeze(_OutsideTheOracle):
     """Freeze the guest's file systems: what they hold is on the disk, and nothing else can be done in the guest."""
 
     vm: str = VM
@@ -218,17 +224,12 @@ class Freeze(Act):
         """guest-fsfreeze-freeze."""
         return Guest(self.vm, "freeze")
 
-    def after(self, state: State) -> State:
-        """Nothing that the oracle knows of is changed."""
-        state.live(self.vm)
-        return state
-
     def __str__(self) -> str:
         return "freezes its file systems"
 
 
 @dataclass(frozen=True, repr=False)
-class AwaitWritten(Act):
+class AwaitWritten(_OutsideTheOracle):
     """Wait until the guest's writer of files has got on, from where it is now."""
 
     vm: str = VM
@@ -236,11 +237,6 @@ class AwaitWritten(Act):
     def call(self, state: State) -> Await:  # noqa: ARG002
         """Wait."""
         return Await(self.vm, "written")
-
-    def after(self, state: State) -> State:
-        """Nothing that the oracle knows of is changed."""
-        state.live(self.vm)
-        return state
 
     def __str__(self) -> str:
         return "has written another file"

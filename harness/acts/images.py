@@ -38,8 +38,7 @@ class CreateImage(Act):
 
     def after(self, state: State) -> State:
         """The disk has one more image, which is in its chain if it is the first."""
-        if any(self.name in content.layers for machine in state.vms.values() for content in machine.disks.values()):
-            raise Impossible(f"the name {self.name} is taken")
+        state.require_free(self.name)
         disks = state.vm(self.vm).disks
         if self.disk in disks:
             content = disks[self.disk].add(self.name, self.format, self.backing)

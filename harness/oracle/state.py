@@ -117,6 +117,11 @@ class State:
         if self.daemon is None:
             raise Impossible("no libvirtd runs")
 
+    def require_free(self, name: str) -> None:
+        """Raise Impossible if an image of any disk has this name."""
+        if any(name in content.layers for machine in self.vms.values() for content in machine.disks.values()):
+            raise Impossible(f"the name {name} is taken")
+
     def store(self, name: str) -> Store:
         """Where the image of this name lies."""
         return self.stores.get(name) or File(DIRECTORY / f"{name}.{QCOW2.name}")

@@ -267,7 +267,8 @@ class Trial:
         disks = [disk for vm in self.vms for disk in vm.disks if not disk.opaque]
         if not disks:
             raise ValueError("the guest's own bytes are on every disk: there is no table to verify")
-        return next(iter([look(disk) for disk in disks]))
+        tables = [look(disk) for disk in disks]
+        return tables[0]
 
     # how it is done
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -14,6 +12,7 @@ import libvirt
 from harness.acts.calls import API, Argument, Await, Call, Guest, Host, Libvirt, Signal
 from harness.oracle import pattern
 from harness.oracle.image import Store
+from harness.readers.own import Reader
 from harness.stack.daemon import Daemon
 from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.storage.stores import path_of
@@ -58,9 +57,10 @@ class Things:
 
     def same_file(self, one: Store, other: Store) -> bool:
         """Whether two stores are the same file here, whatever links and dots are in their paths."""
-        paths = [path_of(store) for store in (one, other)]
-        first, second = (path and os.path.realpath(self.daemon.sandbox.outside(path)) for path in paths)
-        return first is not None and first == second
+        first, second = path_of(one), path_of(other)
+        if first is None or second is None:
+            return False
+        return Reader(self.daemon.sandbox.outside).same_file(first, second)
 
 
 class Hand(Protocol):
@@ -146,11 +146,6 @@ def spelt(call: Libvirt, document: PurePosixPath) -> list[str]:
     return [*words, *(face.flags[flag] for flag in call.flags if face.flags[flag])]
 
 
-def typed(call: Libvirt, document: PurePosixPath = _DOCUMENT) -> str:
-    """The same as a line for a person to type."""
-    return shlex.join(spelt(call, document))
-
-
 def _define(things: Things, call: Libvirt) -> None:
     domain = things.domains.get(call.vm) or Domain(things.daemon, call.vm, things.note)
     things.domains[call.vm] = domain
@@ -159,13 +154,7 @@ def _define(things: Things, call: Libvirt) -> None:
 
 def _delete_snapshot(things: Things, call: Libvirt) -> None:
     name = str(call.args["name"])
-    things.domain(call.vm).call(
-        "snapshotDelete", lambda handle: handle.snapshotLookupByName(name).delete(sum(_no_flags(call)))
-    )
-
-
-def _no_flags(call: Libvirt) -> list[int]:
-    return [getattr(libvirt, f"VIR_DOMAIN_SNAPSHOT_DELETE_{flag}") for flag in call.flags]
+    things.domain(call.vm).call("snapshotDelete", lambda handle: handle.snapshotLookupByName(name).delete(0))
 
 
 _SPECIAL: Mapping[str, Callable[[Things, Libvirt], None]] = {
