@@ -32,7 +32,7 @@ def start_inner_run(*arguments: str, environment: Mapping[str, str] | None = Non
 
 
 def _command(arguments: Sequence[str]) -> list[str]:
-    return [sys.executable, "ci/run_pytest.py", "-p", "no:cacheprovider", *arguments]
+    return [sys.executable, "-m", "harness.run", "scenarios", "-n", "0", "-p", "no:cacheprovider", *arguments]
 
 
 def _environment(more: Mapping[str, str] | None) -> dict[str, str]:

@@ -13,11 +13,10 @@ import pytest
 from harness.report.matrix import Cell, Outcome, results, table
 from harness.report.narration import timing
 from harness.run import properties
+from harness.run.ending import Ending, Status
 from harness.trial.trial import Trial
 from harness.vm.warm import FELL_BACK
 
-EXIT_STATUS = 2
-"""That of a run on a machine that cannot be used."""
 _CLAIM = "the documented live merge keeps every byte"
 
 
@@ -77,34 +76,22 @@ class GuestTally:
 class StopWhenUnusable:
     """Ends the run at the first scenario that finds the machine unusable: one clear line, exit status 2.
 
-    `scheduler` is xdist's session, if it runs the scenarios. Where several stacks run side by side (`others_go_on`),
-    the run prints which one cannot be used, and the others go on.
+    Where several stacks run side by side (`others_go_on`), the run prints which one cannot be used, and the others go
+    on.
     """
 
-    def __init__(self, scheduler: pytest.Session | None, *, others_go_on: bool) -> None:
-        self._scheduler = scheduler
+    def __init__(self, ending: Ending, *, others_go_on: bool) -> None:
+        self._ending = ending
         self._others_go_on = others_go_on
-        self._session: pytest.Session | None = None
         self._problems: list[str] = []
-
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Note whom to stop."""
-        self._session = session
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Stop at the first report that says so."""
         problems = properties.values(report, properties.UNUSABLE)
         self._problems += problems
-        if not problems or self._others_go_on:
-            return
-        for running in (self._session, self._scheduler):
-            if running is not None:
-                running.shouldstop = "the machine cannot be used"
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Set the exit status."""
-        if self._problems and not self._others_go_on:
-            session.exitstatus = EXIT_STATUS
+        if problems and not self._others_go_on:
+            self._ending.settle(Status.UNUSABLE)
+            self._ending.stop("the machine cannot be used")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print it once, in one line (its detail is in the report above)."""
@@ -118,7 +105,8 @@ class MatrixReporter:
     `stacks` are names with descriptions.
     """
 
-    def __init__(self, stacks: Mapping[str, str], saved: Path | None) -> None:
+    def __init__(self, stacks: Mapping[str, str], saved: Path | None, ending: Ending) -> None:
+        self._ending = ending
         self._stacks = stacks
         self._saved = saved
         self._cells: dict[str, dict[str, Cell]] = {}
@@ -131,10 +119,16 @@ class MatrixReporter:
         row = self._cells.setdefault(scenario, {})
         row[stack] = row.get(stack, Cell(Outcome.PASS)).or_worse(cell_of(report))
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Save the results."""
-        if self._saved is not None:
+        if self._saved is None:
+            return
+        try:
+            self._saved.parent.mkdir(parents=True, exist_ok=True)
             self._saved.write_text(json.dumps(results(self._stacks, self._cells), indent=1) + "\n")
+        except OSError as error:
+            self._ending.settle(Status.INTERNAL, f"the results are not saved: {error}")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the table."""
@@ -172,7 +166,6 @@ class NarratedRun:
     def __init__(self, say: Callable[[str], None], platform: str) -> None:
         self._say = say
         self._platform = platform
-        self._failed = False
         self.trial: Trial | None = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -183,17 +176,20 @@ class NarratedRun:
         """Print why the scenario could not be read."""
         self._print_failure(report)
 
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Print the verdict, the run's last line."""
-        if self._failed or exitstatus != 0 or self.trial is None:
+        if session.exitstatus == Status.HELD and self.trial is not None:
+            self._say(f"\nPROVED on {self._platform}: {_CLAIM}, {timing(self.trial.journal)}.")
+        elif session.exitstatus == Status.FAILED:
             self._say(f"\nNOT PROVED on {self._platform}: {_CLAIM}.")
-            return
-        self._say(f"\nPROVED on {self._platform}: {_CLAIM}, {timing(self.trial.journal)}.")
+        else:
+            why = "the run was interrupted" if session.exitstatus > Status.INTERNAL else "the run broke off"
+            self._say(f"\nNO VERDICT on {self._platform}: {why}, so it is open whether {_CLAIM}.")
 
     def _print_failure(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if not report.failed:
             return
-        self._failed = True
         self._say(f"\n{report.longreprtext}")
         for title, text in report.sections:
             if title == "evidence":

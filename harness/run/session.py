@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +13,10 @@ import pytest
 from harness.errors import Unusable
 from harness.process import dying_with_us, end_if_orphaned
 from harness.report.narration import Narrator
+from harness.run.ending import BROKEN, Ending, Status
+from harness.run.interruption import left_to_the_run
 from harness.run.repetition import Repetition
 from harness.run.reporters import (
-    EXIT_STATUS,
     ChecksNotMade,
     GuestTally,
     MatrixReporter,
@@ -51,10 +52,11 @@ def pytest_configure(config: pytest.Config) -> None:
     parent = getattr(config, "workerinput", {}).get(_PARENT)
     if parent is not None:
         end_if_orphaned(parent)
+        left_to_the_run()
     else:
         several = len(stack_names(config)) > 1 and not config.option.every_stack
-        scheduler = config.pluginmanager.get_plugin("dsession")
-        for plugin in (GuestTally(), ChecksNotMade(), Remarks(), StopWhenUnusable(scheduler, others_go_on=several)):
+        stop = StopWhenUnusable(_ending(config), others_go_on=several)
+        for plugin in (GuestTally(), ChecksNotMade(), Remarks(), stop):
             config.pluginmanager.register(plugin)
     if config.option.narrate:  # in place of pytest's own report
         config.pluginmanager.unregister(name="terminalreporter")
@@ -71,14 +73,34 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         ground = ground_of(config)
         described = prepare(config, ground.kinds)
     except Unusable as error:
-        pytest.exit(str(error), returncode=EXIT_STATUS)
+        _ending(config).settle(Status.UNUSABLE)
+        pytest.exit(str(error), returncode=Status.UNUSABLE)
     config.stash[_platform] = f"{'; '.join(described.values())}, {ground}"
-    config.pluginmanager.register(MatrixReporter(described, config.option.results))
+    config.pluginmanager.register(MatrixReporter(described, config.option.results, _ending(config)))
     if config.option.narrate:
         say = past_capturing(config)
         config.stash[_narrated] = NarratedRun(say, config.stash[_platform])
         config.pluginmanager.register(config.stash[_narrated])
         say(f"On {config.stash[_platform]}:\n")
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Pass on what goes wrong at the end of a worker."""
+    try:
+        yield
+    except BaseException as error:
+        getattr(session.config, "workeroutput", {})[BROKEN] = f"{type(error).__name__}: {error}"
+        raise
+
+
+def _ending(config: pytest.Config) -> Ending:
+    """What settles the exit status: ci/run brings it along; a bare `pytest` gets it here."""
+    known = next((plugin for plugin in config.pluginmanager.get_plugins() if isinstance(plugin, Ending)), None)
+    if known is None:
+        known = Ending()
+        config.pluginmanager.register(known)
+    return known
 
 
 def _meet(path: os.PathLike[str], directory: os.PathLike[str]) -> bool:

@@ -251,7 +251,7 @@ def test_no_verb_is_a_usage_error_and_help_is_none() -> None:
 
 
 def test_a_wrong_option_for_pytest_is_a_usage_error_here_too() -> None:
-    command = [sys.executable, str(ROOT / "ci/run_pytest.py"), "--no-such-option"]
+    command = [sys.executable, "-m", "harness.run", "unit", "--no-such-option"]
     done = run(command, timeout=60, directory=ROOT)
     assert done.exit_status == 2
     assert "--no-such-option" in done.stderr

@@ -10,6 +10,7 @@ import pytest
 
 from harness.report.compare import read
 from harness.run import properties
+from harness.run.ending import Ending
 from harness.run.reporters import ChecksNotMade, MatrixReporter, cell_of
 from harness.tests.run.reports import LOST, report
 from harness.verdict.finding import FINDINGS, as_json
@@ -31,7 +32,7 @@ class Lines:
 
 
 def test_each_scenario_has_its_worst_outcome_on_each_stack(tmp_path: Path) -> None:
-    matrix = MatrixReporter({"host": "libvirt 9", "debian:sid": "libvirt 12"}, tmp_path / "results.json")
+    matrix = MatrixReporter({"host": "libvirt 9", "debian:sid": "libvirt 12"}, tmp_path / "results.json", Ending())
 
     def enter(scenario: str, stack: str, when: Phase, outcome: str, *more: tuple[str, object]) -> None:
         place = ((properties.STACK, stack), (properties.SCENARIO, scenario))
@@ -74,7 +75,7 @@ def test_a_failure_without_findings_is_told_in_pytests_own_words() -> None:
 
 @pytest.mark.parametrize("name", ["stack", "scenario"])
 def test_what_runs_on_no_stack_is_in_no_table(name: str) -> None:
-    matrix = MatrixReporter({"host": "libvirt 9", "debian:sid": "libvirt 12"}, None)
+    matrix = MatrixReporter({"host": "libvirt 9", "debian:sid": "libvirt 12"}, None, Ending())
     matrix.pytest_runtest_logreport(report("failed", "call", (name, "host")))
 
     terminal = Lines()

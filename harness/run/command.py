@@ -1,0 +1,132 @@
+"""The verbs of ci/run that run tests: their arguments, in pytest's words, and their exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness.report import compare as comparison
+from harness.run.ending import Ending, Status
+from harness.run.interruption import Interruption
+
+ROOT = Path(__file__).resolve().parents[2]
+# pytest's own report gives way to the narration, and with it the options of pyproject.toml that are about it
+_NARRATED = ("-o", "addopts=--strict-markers --strict-config", "-p", "no:terminal", "-p", "no:cacheprovider")
+_REPLAYED = ("--replay", "scenarios/procedure", "--replay", "scenarios/commit", "--replay", "scenarios/pull")
+
+
+class BadCommand(Exception):
+    """A command line that makes no sense."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Act on a verb with its arguments; returns the exit status (harness.run.ending.Status)."""
+    with Interruption() as interruption:
+        try:
+            verb, *rest = arguments
+            if verb == "compare":
+                return compare(rest, interruption)
+            return run_pytest(pytest_arguments(verb, rest), interruption)
+        except BadCommand as error:
+            print(f"ci/run: {error}", file=sys.stderr)
+            return Status.UNUSABLE
+        except KeyboardInterrupt:
+            return interruption.status() or Status.INTERRUPTED
+
+
+def pytest_arguments(verb: str, rest: Sequence[str]) -> list[str]:
+    """The arguments of pytest for a verb. What `rest` names is run, and if it names nothing, all that the verb is for.
+
+    Raises BadCommand for a verb that does not run pytest.
+    """
+    if verb == "unit":
+        return [*_in("harness/tests"), *rest]
+    if verb == "scenarios":
+        return [*_in("scenarios"), *_spread(), *rest]
+    if verb == "test":
+        return [*_in("harness/tests scenarios"), *_spread(), "--procedure-on", "default", *_REPLAYED, *rest]
+    if verb == "procedure":
+        return [*_in("scenarios/procedure/test_live_merge.py"), *_NARRATED, "-p", "no:xdist", "--narrate", *rest]
+    if verb == "matrix":
+        names, more = _names_first(rest)
+        return [*_in("scenarios"), *_spread(), *_stacks(names or ["default"]), *more]
+    raise BadCommand(f"there is no verb {verb}")
+
+
+def _in(paths: str) -> list[str]:
+    # pytest takes testpaths only if the arguments name no file
+    return [
+        "-p",
+        "harness.run.anywhere",
+        "--rootdir",
+        str(ROOT),
+        "-c",
+        str(ROOT / "pyproject.toml"),
+        "-o",
+        f"testpaths={paths}",
+    ]
+
+
+def _spread() -> list[str]:
+    """One worker more than there are cores: a scenario waits for a quarter of its time."""
+    return ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
+
+
+def _stacks(names: Sequence[str]) -> list[str]:
+    return [part for name in names for part in ("--stack", name)]
+
+
+def _names_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Names, and from the first option (or after a `--`) on what is pytest's."""
+    first = next((at for at, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
+    more = arguments[first + 1 :] if arguments[first : first + 1] == ["--"] else arguments[first:]
+    return list(arguments[:first]), list(more)
+
+
+def run_pytest(arguments: Sequence[str], interruption: Interruption) -> int:
+    """Run pytest in this process, to the exit status that its end comes to, whatever the end."""
+    ending = Ending(interruption.status)
+    try:
+        return ending.final(pytest.main(list(arguments), plugins=[ending]))
+    except KeyboardInterrupt:
+        return interruption.status() or Status.INTERRUPTED
+    except SystemExit as error:  # a plugin's: pytest itself returns
+        print(f"chainproof: something ended the run before its end: {error}", file=sys.stderr)
+    except BaseException:  # noqa: BLE001 - the last way out of all
+        traceback.print_exc()
+    return interruption.status() or Status.INTERNAL
+
+
+def compare(arguments: Sequence[str], interruption: Interruption) -> int:
+    """Compare two stacks or saved results; those that are not saved are run first, together."""
+    names, more = _names_first(arguments)
+    if len(names) != 2:
+        raise BadCommand(comparison.USAGE)
+    to_run = [name for name in names if not Path(name.partition(":")[0]).is_file()]
+    with _results(more) as results:
+        if to_run:
+            options = [*_in("scenarios"), *_spread(), *_stacks(to_run), "--every-stack", "--results", str(results)]
+            status = run_pytest([*options, *more], interruption)
+            if status > Status.FAILED:  # what failed on both is no difference; a run that broke off is no comparison
+                return status
+        before, after = (f"{results}:{name}" if name in to_run else name for name in names)
+        return comparison.main([before, after])
+
+
+@contextmanager
+def _results(arguments: Sequence[str]) -> Iterator[Path]:
+    """The file of results that the arguments name, else one that is removed at the end."""
+    for at, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option == "--results" and (equals or arguments[at + 1 :]):
+            yield Path(value if equals else arguments[at + 1])
+            return
+    with tempfile.TemporaryDirectory(prefix="chainproof-compared-") as directory:
+        yield Path(directory) / "results.json"
