@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import Unusable
 from harness.oracle.documented import LAYERS
-from harness.run import judging, session, stacks
+from harness.run import inputs, judging, session, stacks
 from harness.run.settings import ground_of
 from harness.settings import default_work
 from harness.stack import kinds
@@ -36,9 +36,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--results", type=Path, metavar="FILE", help="save what came out, by scenario and stack")
     add("--work-dir", type=Path, default=default_work(), help="short path on a disk (%(default)s)")
     add("--evidence", type=Path, default=Path("evidence"), help="what failed scenarios leave (%(default)s)")
-    add("--deadlines", type=float, default=1.0, metavar="FACTOR", help="stretch every deadline")
+    add("--deadlines", type=inputs.positive, default=1.0, metavar="FACTOR", help="stretch every deadline")
     add("--guest", choices=("warm", "cold"), default="warm", help="restored from a saved guest, or booted")
-    add("--kills", type=int, default=3, metavar="N", help="how often the killed run is killed (%(default)s)")
+    add("--kills", type=inputs.count, default=3, metavar="N", help="how often the killed run is killed (%(default)s)")
     add("--replay", action="append", default=[], metavar="PATH", help="do these again from their journals, and compare")
     add("--narrate", action="store_true", help="tell what happens, as it happens")
 

@@ -227,7 +227,10 @@ install_lacking() {
 }
 
 find_cache() {
-    cache=${CHAINPROOF_CACHE:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/chainproof}
+    # without HOME, as from cron or a container: the one that the user database has
+    home=${HOME:-$(getent passwd "$(id -u)" 2>/dev/null | cut -d: -f6)}
+    [ -n "${CHAINPROOF_CACHE:-${XDG_CACHE_HOME:-$home}}" ] || fail "there is no home directory: set CHAINPROOF_CACHE"
+    cache=${CHAINPROOF_CACHE:-${XDG_CACHE_HOME:-$home/.cache}/chainproof}
     case $cache in /*) ;; *) cache=$(pwd)/$cache ;; esac
     export CHAINPROOF_CACHE="$cache"
 }

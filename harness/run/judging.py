@@ -97,9 +97,16 @@ def pytest_runtest_makereport(
         report.longrepr = str(error)
         more.append((properties.UNUSABLE, str(error)))
     elif report.failed and trials in item.stash:
-        kept = collect(item.stash[trials], report.longreprtext, item.config.option.evidence.absolute())
-        report.sections.append(("evidence", str(kept)))
+        report.sections.append(("evidence", _evidence(item, report)))
     return report
+
+
+def _evidence(item: pytest.Item, report: pytest.TestReport) -> str:
+    """Where the evidence of a failure is; a disk that is full by now must not hide the failure itself."""
+    try:
+        return str(collect(item.stash[trials], report.longreprtext, item.config.option.evidence.absolute()))
+    except OSError as error:
+        return f"not kept, or only in part: {error}"
 
 
 def apply_known_bugs(report: pytest.TestReport, findings: Sequence[Finding], known: Sequence[KnownBug]) -> str | None:

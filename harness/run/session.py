@@ -13,6 +13,7 @@ import pytest
 from harness.errors import Unusable
 from harness.process import dying_with_us, end_if_orphaned
 from harness.report.narration import Narrator
+from harness.run import inputs
 from harness.run.ending import BROKEN, Ending, Status
 from harness.run.interruption import left_to_the_run
 from harness.run.repetition import Repetition
@@ -70,11 +71,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if hasattr(config, "workerinput") or not any(_meet(path, scenarios) for path in paths):
         return
     try:
+        inputs.look_at(config)
         ground = ground_of(config)
         described = prepare(config, ground.kinds)
     except Unusable as error:
         _ending(config).settle(Status.UNUSABLE)
-        pytest.exit(str(error), returncode=Status.UNUSABLE)
+        raise pytest.UsageError(*str(error).splitlines()) from error
     config.stash[_platform] = f"{'; '.join(described.values())}, {ground}"
     config.pluginmanager.register(MatrixReporter(described, config.option.results, _ending(config)))
     if config.option.narrate:

@@ -44,7 +44,7 @@ def prepare(config: pytest.Config, makes: Kinds) -> dict[str, str]:
             described[name] = str(makes.stack(name))
         except Unusable as error:
             unusable[name] = error
-            described[name] = str(error).splitlines()[0]
+            described[name] = error.problem.splitlines()[0]
     lacking = [name for name in stack_names(config) if name in unusable]
     if lacking and (config.option.every_stack or lacking == stack_names(config)):
         raise Unusable("\n".join(str(unusable[name]) for name in lacking))

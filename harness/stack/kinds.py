@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from harness.stack.programs import Program
 from harness.stack.stack import LIBVIRTD, QEMU, QEMU_IMG, VIRSH, Stack
 from harness.stack.trees import Trees
 
+SHORT = "use host, debian:SUITE, dir:PATH, build:LIBVIRT_PREFIX,QEMU_PREFIX or a set; more: ci/run stacks help"
 HELP = (
     "host, debian:SUITE, dir:PATH or build:LIBVIRT_PREFIX,QEMU_PREFIX (a SUITE as it was: SUITE@20260131T000000Z),"
     " with any of +libvirtd= +virsh= +qemu= +qemu-img= after it: a path, or the stack to take it from;"
@@ -22,6 +24,8 @@ UPGRADE = "+upgrade-to="
 # the names of the pieces in options and in stacks' names
 PIECES = {"libvirtd": LIBVIRTD, "virsh": VIRSH, "qemu": QEMU, "qemu-img": QEMU_IMG}
 _SUITE = re.compile(r"[a-z]+(-[a-z]+)*(@\d{8}T\d{6}Z)?")
+_KIND = re.compile(rf"host|debian:{_SUITE.pattern}|dir:.+|build:[^,]+,[^,]+")
+_LIKE_A_CHANGE = re.compile(r"\+[a-z-]+=")
 _CHANGE = re.compile(rf"\+({'|'.join(PIECES)})=")
 
 
@@ -71,13 +75,46 @@ class Kinds:
             libvirt, qemu = value.split(",")
             changes = f"+libvirtd={libvirt}/sbin/libvirtd+virsh={libvirt}/bin/virsh"
             return self.stack(f"host{changes}+qemu={qemu}/bin/qemu-system-x86_64+qemu-img={qemu}/bin/qemu-img")
-        raise Unusable(f"{name}: there is no such kind of stack", f"use {HELP}")
+        raise Unusable(f"{name}: there is no such kind of stack", SHORT)
 
     def _program(self, program: str, value: str) -> Program:
         """What a name's `+PROGRAM=` stands for: a file of this machine, or the program of another stack."""
         if "/" in value and ":" not in value:
             return Program(program, Path(value).resolve())
         return self._base(value).program(program)
+
+
+def refuse_unreadable(names: Sequence[str], file: Path) -> None:
+    """Raise Unusable, with a line for each, if some of these names (of stacks, or of sets in `file`) mean nothing.
+
+    A name that means something can still be of a stack that cannot be had.
+    """
+    defined = sets(file)
+    wrong = [(name, part) for name in expanded(names, file) for part in _unreadable(name)]
+    if wrong:
+        known = ["host", *defined, *(stack for stacks in defined.values() for stack in stacks)]
+        raise Unusable("\n".join(_unknown(name, part, known) for name, part in dict.fromkeys(wrong)))
+
+
+def _unreadable(name: str) -> Iterator[str]:
+    """The parts of a stack's name that mean nothing."""
+    older, *newer = name.split(UPGRADE)
+    if len(newer) > 1:
+        yield f"{UPGRADE}{newer[-1]}"
+    for whole in (older, *newer[:1]):
+        base, *changes = _CHANGE.split(whole)
+        stacks = [base, *(value for value in changes[1::2] if "/" not in value or ":" in value)]
+        yield from (stack for stack in stacks if not _KIND.fullmatch(stack))
+        yield from (part for part in (base, *changes[1::2]) if _LIKE_A_CHANGE.search(part))
+
+
+def _unknown(name: str, part: str, known: Sequence[str]) -> str:
+    """The line about a part of a name that means nothing, with what may have been meant."""
+    close = difflib.get_close_matches(part, sorted(set(known)), n=2)
+    of = "" if part == name else f" in {name}"
+    if _LIKE_A_CHANGE.search(part):
+        return f"{part}{of}: what can be changed is {', '.join(f'+{piece}=' for piece in PIECES)} and {UPGRADE}, once"
+    return f"{part}{of}: there is no such kind of stack; " + (f"did you mean {' or '.join(close)}?" if close else SHORT)
 
 
 def expanded(names: Sequence[str], file: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -33,10 +34,12 @@ _APT = (
     'Acquire::Check-Valid-Until "false"',  # sid and forky on some mirrors: "InRelease is expired"
 )
 _PATIENCE = 'Acquire::Retries::Delay::Maximum "1"'  # seconds before each of three retries
+_SUITES = (*_UPDATED, "forky", "sid", "experimental", "trixie-backports", "bookworm-backports")  # to suggest
+_NO_SUITE = "the mirror has no such suite"
 # what mmdebstrap and apt say, and what it means
 _CAUSES = (
     (r"No space left on device|not enough free space", "the disk is full"),
-    (r"does not have a Release file|404 +Not Found|no longer has a Release file", "the mirror has no such suite"),
+    (r"does not have a Release file|404 +Not Found|no longer has a Release file", _NO_SUITE),
     (
         r"Could not (?:resolve|connect)|Temporary failure|Cannot initiate|unreachable|timed out",
         "the mirror is unreachable",
@@ -234,8 +237,11 @@ def _run(suite: str, command: list[str], seconds: float) -> None:
     except CommandFailed as error:
         complaints = [line for line in error.stderr.splitlines() if line.startswith("E: ")]
         words = complaints[0] if complaints else error.stderr.strip()[-200:]
-        problem = f"debian:{suite}: {_cause(error.stderr) or 'the build failed'}: {words}"
-        raise Unusable(problem, "", error.stderr.strip()[-2000:]) from error
+        cause = _cause(error.stderr)
+        close = difflib.get_close_matches(suite, _SUITES) if cause == _NO_SUITE else []
+        remedy = f"did you mean debian:{close[0]}?" if close else ""
+        detail = "" if cause else error.stderr.strip()[-2000:]
+        raise Unusable(f"debian:{suite}: {cause or 'the build failed'}: {words}", remedy, detail) from error
     except ChainproofError as error:
         raise Unusable(f"debian:{suite}: the tree could not be built in time", "", str(error)[-2000:]) from error
 

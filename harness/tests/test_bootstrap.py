@@ -255,3 +255,16 @@ def test_a_wrong_option_for_pytest_is_a_usage_error_here_too() -> None:
     done = run(command, timeout=60, directory=ROOT)
     assert done.exit_status == 2
     assert "--no-such-option" in done.stderr
+
+
+def test_without_home_the_cache_is_where_the_user_database_says(machine: Machine) -> None:
+    machine.program("getent", "echo user:x:1000:1000::/somewhere/else:/bin/sh")
+    done = run(machine.script("echo $cache"), timeout=30, environment={"PATH": str(machine.bin)})
+    assert done.stdout == "/somewhere/else/.cache/chainproof\n", done.stderr
+
+
+def test_without_any_home_a_cache_is_asked_for(machine: Machine) -> None:
+    machine.program("getent", "exit 2")
+    done = run(machine.script("echo $cache"), timeout=30, environment={"PATH": str(machine.bin)})
+    assert (done.exit_status, done.stdout) == (1, "")
+    assert done.stderr == "ci/run: there is no home directory: set CHAINPROOF_CACHE\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from harness.errors import Unusable
 from harness.settings import Settings
 from harness.stack.acceleration import Acceleration, choose
 from harness.stack.daemon import GUEST, Daemon, Setup
@@ -34,9 +35,14 @@ class Ground:
         By the host's own QEMU: whether KVM works is about the machine, and a stack that breaks it should show. Raises
         Unusable.
         """
-        guest = guest_files(settings.cache.images)
-        cache, work = settings.cache.verdicts, settings.work
-        chosen = choose(settings.accel, Stack.host(), guest.directory, cache, work)
+        cache, work = settings.cache, settings.work
+        try:
+            guest = guest_files(cache.images)
+            chosen = choose(settings.accel, Stack.host(), guest.directory, cache.verdicts, work)
+        except OSError as error:
+            raise Unusable(
+                f"the cache {cache.root} cannot be used: {error}", "make room, or set CHAINPROOF_CACHE"
+            ) from error
         scale_deadlines(chosen.deadline_factor * settings.deadline_factor)
         return cls(settings, guest, chosen)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import Unusable
-from harness.stack.kinds import Kinds, changed, expanded, upgraded
+from harness.stack.kinds import Kinds, changed, expanded, refuse_unreadable, upgraded
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,42 @@ from harness.stack.kinds import Kinds, changed, expanded, upgraded
 def test_what_is_no_stack_is_refused_with_what_there_is(tmp_path: Path, name: str) -> None:
     with pytest.raises(Unusable, match=rf"{name}: there is no such kind of stack; use host, debian:SUITE"):
         Kinds(tmp_path, tmp_path).stack(name)
+
+
+@pytest.mark.parametrize(
+    ("names", "line"),
+    [
+        (["fedora:41"], "fedora:41: there is no such kind of stack; use host, debian:SUITE"),
+        (["host", "hots"], "hots: there is no such kind of stack; did you mean host"),
+        (["bohts"], "bohts: there is no such kind of stack; did you mean both"),
+        (["host+qmeu=/x/qemu"], "host[+]qmeu=/x/qemu: what can be changed is [+]libvirtd=, "),
+        (["dir:/tree+qmeu=/x"], r"dir:/tree\+qmeu=/x: what can be changed is [+]libvirtd=, "),
+        (["host+virsh=/x+qmeu=/y"], "/x[+]qmeu=/y in host.*: what can be changed is [+]libvirtd=, "),
+        (["host+virsh=sid"], r"sid in host\+virsh=sid: there is no such kind"),
+        (["host+upgrade-to=debina:sid"], "debina:sid in host.*; did you mean debian:sid"),
+        (["host+upgrade-to=host+upgrade-to=host"], "what can be changed is .*upgrade-to=, once"),
+    ],
+)
+def test_a_name_that_means_nothing_is_refused_before_anything_is_made(
+    tmp_path: Path, names: list[str], line: str
+) -> None:
+    file = tmp_path / "stacks.toml"
+    file.write_text('both = ["host", "debian:sid"]\n')
+    with pytest.raises(Unusable, match=line):
+        refuse_unreadable(names, file)
+
+
+def test_names_that_mean_something_are_let_pass(tmp_path: Path) -> None:
+    file = tmp_path / "stacks.toml"
+    file.write_text('both = ["host", "debian:sid"]\n')
+    names = [
+        "both",
+        "host+qemu=/opt/g++/qemu+virsh=debian:sid",
+        "build:/a,/b",
+        "dir:/c++",
+        "debian:sid+upgrade-to=host",
+    ]
+    refuse_unreadable(names, file)
 
 
 def test_a_directory_that_is_no_tree_is_refused(tmp_path: Path) -> None:
