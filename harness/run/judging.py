@@ -12,6 +12,7 @@ from harness.run.stacks import stack_and_scenario, stack_names
 from harness.stack.offers import NotOffered
 from harness.trial.replay import replay
 from harness.trial.trial import Trial
+from harness.verdict.announced import require_announced
 from harness.verdict.checks import explain, verify_all
 from harness.verdict.evidence import collect
 from harness.verdict.finding import FINDINGS, Finding, as_json, findings_of
@@ -59,6 +60,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     if not _is_judged(item):
         return
     trial = item.stash[trials]
+    require_announced(trial)
     journal = trial.journal.as_json_lines()
     made = verify_all(trial)
     item.stash[not_made] = sorted({f"{check}: {why}" for (check, _), why in made.not_made.items()})

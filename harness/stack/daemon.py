@@ -12,6 +12,7 @@ import libvirt
 from harness.errors import Unusable, WaitTimeout
 from harness.process import STDOUT, Child, Completed, wait
 from harness.settings import Mode
+from harness.stack.answering import require_libvirt
 from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, lay_out
 from harness.stack.events import EventHub, start_event_loop
 from harness.stack.joined import JoinedSandbox
@@ -165,6 +166,7 @@ class Daemon:
             raise Unusable(
                 f"libvirtd of {self.stack.name} does not answer", "see its last words", str(error)
             ) from error
+        require_libvirt(self.stack, self._connection.getLibVersion(), self.sandbox, self.pid)
         self._connection.setKeepAlive(5, 12)
         self._events = EventHub(self._connection, self._former)
 

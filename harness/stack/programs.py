@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +39,12 @@ class Program:
     def __post_init__(self) -> None:
         if not self.file.is_file():
             raise Unusable(f"there is no file {self.file} to take as {self.name}")
+        with self.file.open("rb") as file:
+            if file.read(8) == b"!<arch>\n":
+                instead = "unpack it with all that it needs into a tree, and pass dir:TREE; or +PROGRAM=debian:SUITE"
+                raise Unusable(f"{self.file} is a package and no program to take as {self.name}", instead)
+        if not os.access(self.file, os.X_OK):
+            raise Unusable(f"{self.file} cannot be executed, so it is no {self.name}", "pass a program, or chmod +x it")
 
     @property
     def file(self) -> Path:
@@ -64,7 +71,7 @@ class Program:
 
     def script(self, number: int) -> str:
         """A script that runs it in a sandbox whose tree is another; its own tree is `number` (see `shown_tree`)."""
-        if self._is_shell_script:
+        if self.is_shell_script:
             return f'exec /chainproof/busybox sh {shlex.quote(str(self.path))} "$@"'
         root = f"{_TREES}/{number}"
         beside = self.beside
@@ -85,7 +92,8 @@ class Program:
         return "" if self.beside else next((name for name in _MODULES if (self.tree / name).is_dir()), "")
 
     @property
-    def _is_shell_script(self) -> bool:
+    def is_shell_script(self) -> bool:
+        """Whether it is a wrapper around something."""
         with self.file.open("rb") as file:
             first = file.readline(80)
         return first.startswith(b"#!") and first.rstrip().endswith(b"sh")

@@ -130,7 +130,8 @@ class Sandbox:
     def entered(self, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` inside."""
         user = ["-U", "--preserve-credentials"] if self._has_user_namespace else []
-        return ["nsenter", "-t", str(self.pid), *user, "-m", "-p", "-i", "-n", "-u", "--", *command]
+        # -r: where this machine is itself a chroot, the root of the mount namespace is not that of the sandbox
+        return ["nsenter", "-t", str(self.pid), *user, "-r", "-m", "-p", "-i", "-n", "-u", "--", *command]
 
     def signal(self, pid: int, name: str) -> None:
         """Send a signal (KILL, STOP, TERM) to the process that has this pid inside; one that is gone is no error."""

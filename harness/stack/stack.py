@@ -8,19 +8,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import ChainproofError, CommandFailed, Unusable
-from harness.process import run
+from harness.errors import ChainproofError, Unusable
+from harness.process import Completed, run
 from harness.stack import programs
 from harness.stack.programs import Program
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import Isolation, Sandbox
-from harness.stack.version import Version, version_in
+from harness.stack.version import Version
 
 _INSTALL = "run: ci/run doctor"
 _PATH = ("usr/sbin", "usr/bin", "sbin", "bin", "usr/libexec")
 LIBVIRTD, VIRSH, QEMU, QEMU_IMG = PROGRAMS = ("libvirtd", "virsh", "qemu-system-x86_64", "qemu-img")
 # which Debian package a program's version is that of
 _PACKAGES = {LIBVIRTD: "libvirt-daemon", VIRSH: "libvirt-clients", QEMU: "qemu-system-x86", QEMU_IMG: "qemu-utils"}
+
+
+# what each says it is by --version
+_SAYS = {
+    LIBVIRTD: re.compile(r"libvirtd \(libvirt\) (\d+\.\d+\.\d+)"),
+    VIRSH: re.compile(r"^(\d+\.\d+\.\d+)$", re.MULTILINE),
+    QEMU: re.compile(r"QEMU emulator version (\d+\.\d+\.\d+)"),
+    QEMU_IMG: re.compile(r"qemu-img version (\d+\.\d+\.\d+)"),
+}
+_WHOLE = "pass a whole build (build:LIBVIRT_PREFIX,QEMU_PREFIX), a tree (dir:PATH) or a release (debian:SUITE)"
+_STARTED = ("-machine", "q35,accel=tcg", "-nodefaults", "-display", "none", "-S", "-qmp", "stdio")
+_HELLO = b'{"execute": "qmp_capabilities"}\n{"execute": "query-version"}\n{"execute": "quit"}\n'
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,7 @@ class Stack:
         if missing:
             raise Unusable(f"not installed: {', '.join(missing)}", _INSTALL)
         libvirt, qemu = (
-            Version(version_in(run([found[name], "--version"], timeout=60).check().stdout), _installed(name))
+            Version(_said("host", name, run([found[name], "--version"], timeout=60)), _installed(name))
             for name in (LIBVIRTD, QEMU)
         )
         return cls("host", Path("/"), found, libvirt, qemu, "installed on this machine")
@@ -114,16 +126,23 @@ class Stack:
         `packages` has the package version of a program where there is one.
         """
         versions = {}
+        others = [piece.name for piece in self.replaced if piece.name in (VIRSH, QEMU_IMG)]
         with Sandbox(RunDirectory(work), self.isolation()) as sandbox:
-            for program in (LIBVIRTD, QEMU, *(piece.name for piece in self.replaced if piece.name == VIRSH)):
-                try:
-                    output = sandbox.run([self.paths[program], "--version"], timeout=60).check().stdout
-                except CommandFailed as error:
-                    raise Unusable(f"{self.name}: {program} does not run", "see its last words", str(error)) from error
-                versions[program] = Version(version_in(output), packages.get(program, ""))
+            for program in (LIBVIRTD, QEMU, *others):
+                printed = _said(self.name, program, sandbox.run([self.paths[program], "--version"], timeout=60))
+                versions[program] = Version(printed, packages.get(program, ""))
+            if any(piece.name == QEMU for piece in self.replaced):
+                self._start_qemu(sandbox)
         return replace(
             self, libvirt_version=versions[LIBVIRTD], qemu_version=versions[QEMU], client_version=versions.get(VIRSH)
         )
+
+    def _start_qemu(self, sandbox: Sandbox) -> None:
+        """Raise Unusable unless the QEMU that was passed starts: a program out of a package lacks its modules."""
+        done = sandbox.run([self.qemu, *_STARTED], timeout=60, input_bytes=_HELLO)
+        if done.exit_status != 0 or '"version"' not in done.stdout:
+            words = (done.stderr.strip() or "it printed nothing").splitlines()[-1]
+            raise Unusable(f"{self.name}: {self.program(QEMU).file} does not start as QEMU: {words}", _WHOLE)
 
     def isolation(self) -> Isolation:
         """The sandbox that shows this stack's programs and nothing else."""
@@ -155,6 +174,18 @@ class Stack:
         upgraded = f" upgraded to {self.newer.libvirt_version}" if self.newer else ""
         client = f", virsh {self.client_version}" if self.client_version else ""
         return f"{named}libvirt {libvirt}{upgraded}{client}, QEMU {qemu}"
+
+
+def _said(stack: str, program: str, done: Completed) -> str:
+    """The version in what a program printed of itself. Raises Unusable if it is not that program."""
+    if done.exit_status != 0:
+        words = (done.output.strip() or "it printed nothing").splitlines()[-1]
+        raise Unusable(f"{stack}: {program} does not run (status {done.exit_status}): {words}", _WHOLE)
+    found = _SAYS[program].search(done.stdout)
+    if found is None:
+        words = (done.stdout.strip() or "nothing").splitlines()[0]
+        raise Unusable(f"{stack}: what was passed as {program} is something else: it prints {words!r}", _WHOLE)
+    return found.group(1)
 
 
 def _found_in(tree: Path, program: str) -> str:

@@ -34,12 +34,6 @@ def compare(first: str, second: str) -> int:
     return 0
 
 
-def version_in(output: str) -> str:
-    """The upstream version that a program's `--version` prints."""
-    found = re.search(r"\d+\.\d+(?:\.\d+)*", output)
-    return found.group() if found else "unknown"
-
-
 def _parts(version: str) -> tuple[str, str, str]:
     epoch, colon, rest = version.partition(":")
     if not colon:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.detect.inner_run import SCENARIO, inner_run
 from harness.errors import Unusable
+from harness.stack.answering import require_libvirt, require_qemu
 from harness.stack.mirror import Mirror
 from harness.stack.trees import Trees
+from harness.stack.version import Version
+from harness.trial.ground import Platform
+from harness.trial.nouns import Vm
+from harness.trial.trial import Trial
 
 CLOSED = "http://127.0.0.1:9/debian"
 
@@ -19,6 +26,50 @@ def test_one_that_is_no_stack_ends_the_run() -> None:
 
     assert ended.exit_status == 2
     assert "fedora:41: there is no such kind of stack; use host, debian:SUITE, dir:PATH" in ended.output
+
+
+def test_what_is_passed_as_a_program_and_is_none(platform: Platform, tmp_path: Path) -> None:
+    kinds = platform.ground.kinds
+    package = tmp_path / "qemu.deb"
+    package.write_bytes(b"!<arch>\ndebian-binary")
+    package.chmod(0o755)
+    text = tmp_path / "text"
+    text.write_text("no program")
+    refused = {
+        "host+qemu=/usr/bin/true": "what was passed as qemu-system-x86_64 is something else: it prints 'true .*; pass",
+        "host+virsh=/usr/bin/true": "what was passed as virsh is something else",
+        "host+libvirtd=/usr/bin/virsh": "what was passed as libvirtd is something else",
+        "host+qemu-img=/usr/bin/true": "what was passed as qemu-img is something else",
+        f"host+qemu={package}": "qemu.deb is a package and no program to take as qemu-system-x86_64; unpack it",
+        f"host+qemu={text}": "cannot be executed, so it is no qemu-system-x86_64; pass a program, or chmod",
+    }
+    for name, line in refused.items():
+        with pytest.raises(Unusable, match=line) as caught:
+            kinds.stack(name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_qemu_without_its_modules_and_firmware(platform: Platform, tmp_path: Path) -> None:
+    alone = tmp_path / "usr/bin/qemu-system-x86_64"
+    alone.parent.mkdir(parents=True)
+    shutil.copy(shutil.which(alone.name) or "", alone)
+
+    with pytest.raises(Unusable, match=f"{alone} does not start as QEMU: .*; pass a whole build"):
+        platform.ground.kinds.stack(f"host+qemu={alone}")
+
+
+def test_another_libvirtd_or_qemu_than_was_announced_ends_the_run(trial: Trial, vm: Vm) -> None:
+    daemon, stack = trial.daemon, trial.daemon.stack
+    announced = replace(stack, libvirt_version=Version("1.2.3"), qemu_version=Version("1.2.3"))
+    number = daemon.connection.getLibVersion()
+    with pytest.raises(
+        Unusable, match=rf"libvirtd 1\.2\.3 was announced, and version {stack.libvirt_version.upstream} "
+    ):
+        require_libvirt(announced, number, daemon.sandbox, daemon.pid)
+    with pytest.raises(Unusable, match=r"qemu-system-x86_64 1\.2\.3 was announced, and version 9\.9\.9 answers"):
+        require_qemu(announced, "9.9.9", daemon.sandbox, vm.domain.qemu_pid)
+    with pytest.raises(Unusable, match=r"qemu-system-x86_64 was to be .*, and .*libvirtd.* runs in its place"):
+        require_qemu(stack, stack.qemu_version.upstream, daemon.sandbox, daemon.pid)
 
 
 def test_one_among_several_leaves_the_others_alone(tmp_path: Path) -> None:

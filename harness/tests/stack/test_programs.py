@@ -19,6 +19,7 @@ def trees(tmp_path: Path) -> tuple[Path, Path]:
         (tmp_path / name / "usr/bin").mkdir()
         for program in ("qemu-system-x86_64", "qemu-img"):
             (tmp_path / name / "usr/bin" / program).write_bytes(b"\x7fELF")
+            (tmp_path / name / "usr/bin" / program).chmod(0o755)
     return tmp_path / "old", tmp_path / "new"
 
 
