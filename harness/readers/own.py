@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
 
 from harness.errors import ImageError
 from harness.oracle.content import Content
@@ -80,14 +82,17 @@ class Reader:
     `resolve` maps such a path to one that can be opened here. The format that an image is given with counts, and for a
     backing file what the header above says; where that names no format, the magic bytes decide. Two paths are one file
     if they are so here, whatever links and dots are in them. Images that are no files are left out.
-    Every method raises ImageError if an image cannot be read as what it claims to be.
+    Nothing outside `inside`, a directory of this machine, is ever opened, whatever headers and links say; None is the
+    directory of the image that a method is asked about. Every method raises ImageError, which names the file, if an
+    image lies elsewhere, is no regular file or cannot be read as what it claims to be.
     """
 
-    def __init__(self, resolve: Callable[[PurePosixPath], Path]) -> None:
+    def __init__(self, resolve: Callable[[PurePosixPath], Path], inside: Path | None = None) -> None:
         self.resolve = resolve
+        self._inside = inside
 
     def reads(self, image: Image) -> bool:
-        """Whether the image is a file, or a device, that can be opened here."""
+        """Whether the image is a file that can be opened here."""
         return path_of(image.store) is not None
 
     def size(self, image: Image) -> int:
@@ -98,33 +103,37 @@ class Reader:
         """The backing file that the image's header names, as a path like that of the image; None if it names none."""
         if isinstance(image.format, Raw):
             return None
-        path = _path(image)
-        with opened(self.resolve(path), str(path)) as file:
-            return _backing(path, read_header(file))
+        with self._session(image) as session:
+            return _backing(_path(image), read_header(session.open(_path(image))))
 
     def same_file(self, one: PurePosixPath, other: PurePosixPath) -> bool:
-        """Whether two paths name one file."""
-        return one == other or self._real(one) == self._real(other)
+        """Whether two paths name one file; one that cannot be resolved here is a file of its own."""
+        if one == other:
+            return True
+        try:
+            return os.path.realpath(_here(self.resolve, one)) == os.path.realpath(_here(self.resolve, other))
+        except ImageError:
+            return False
 
     def own(self, image: Image) -> list[Extent]:
         """What the image itself holds, in order and without gaps to the end of its virtual disk."""
-        with ExitStack() as files:
-            return self._open(_path(image), isinstance(image.format, Raw), files).extents
+        with self._session(image) as session:
+            return _open(_path(image), isinstance(image.format, Raw), session).extents
 
     def read_own(self, image: Image) -> bytes:
         """The virtual disk with the image's own data, zeros where it has none."""
-        with ExitStack() as files:
-            return bytes(self._open(_path(image), isinstance(image.format, Raw), files).lay_over(bytearray()))
+        with self._session(image) as session:
+            return bytes(_open(_path(image), isinstance(image.format, Raw), session).lay_over(bytearray()))
 
     def shows(self, image: Image) -> bytes:
         """The virtual disk through the backing chain that the headers name."""
-        with ExitStack() as files:
-            return _shown(self._open_chain(image, {}, files), {})
+        with self._session(image) as session:
+            return _shown(self._open_chain(image, {}, session), {})
 
     def chain(self, image: Image) -> list[PurePosixPath]:
         """The image's backing chain as the headers name it, base first."""
-        with ExitStack() as files:
-            return [opened.path for opened in self._open_chain(image, {}, files)]
+        with self._session(image) as session:
+            return [held.path for held in self._open_chain(image, {}, session)]
 
     def measure(
         self, images: Sequence[Image], geometry: Geometry, run: str, expected: Content | None = None
@@ -140,14 +149,15 @@ class Reader:
             known: dict[PurePosixPath, _Opened] = {}
             chains: dict[str, list[_Opened]] = {}
             for image in files:
+                session = stack.enter_context(self._session(image))
                 gone = expected is not None and image.name in expected.layers and not expected.readable(image.name)
-                self._known(_path(image), isinstance(image.format, Raw), known, stack)
-                chains[image.name] = [] if gone else self._open_chain(image, known, stack)
+                self._known(_path(image), isinstance(image.format, Raw), known, session)
+                chains[image.name] = [] if gone else self._open_chain(image, known, session)
             # past this, all of them are holes: a disk may be large and nearly empty
             window = max(geometry.size, *(image.end for image in known.values()))
             shown: dict[PurePosixPath, bytes] = {}
             for image in files:
-                held, chain = self._known(_path(image), isinstance(image.format, Raw), known, stack), chains[image.name]
+                held, chain = known[_path(image)], chains[image.name]
                 measured = Measured(
                     image.name,
                     bytes(held.lay_over(bytearray(), window)),
@@ -174,16 +184,17 @@ class Reader:
                 return image.name
         return str(path) if path.stem in {image.name for image in images} else path.stem
 
-    def _real(self, path: PurePosixPath) -> str:
-        return os.path.realpath(self.resolve(path))
+    def _session(self, image: Image) -> _Session:
+        inside = _here(self.resolve, _path(image)).parent if self._inside is None else self._inside
+        return _Session(self.resolve, inside)
 
-    def _open_chain(self, image: Image, known: dict[PurePosixPath, _Opened], files: ExitStack) -> list[_Opened]:
+    def _open_chain(self, image: Image, known: dict[PurePosixPath, _Opened], session: _Session) -> list[_Opened]:
         """The chain of `image`, base first; `known` are images that are open already, and gets those opened now."""
         chain: list[_Opened] = []
         at: PurePosixPath | None = _path(image)
         is_raw = isinstance(image.format, Raw)
         while at is not None:
-            held = self._known(at, is_raw, known, files)
+            held = self._known(at, is_raw, known, session, chain[-1].path if chain else None)
             if held in chain:
                 raise ImageError(str(_path(image)), f"has a backing chain that comes back to {at}")
             chain.append(held)
@@ -191,39 +202,76 @@ class Reader:
         return chain[::-1]
 
     def _known(
-        self, path: PurePosixPath, is_raw: bool, known: dict[PurePosixPath, _Opened], files: ExitStack
+        self,
+        path: PurePosixPath,
+        is_raw: bool,
+        known: dict[PurePosixPath, _Opened],
+        session: _Session,
+        named_by: PurePosixPath | None = None,
     ) -> _Opened:
         if path not in known:
             other = next((held for at, held in known.items() if self.same_file(at, path)), None)
-            known[path] = other or self._open(path, is_raw, files)
+            known[path] = other or _open(path, is_raw, session, named_by)
         return known[path]
 
-    def _open(self, path: PurePosixPath, is_raw: bool, files: ExitStack) -> _Opened:
-        file = files.enter_context(opened(self.resolve(path), str(path)))
-        return _raw(path, file) if is_raw else self._qcow2(path, file, files)
 
-    def _qcow2(self, path: PurePosixPath, file: OpenFile, files: ExitStack) -> _Opened:
-        header = read_header(file)
-        data = file
-        if header.data_file is not None and header.has_data_file:
-            data_path = _relative(header.data_file, path)
-            data = files.enter_context(opened(self.resolve(data_path), str(data_path)))
-        image = Qcow2(file, header, data)
-        backing = _backing(path, header)
-        backing_is_raw = False
-        if backing is not None:
-            backing_is_raw = self._is_raw(backing, header.backing_format, path, files)
-        form = header.backing_format
-        return _Opened(path, header.size, backing, backing_is_raw, form, list(image.runs()), image.read)
+class _Session:
+    """Files that are open together, all of them in the directory `inside`; closed together at the end."""
 
-    def _is_raw(self, path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, files: ExitStack) -> bool:
-        """Whether the backing file `path` is raw, as the header of `overlay` says, or else its own first bytes."""
-        if format_name is None:
-            file = files.enter_context(opened(self.resolve(path), str(path)))
-            return file.size < len(MAGIC) or file.read(0, len(MAGIC), "the magic") != MAGIC
-        if format_name not in ("raw", "qcow2"):
-            raise ImageError(str(overlay), f"has a backing file of format {format_name}; raw and qcow2 are known")
-        return format_name == "raw"
+    def __init__(self, resolve: Callable[[PurePosixPath], Path], inside: Path) -> None:
+        self._resolve = resolve
+        self._inside = inside
+        self._files = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.close()
+
+    def open(self, path: PurePosixPath, named_by: PurePosixPath | None = None) -> OpenFile:
+        """Open the file of this path, as the stack has it; `named_by` is the image whose header says so."""
+        try:
+            return self._files.enter_context(opened(_here(self._resolve, path), str(path), self._inside))
+        except ImageError as error:
+            by = "" if named_by is None else f" (the header of {named_by} names it)"
+            raise ImageError(error.image, error.problem + by) from None
+
+
+def _here(resolve: Callable[[PurePosixPath], Path], path: PurePosixPath) -> Path:
+    try:
+        return resolve(path)
+    except ValueError as error:
+        raise ImageError(str(path), f"cannot be opened: {error}") from None
+
+
+def _open(path: PurePosixPath, is_raw: bool, session: _Session, named_by: PurePosixPath | None = None) -> _Opened:
+    file = session.open(path, named_by)
+    return _raw(path, file) if is_raw else _qcow2(path, file, session)
+
+
+def _qcow2(path: PurePosixPath, file: OpenFile, session: _Session) -> _Opened:
+    header = read_header(file)
+    data = file
+    if header.data_file is not None and header.has_data_file:
+        data = session.open(_relative(header.data_file, path), path)
+    image = Qcow2(file, header, data)
+    backing = _backing(path, header)
+    backing_is_raw = backing is not None and _is_raw(backing, header.backing_format, path, session)
+    form = header.backing_format
+    return _Opened(path, header.size, backing, backing_is_raw, form, list(image.runs()), image.read)
+
+
+def _is_raw(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, session: _Session) -> bool:
+    """Whether the backing file `path` is raw, as the header of `overlay` says, or else its own first bytes."""
+    if format_name is None:
+        file = session.open(path, overlay)
+        return file.size < len(MAGIC) or file.read(0, len(MAGIC), "the magic") != MAGIC
+    if format_name not in ("raw", "qcow2"):
+        raise ImageError(str(overlay), f"has a backing file of format {format_name}; raw and qcow2 are known")
+    return format_name == "raw"
 
 
 def _raw(path: PurePosixPath, file: OpenFile) -> _Opened:

@@ -171,7 +171,7 @@ def test_an_extended_entry_that_is_both_data_and_zero_is_refused(tmp_path: Path)
     ("name", "fmt", "words"),
     [
         ("nowhere.qcow2", "qcow2", "cannot be opened: No such file or directory"),
-        (".", "raw", "is neither a file nor a block device"),
+        (".", "raw", "is no regular file: it is a directory"),
         ("base.vmdk", "vmdk", "has a backing file of format vmdk; raw and qcow2 are known"),
         ("nbd://localhost/x", "raw", "names a file that is not simply a path: nbd://localhost/x"),
         (json.dumps({"driver": "qcow2"}), "qcow2", "cannot be opened"),
