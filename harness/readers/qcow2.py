@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import struct
 import zlib
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from harness.errors import ImageError
 from harness.readers.extents import Extent, Kind, OpenFile
 from harness.readers.qcow2_header import Header
+from harness.readers.zstd import ZstdError, decompress
 
 _OFFSET = 0x00FF_FFFF_FFFF_FE00
 _COPIED, _COMPRESSED, _ZERO = 1 << 63, 1 << 62, 1
@@ -153,11 +153,9 @@ class Qcow2:
         packed = self.file.read_available(run.host, run.packed, what)
         size = self.header.cluster_size
         try:
-            if self.header.zstd:
-                data = _zstd(packed, size, self.file.image)
-            else:
-                data = zlib.decompressobj(-15).decompress(packed, size)
-        except zlib.error as error:
+            unpack = decompress if self.header.zstd else zlib.decompressobj(-15).decompress
+            data = unpack(packed, size)
+        except (zlib.error, ZstdError) as error:
             raise ImageError(self.file.image, f"{what} cannot be decompressed: {error}") from None
         if len(data) != size:
             raise ImageError(self.file.image, f"{what} holds {len(data)} bytes instead of {size}")
@@ -172,20 +170,3 @@ def _joined(first: Run, second: Run) -> Run | None:
     if kind is Kind.DATA and first.host + length != second.host:
         return None
     return Run(Extent(first.extent.offset, length + second.extent.length, kind), first.host)
-
-
-def _zstd(packed: bytes, size: int, image: str) -> bytes:
-    """At most `size` bytes from one zstd frame, with what this Python has: its own module from 3.14, or `zstandard`."""
-    for name in ("compression.zstd", "zstandard"):
-        try:
-            module = importlib.import_module(name)
-        except ImportError:
-            continue
-        decompressor = module.ZstdDecompressor()
-        try:
-            if name == "zstandard":
-                return bytes(decompressor.stream_reader(packed).read(size))
-            return bytes(decompressor.decompress(packed, size))
-        except module.ZstdError as error:
-            raise ImageError(image, f"a compressed cluster cannot be decompressed: {error}") from None
-    raise ImageError(image, "is compressed with zstd, and this Python has neither compression.zstd nor zstandard")

@@ -5,14 +5,14 @@ import random
 import struct
 import zlib
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from harness.errors import ImageError
+from harness.errors import CommandFailed, ImageError
+from harness.readers import zstd
 from harness.storage.images import image_at
-from harness.tests.oracle.tools import READER, create, needs_qemu_img, qemu_img, qemu_io
+from harness.tests.oracle.tools import READER, as_qemu_shows, create, needs_qemu_img, qemu_img, qemu_io
 from harness.waiting import now
 
 pytestmark = needs_qemu_img
@@ -201,16 +201,47 @@ def test_a_disk_too_large_for_memory_is_refused_but_mapped(tmp_path: Path) -> No
         READER.shows(image_at(str(image)))
 
 
-def test_zstd_is_read_if_this_python_can_and_said_otherwise(tmp_path: Path) -> None:
+def test_zstd_is_read(tmp_path: Path) -> None:
+    image = create(tmp_path / "image.qcow2", "1M", "compression_type=zstd")
+    text = tmp_path / "text"
+    text.write_bytes(b"".join(b"line %d\n" % number for number in range(20000))[: 2 * CLUSTER])
+    qemu_io(image, "write -c -P 65 0 64k", f"write -c -s {text} 512k 128k")
+
+    expected = b"A" * CLUSTER + bytes(M // 2 - CLUSTER) + text.read_bytes()
+    assert READER.shows(image_at(str(image))) == expected.ljust(M, b"\0")
+
+
+def test_zstd_that_is_none_or_too_much_is_refused(tmp_path: Path) -> None:
+    image = create(tmp_path / "image.qcow2", "1M", "compression_type=zstd")
+    qemu_io(image, "write -c -P 65 0 64k")
+    sound = image.read_bytes()
+    at = sound.index(b"\x28\xb5\x2f\xfd")
+
+    def frame(length: int, magic: bytes = b"\x28\xb5\x2f\xfd", descriptor: int = 0) -> bytes:
+        """A window of 2 MiB, and one block: a byte that is repeated."""
+        return magic + bytes([descriptor, 0x58]) + (length << 3 | 1 << 1 | 1).to_bytes(3, "little") + b"A"
+
+    image.write_bytes(sound[:at] + frame(CLUSTER) + sound[at + len(frame(0)) :])
+    assert READER.shows(image_at(str(image)))[:CLUSTER] == as_qemu_shows(image)[:CLUSTER] == b"A" * CLUSTER
+    for bad in (frame(CLUSTER, bytes(4)), frame(CLUSTER, descriptor=8), frame(CLUSTER - 1), frame(CLUSTER + 1)):
+        image.write_bytes(sound[:at] + bad + sound[at + len(bad) :])
+        with pytest.raises(ImageError, match="the compressed cluster of disk byte 0 cannot be decompressed: "):
+            READER.shows(image_at(str(image)))
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            as_qemu_shows(image)
+
+
+def test_without_a_zstd_library_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = create(tmp_path / "image.qcow2", "1M", "compression_type=zstd")
     qemu_io(image, "write -c -P 65 0 64k")
 
-    has_zstd = any(find_spec(name) for name in ("compression", "zstandard"))
-    if has_zstd:
-        assert READER.shows(image_at(str(image))) == b"A" * CLUSTER + bytes(M - CLUSTER)
-    else:
-        with pytest.raises(ImageError, match=r"has neither compression.zstd nor zstandard"):
-            READER.shows(image_at(str(image)))
+    def absent() -> None:
+        raise zstd.NoZstd
+
+    monkeypatch.setattr(zstd, "_library", absent)
+    with pytest.raises(ImageError, match=r"libzstd.so.1 is not installed \(package libzstd1 or libzstd\)"):
+        READER.shows(image_at(str(image)))
+    assert READER.own(image_at(str(image)))[0].length == CLUSTER  # where things are needs no library
 
 
 @pytest.mark.parametrize("options", ["cluster_size=64k", "extended_l2=on", "compat=0.10", "cluster_size=512"])
