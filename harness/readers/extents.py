@@ -21,7 +21,7 @@ class Kind(Enum):
     HOLE = "hole"  # not allocated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Extent:
     """`length` bytes at byte `offset` of the virtual disk that are of one kind."""
 
@@ -51,6 +51,7 @@ class OpenFile:
         self.descriptor = descriptor
         self.image = image
         self.size = os.lseek(descriptor, 0, os.SEEK_END)
+        self.taken = os.fstat(descriptor).st_blocks * 512
 
     def read(self, offset: int, length: int, what: str) -> bytes:
         """Exactly `length` bytes at `offset`. Raises ImageError, which says `what` is missing, at the file's end."""

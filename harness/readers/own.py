@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -21,20 +23,31 @@ from harness.oracle.geometry import SECTOR, Geometry
 from harness.oracle.image import Image, Raw
 from harness.oracle.table import Row
 from harness.readers.extents import Extent, Kind, OpenFile, merged, opened
-from harness.readers.qcow2 import Qcow2, Run
+from harness.readers.qcow2 import Qcow2, Run, is_zero
 from harness.readers.qcow2_header import MAGIC, Header, read_header
 from harness.readers.rows import Measured, row_of
 from harness.storage.stores import path_of
 
 LARGEST = 1 << 30
-"""Bytes of the largest virtual disk that is read into memory."""
+"""Bytes of the largest virtual disk that is read into memory, if the files of its chain take a sixteenth of that."""
+SMALL = 32 << 20
+"""Bytes of a virtual disk that is read into memory in any case."""
+PIECES = 1 << 18
+"""Into how many pieces the images that are open together may be broken up."""
+DEEPEST = 200
+"""Images of the longest backing chain: libvirt has the same limit (src/storage_file, VIR_STORAGE_MAX_CHAIN_DEPTH)."""
+_FAR = 256 << 20
+_PIECE = 1 << 20
 
 _PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")
 
 
 @dataclass(eq=False)
 class _Opened:
-    """One image, open: what its header says and what it holds. `data_of` reads a run of kind DATA."""
+    """One image, open: what its header says and what it holds, in files that take `taken` bytes.
+
+    `data_of` reads a run of kind DATA.
+    """
 
     path: PurePosixPath
     size: int
@@ -43,37 +56,35 @@ class _Opened:
     backing_format: str | None
     runs: list[Run]
     data_of: Callable[[Run], bytes]
+    taken: int
     extents: list[Extent] = field(init=False)
 
     def __post_init__(self) -> None:
         self.extents = merged(run.extent for run in self.runs)
 
-    @property
-    def end(self) -> int:
-        """Where the last of what this image holds ends; it is a hole from there to its size."""
-        held = (extent for extent in self.extents if extent.kind is not Kind.HOLE)
-        return max((extent.offset + extent.length for extent in held), default=0)
+    def lay_over(self, below: bytearray, start: int = 0) -> None:
+        """Make `below`, which is what the backing file shows from byte `start` on, what this image shows there.
 
-    def lay_over(self, below: bytearray, window: int | None = None) -> bytearray:
-        """The virtual disk of this image over `below`, which is what its backing file shows; `below` is changed.
-
-        With `window`, only that many bytes of it. Where the backing file is shorter than this image, zeros are read
-        (QEMU block/io.c, bdrv_co_preadv).
+        Where the backing file is shorter than this image, zeros are read (QEMU block/io.c, bdrv_co_preadv).
         """
-        size = self.size if window is None else min(self.size, window)
-        if size > LARGEST:
-            raise ImageError(str(self.path), f"is a disk of {size} bytes; up to {LARGEST} are read")
-        del below[size:]
-        below.extend(bytes(size - len(below)))
-        for run in self.runs:
-            start, end = run.extent.offset, min(run.extent.offset + run.extent.length, size)
-            if start >= size:
+        end = start + len(below)
+        rest = max(0, self.size - start)
+        below[rest:] = bytes(max(0, len(below) - rest))
+        for run in self.runs[max(0, bisect_right(self.runs, start, key=_offset) - 1) :]:
+            first, last = max(run.extent.offset, start), min(run.extent.offset + run.extent.length, end)
+            if run.extent.offset >= end:
                 break
-            if run.extent.kind is Kind.DATA:
-                below[start:end] = self.data_of(run)
-            elif run.extent.kind is Kind.ZERO:
-                below[start:end] = bytes(end - start)
-        return below
+            if first < last and run.extent.kind is not Kind.HOLE:
+                below[first - start : last - start] = self._read(run, first, last)
+
+    def _read(self, run: Run, first: int, last: int) -> bytes:
+        """The bytes of `run`, which is data or zeros, from byte `first` of the disk to `last`."""
+        if run.extent.kind is Kind.ZERO:
+            return bytes(last - first)
+        skipped = first - run.extent.offset
+        if run.packed:
+            return self.data_of(run)[skipped : last - run.extent.offset]
+        return self.data_of(Run(Extent(first, last - first, Kind.DATA), run.host + skipped))
 
 
 class Reader:
@@ -123,12 +134,12 @@ class Reader:
     def read_own(self, image: Image) -> bytes:
         """The virtual disk with the image's own data, zeros where it has none."""
         with self._session(image) as session:
-            return bytes(_open(_path(image), isinstance(image.format, Raw), session).lay_over(bytearray()))
+            return _shown([_open(_path(image), isinstance(image.format, Raw), session)])
 
     def shows(self, image: Image) -> bytes:
         """The virtual disk through the backing chain that the headers name."""
         with self._session(image) as session:
-            return _shown(self._open_chain(image, {}, session), {})
+            return _shown(self._open_chain(image, {}, session))
 
     def chain(self, image: Image) -> list[PurePosixPath]:
         """The image's backing chain as the headers name it, base first."""
@@ -144,32 +155,42 @@ class Reader:
         made. All files are opened once for the whole call.
         """
         files = [image for image in images if self.reads(image)]
-        rows = []
-        with ExitStack() as stack:
-            known: dict[PurePosixPath, _Opened] = {}
-            chains: dict[str, list[_Opened]] = {}
+        known: dict[PurePosixPath, _Opened] = {}
+        chains: dict[str, list[_Opened]] = {}
+        with _Session(self.resolve, Path()) as session:
             for image in files:
-                session = stack.enter_context(self._session(image))
+                session.inside = self._directory(image)
                 gone = expected is not None and image.name in expected.layers and not expected.readable(image.name)
                 self._known(_path(image), isinstance(image.format, Raw), known, session)
                 chains[image.name] = [] if gone else self._open_chain(image, known, session)
-            # past this, all of them are holes: a disk may be large and nearly empty
-            window = max(geometry.size, *(image.end for image in known.values()))
             shown: dict[PurePosixPath, bytes] = {}
+            rows = []
             for image in files:
-                held, chain = known[_path(image)], chains[image.name]
-                measured = Measured(
-                    image.name,
-                    bytes(held.lay_over(bytearray(), window)),
-                    held.extents,
-                    _shown(chain, shown, window) if chain else None,
-                    _vacant(chain, window),
-                    self.name_of(held.backing, files),
-                    held.size,
-                    held.backing_format,
-                )
+                measured = self._measured(image, known[_path(image)], chains[image.name], files, geometry.size, shown)
                 rows.append(row_of(measured, geometry, run))
         return tuple(rows)
+
+    def _measured(
+        self,
+        image: Image,
+        held: _Opened,
+        chain: Sequence[_Opened],
+        files: Sequence[Image],
+        window: int,
+        shown: dict[PurePosixPath, bytes],
+    ) -> Measured:
+        """What `held` has in `window` bytes, and whether there is anything past them: a disk may be large and empty."""
+        return Measured(
+            image.name,
+            _shown([held], window),
+            held.extents,
+            _shown_once(chain, shown, window) if chain else None,
+            _vacant(chain, window),
+            self.name_of(held.backing, files),
+            held.size,
+            held.backing_format,
+            _far([held], window) or _far(chain, window),
+        )
 
     def name_of(self, path: PurePosixPath | None, images: Sequence[Image]) -> str | None:
         """What tables call the backing file at `path`: the name of the one of `images` that it is.
@@ -185,8 +206,10 @@ class Reader:
         return str(path) if path.stem in {image.name for image in images} else path.stem
 
     def _session(self, image: Image) -> _Session:
-        inside = _here(self.resolve, _path(image)).parent if self._inside is None else self._inside
-        return _Session(self.resolve, inside)
+        return _Session(self.resolve, self._directory(image))
+
+    def _directory(self, image: Image) -> Path:
+        return _here(self.resolve, _path(image)).parent if self._inside is None else self._inside
 
     def _open_chain(self, image: Image, known: dict[PurePosixPath, _Opened], session: _Session) -> list[_Opened]:
         """The chain of `image`, base first; `known` are images that are open already, and gets those opened now."""
@@ -197,6 +220,8 @@ class Reader:
             held = self._known(at, is_raw, known, session, chain[-1].path if chain else None)
             if held in chain:
                 raise ImageError(str(_path(image)), f"has a backing chain that comes back to {at}")
+            if len(chain) == DEEPEST:
+                raise ImageError(str(_path(image)), f"has a backing chain of more than {DEEPEST} images")
             chain.append(held)
             at, is_raw = chain[-1].backing, chain[-1].backing_is_raw
         return chain[::-1]
@@ -216,12 +241,13 @@ class Reader:
 
 
 class _Session:
-    """Files that are open together, all of them in the directory `inside`; closed together at the end."""
+    """Files that are open together, each of them in what is `inside` then; closed together at the end."""
 
     def __init__(self, resolve: Callable[[PurePosixPath], Path], inside: Path) -> None:
+        self.inside = inside
         self._resolve = resolve
-        self._inside = inside
         self._files = ExitStack()
+        self._pieces = 0
 
     def __enter__(self) -> Self:
         return self
@@ -234,10 +260,18 @@ class _Session:
     def open(self, path: PurePosixPath, named_by: PurePosixPath | None = None) -> OpenFile:
         """Open the file of this path, as the stack has it; `named_by` is the image whose header says so."""
         try:
-            return self._files.enter_context(opened(_here(self._resolve, path), str(path), self._inside))
+            return self._files.enter_context(opened(_here(self._resolve, path), str(path), self.inside))
         except ImageError as error:
             by = "" if named_by is None else f" (the header of {named_by} names it)"
             raise ImageError(error.image, error.problem + by) from None
+
+    def listed(self, path: PurePosixPath, runs: Iterator[Run]) -> list[Run]:
+        """`runs` as a list. Raises ImageError for more than PIECES in all: memory has an end."""
+        found = list(islice(runs, PIECES + 1 - self._pieces))
+        self._pieces += len(found)
+        if self._pieces > PIECES:
+            raise ImageError(str(path), f"is broken up into too many pieces: up to {PIECES} are read together")
+        return found
 
 
 def _here(resolve: Callable[[PurePosixPath], Path], path: PurePosixPath) -> Path:
@@ -249,7 +283,7 @@ def _here(resolve: Callable[[PurePosixPath], Path], path: PurePosixPath) -> Path
 
 def _open(path: PurePosixPath, is_raw: bool, session: _Session, named_by: PurePosixPath | None = None) -> _Opened:
     file = session.open(path, named_by)
-    return _raw(path, file) if is_raw else _qcow2(path, file, session)
+    return _raw(path, file, session) if is_raw else _qcow2(path, file, session)
 
 
 def _qcow2(path: PurePosixPath, file: OpenFile, session: _Session) -> _Opened:
@@ -261,7 +295,10 @@ def _qcow2(path: PurePosixPath, file: OpenFile, session: _Session) -> _Opened:
     backing = _backing(path, header)
     backing_is_raw = backing is not None and _is_raw(backing, header.backing_format, path, session)
     form = header.backing_format
-    return _Opened(path, header.size, backing, backing_is_raw, form, list(image.runs()), image.read)
+    taken = file.taken + (0 if data is file else data.taken)
+    return _Opened(
+        path, header.size, backing, backing_is_raw, form, session.listed(path, image.runs()), image.read, taken
+    )
 
 
 def _is_raw(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, session: _Session) -> bool:
@@ -274,16 +311,20 @@ def _is_raw(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath
     return format_name == "raw"
 
 
-def _raw(path: PurePosixPath, file: OpenFile) -> _Opened:
+def _raw(path: PurePosixPath, file: OpenFile, session: _Session) -> _Opened:
     """A raw image; its size counts in whole sectors, as for QEMU."""
     size = -(-file.size // SECTOR) * SECTOR
-    runs = [Run(extent, extent.offset) for extent in file.holes() if extent.length]
+    runs = session.listed(path, (Run(extent, extent.offset) for extent in file.holes() if extent.length))
     runs.append(Run(Extent(file.size, size - file.size, Kind.HOLE)))
 
     def data_of(run: Run) -> bytes:
         return file.read_padded(run.extent.offset, run.extent.length, "the data")
 
-    return _Opened(path, size, None, False, None, runs, data_of)
+    return _Opened(path, size, None, False, None, runs, data_of, file.taken)
+
+
+def _offset(run: Run) -> int:
+    return run.extent.offset
 
 
 def _path(image: Image) -> PurePosixPath:
@@ -305,17 +346,59 @@ def _relative(name: str, image: PurePosixPath) -> PurePosixPath:
     return image.parent / name
 
 
-def _shown(chain: Sequence[_Opened], known: dict[PurePosixPath, bytes], window: int | None = None) -> bytes:
-    """The virtual disk, or `window` bytes of it, through `chain`, base first.
+def _shown(chain: Sequence[_Opened], window: int | None = None) -> bytes:
+    """The virtual disk through `chain`, base first: `window` bytes of it, or all, if that is no more than memory takes.
 
-    `known` is what was shown already, and gets this.
+    A few bytes can claim to be a disk of any size: one is read that is small, or whose files have something in them.
     """
+    top = chain[-1]
+    if window is None:
+        most = min(LARGEST, max(SMALL, 16 * sum(image.taken for image in chain)))
+        if top.size > most:
+            raise ImageError(str(top.path), f"is a disk of {top.size} bytes; up to {most} are read")
+    return bytes(_piece(chain, 0, top.size if window is None else min(window, top.size)))
+
+
+def _shown_once(chain: Sequence[_Opened], known: dict[PurePosixPath, bytes], window: int) -> bytes:
+    """As `_shown`, layer by layer: `known` is what was shown already, and gets this."""
     below = b""
     for image in chain:
         if image.path not in known:
-            known[image.path] = bytes(image.lay_over(bytearray(below), window))
+            piece = bytearray(below[: image.size].ljust(min(window, image.size), b"\0"))
+            image.lay_over(piece)
+            known[image.path] = bytes(piece)
         below = known[image.path]
     return below
+
+
+def _piece(chain: Sequence[_Opened], start: int, end: int) -> bytearray:
+    """What `chain`, base first, shows of the disk from byte `start` to `end`."""
+    piece = bytearray(end - start)
+    for image in chain:
+        image.lay_over(piece, start)
+    return piece
+
+
+def _far(chain: Sequence[_Opened], start: int) -> tuple[int, bytes] | None:
+    """A sector from byte `start` on that `chain` does not show as zeros: its place and its bytes.
+
+    Raises ImageError if there is more to be looked through than takes a moment.
+    """
+    looked = 0
+    for image in reversed(chain):
+        for extent in image.extents:
+            end = min(extent.offset + extent.length, chain[-1].size)
+            if extent.kind is not Kind.DATA:
+                continue
+            for at in range(max(extent.offset, start), end, _PIECE):
+                piece = _piece(chain, at, min(end, at + _PIECE))
+                looked += len(piece)
+                if not is_zero(piece):
+                    found = (len(piece) - len(piece.lstrip(b"\0"))) // SECTOR * SECTOR
+                    return at + found, bytes(piece[found : found + SECTOR])
+                if looked > _FAR:
+                    raise ImageError(str(image.path), f"holds more than {_FAR} bytes from byte {start} on")
+    return None
 
 
 def _vacant(chain: Sequence[_Opened], window: int) -> list[Extent]:

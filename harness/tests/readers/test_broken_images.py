@@ -197,8 +197,19 @@ def test_a_disk_too_large_for_memory_is_refused_but_mapped(tmp_path: Path) -> No
         (512 << 30) - CLUSTER,
     ]
     assert now() - began < 1.0
-    with pytest.raises(ImageError, match="is a disk of 1099511627776 bytes; up to 1073741824 are read"):
+    with pytest.raises(ImageError, match="is a disk of 1099511627776 bytes; up to 33554432 are read"):
         READER.shows(image_at(str(image)))
+
+
+def test_a_larger_disk_is_read_if_its_files_have_something_in_them(tmp_path: Path) -> None:
+    """A few bytes may claim any size; what takes memory takes room in files, too."""
+    image = create(tmp_path / "image.qcow2", "40M")
+    qemu_io(image, "write -P 65 39M 64k")
+    with pytest.raises(ImageError, match="is a disk of 41943040 bytes; up to 33554432 are read"):
+        READER.shows(image_at(str(image)))
+    qemu_io(image, "write -P 66 0 3M")
+
+    assert READER.shows(image_at(str(image))) == as_qemu_shows(image)
 
 
 def test_zstd_is_read(tmp_path: Path) -> None:
