@@ -38,6 +38,7 @@ DEEPEST = 200
 """Images of the longest backing chain: libvirt has the same limit (src/storage_file, VIR_STORAGE_MAX_CHAIN_DEPTH)."""
 _FAR = 256 << 20
 _PIECE = 1 << 20
+_CALL = 4096  # bytes that are looked through in the time that a small piece takes at least
 
 _PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")
 
@@ -70,7 +71,8 @@ class _Opened:
         end = start + len(below)
         rest = max(0, self.size - start)
         below[rest:] = bytes(max(0, len(below) - rest))
-        for run in self.runs[max(0, bisect_right(self.runs, start, key=_offset) - 1) :]:
+        for number in range(max(0, bisect_right(self.runs, start, key=_offset) - 1), len(self.runs)):
+            run = self.runs[number]
             first, last = max(run.extent.offset, start), min(run.extent.offset + run.extent.length, end)
             if run.extent.offset >= end:
                 break
@@ -392,12 +394,12 @@ def _far(chain: Sequence[_Opened], start: int) -> tuple[int, bytes] | None:
                 continue
             for at in range(max(extent.offset, start), end, _PIECE):
                 piece = _piece(chain, at, min(end, at + _PIECE))
-                looked += len(piece)
+                looked += (len(piece) + _CALL) * len(chain)
                 if not is_zero(piece):
                     found = (len(piece) - len(piece.lstrip(b"\0"))) // SECTOR * SECTOR
                     return at + found, bytes(piece[found : found + SECTOR])
                 if looked > _FAR:
-                    raise ImageError(str(image.path), f"holds more than {_FAR} bytes from byte {start} on")
+                    raise ImageError(str(image.path), f"holds too much from byte {start} on to be looked through")
     return None
 
 
