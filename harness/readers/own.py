@@ -25,13 +25,12 @@ from harness.oracle.table import Row
 from harness.readers.extents import Extent, Kind, OpenFile, merged, opened
 from harness.readers.qcow2 import Qcow2, Run, is_zero
 from harness.readers.qcow2_header import MAGIC, Header, read_header
+from harness.readers.qemu_img import LARGEST
 from harness.readers.rows import Measured, row_of
 from harness.storage.stores import path_of
 
-LARGEST = 1 << 30
-"""Bytes of the largest virtual disk that is read into memory, if the files of its chain take a sixteenth of that."""
 SMALL = 32 << 20
-"""Bytes of a virtual disk that is read into memory in any case."""
+"""Bytes of a virtual disk that is read into memory in any case; up to LARGEST if its files take a sixteenth of it."""
 PIECES = 1 << 18
 """Into how many pieces the images that are open together may be broken up."""
 DEEPEST = 200
@@ -118,6 +117,18 @@ class Reader:
             return None
         with self._session(image) as session:
             return _backing(_path(image), read_header(session.open(_path(image))))
+
+    def files(self, image: Image) -> tuple[PurePosixPath, ...]:
+        """The files that hold the image itself: its own, and after it the external data file that its header names."""
+        with self._session(image) as session:
+            path = _path(image)
+            file = session.open(path)
+            header = None if isinstance(image.format, Raw) else read_header(file)
+            if header is None or header.data_file is None or not header.has_data_file:
+                return (path,)
+            data = _relative(header.data_file, path)
+            session.open(data, path)
+            return path, data
 
     def same_file(self, one: PurePosixPath, other: PurePosixPath) -> bool:
         """Whether two paths name one file; one that cannot be resolved here is a file of its own."""
