@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
 
-from harness.errors import ImageError
+from harness.errors import ImageError, in_one_line
 from harness.oracle.content import Content
 from harness.oracle.geometry import SECTOR, Geometry
 from harness.oracle.image import Image, Raw
@@ -232,7 +232,7 @@ class Reader:
         while at is not None:
             held = self._known(at, is_raw, known, session, chain[-1].path if chain else None)
             if held in chain:
-                raise ImageError(str(_path(image)), f"has a backing chain that comes back to {at}")
+                raise ImageError(str(_path(image)), f"has a backing chain that comes back to {in_one_line(str(at))}")
             if len(chain) == DEEPEST:
                 raise ImageError(str(_path(image)), f"has a backing chain of more than {DEEPEST} images")
             chain.append(held)
@@ -275,7 +275,7 @@ class _Session:
         try:
             return self._files.enter_context(opened(_here(self._resolve, path), str(path), self.inside))
         except ImageError as error:
-            by = "" if named_by is None else f" (the header of {named_by} names it)"
+            by = "" if named_by is None else f" (the header of {in_one_line(str(named_by))} names it)"
             raise ImageError(error.image, error.problem + by) from None
 
     def listed(self, path: PurePosixPath, runs: Iterator[Run]) -> list[Run]:
@@ -320,7 +320,9 @@ def _is_raw(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath
         file = session.open(path, overlay)
         return file.size < len(MAGIC) or file.read(0, len(MAGIC), "the magic") != MAGIC
     if format_name not in ("raw", "qcow2"):
-        raise ImageError(str(overlay), f"has a backing file of format {format_name}; raw and qcow2 are known")
+        raise ImageError(
+            str(overlay), f"has a backing file of format {in_one_line(format_name)}; raw and qcow2 are known"
+        )
     return format_name == "raw"
 
 
@@ -355,7 +357,7 @@ def _relative(name: str, image: PurePosixPath) -> PurePosixPath:
     """The file that the header of `image` names: relative names count from the image's own directory."""
     name = name.removeprefix("file:")
     if _PROTOCOL.match(name):
-        raise ImageError(str(image), f"names a file that is not simply a path: {name}")
+        raise ImageError(str(image), f"names a file that is not simply a path: {in_one_line(name)}")
     return image.parent / name
 
 

@@ -173,6 +173,10 @@ def test_an_extended_entry_that_is_both_data_and_zero_is_refused(tmp_path: Path)
         ("nowhere.qcow2", "qcow2", "cannot be opened: No such file or directory"),
         (".", "raw", "is no regular file: it is a directory"),
         ("base.vmdk", "vmdk", "has a backing file of format vmdk; raw and qcow2 are known"),
+        ("new\nline", "raw", r"new\\nline: cannot be opened: No such file or directory \(the header of "),
+        ("\x1b[2Jx:y", "raw", r"x1b\[2Jx:y: cannot be opened"),
+        ("a:\n", "raw", r"names a file that is not simply a path: a:\\n$"),
+        ("image", "q\ncow", r"has a backing file of format q\\ncow; raw and qcow2 are known"),
         ("nbd://localhost/x", "raw", "names a file that is not simply a path: nbd://localhost/x"),
         (json.dumps({"driver": "qcow2"}), "qcow2", "cannot be opened"),
         ("image.qcow2", "qcow2", "has a backing chain that comes back to"),
@@ -180,10 +184,13 @@ def test_an_extended_entry_that_is_both_data_and_zero_is_refused(tmp_path: Path)
 )
 def test_a_backing_file_that_cannot_be_is_named(name: str, fmt: str, words: str, tmp_path: Path) -> None:
     image = small(tmp_path)
-    qemu_img("rebase", "-u", "-F", fmt, "-b", name, image)
+    known = fmt if fmt.isprintable() else "qcow2"
+    qemu_img("rebase", "-u", "-F", known, "-b", name, image)
+    image.write_bytes(image.read_bytes().replace(known.encode(), fmt.encode(), 1))
 
-    with pytest.raises(ImageError, match=words):
+    with pytest.raises(ImageError, match=words) as caught:
         READER.shows(image_at(str(image)))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_disk_too_large_for_memory_is_refused_but_mapped(tmp_path: Path) -> None:

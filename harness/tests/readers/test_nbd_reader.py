@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -20,7 +21,9 @@ from harness.readers.own import Reader
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES, Isolation, Sandbox
 from harness.stack.storage_daemon import StorageDaemon
+from harness.storage.images import image_at
 from harness.tests.oracle.tools import images_at
+from harness.tests.readers.mutations import VARIANTS, mutated
 from harness.waiting import now
 
 RUN = "0badcafe"
@@ -177,6 +180,32 @@ def test_qemu_is_not_told_of_files_elsewhere(bench: Bench, what: str, target: st
     with pytest.raises(ImageError, match=f"^{IMAGES / name}: "):
         bench.over_nbd.measure(images, GEOMETRY, RUN)
     assert now() - began < 5.0
+
+
+def test_mutated_images_are_image_errors_or_read_as_by_the_own_reader(bench: Bench) -> None:
+    """The daemon is another one after each error; none of them may end it by itself, or take long."""
+    directory = bench.sandbox.outside(IMAGES)
+    originals = [variant.make(directory) for variant in VARIANTS.values()]
+    compared = refused = 0
+    for number in range(60):
+        files, done = mutated(originals[number % len(originals)], random.Random(f"over nbd {number}"))
+        for name, data in files.items():
+            (directory / name).write_bytes(data)
+        images = [
+            image_at(IMAGES / name, Raw() if name == "base.raw" else None) for name in files if "data" not in name
+        ]
+        try:
+            rows = bench.over_nbd.measure(images, GEOMETRY, RUN)
+        except ImageError as error:
+            assert error.image.startswith("/export/images/"), done  # noqa: PT017 - many, but not all, of them raise
+            refused += 1
+        else:
+            with suppress(ImageError):  # it is stricter: it refuses what points past the end of a file
+                assert rows == bench.own.measure(images, GEOMETRY, RUN), done
+                compared += 1
+        for name in files:
+            (directory / name).unlink()
+    assert min(compared, refused) > 10
 
 
 def test_a_header_that_the_own_reader_reads_otherwise_than_qemu_is_found(bench: Bench) -> None:
