@@ -116,7 +116,6 @@ def raw_file_of_holes(directory: Path) -> None:
 
 
 BOMBS: tuple[Callable[[Path], None], ...] = (
-    *(alternating_entries, alternating_subclusters, more_tables_than_can_be_read, one_cluster_a_million_times),
-    *(one_packed_cluster_a_million_times, empty_table_of_32_mib, sparse_tables, deep_chain, large_layers),
-    raw_file_of_holes,
+    *(alternating_entries, alternating_subclusters, one_cluster_a_million_times, one_packed_cluster_a_million_times),
+    *(empty_table_of_32_mib, sparse_tables, deep_chain, large_layers, raw_file_of_holes, more_tables_than_can_be_read),
 )

@@ -59,7 +59,8 @@ def test_the_fuzz_notices_a_reader_that(fault: str, words: str, tmp_path: Path) 
 
 
 def test_images_that_would_take_memory_or_time_without_end_are_refused(tmp_path: Path) -> None:
-    found = fuzzed(tmp_path, int("CHAINPROOF_FUZZ" in os.environ), seed="bombs")
+    whole = "CHAINPROOF_FUZZ" in os.environ
+    found = fuzzed(tmp_path, int(whole), seed="bombs")
 
     in_pieces, tables = (
         "is broken up into too many pieces: up to # are read together",
@@ -68,7 +69,7 @@ def test_images_that_would_take_memory_or_time_without_end_are_refused(tmp_path:
     assert {name: str(words).removeprefix("ImageError: ") for name, words in found.items()} == {
         "alternating_entries": in_pieces,
         "alternating_subclusters": in_pieces,
-        "more_tables_than_can_be_read": f"{tables}, which take too long",
+        **({"more_tables_than_can_be_read": f"{tables}, which take too long"} if whole else {}),
         "sparse_tables": f"{tables}, which take too long",
         "one_cluster_a_million_times": "holds too much from byte # on to be looked through",
         "one_packed_cluster_a_million_times": "holds too much from byte # on to be looked through",
