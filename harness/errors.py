@@ -65,7 +65,12 @@ class ImageError(ChainproofError):
     def __init__(self, image: str, problem: str) -> None:
         self.image = image
         self.problem = problem
-        super().__init__(f"{image}: {problem}")
+        super().__init__(f"{in_one_line(image)}: {problem}")
+
+
+def in_one_line(text: str) -> str:
+    """A text of a stranger's, such as a name in an image's header, with escapes for whatever moves the cursor."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class AgentError(ChainproofError):

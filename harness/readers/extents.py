@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from harness.errors import ImageError
+from harness.readers.beneath import open_beneath
 
 
 class Kind(Enum):
@@ -21,7 +21,7 @@ class Kind(Enum):
     HOLE = "hole"  # not allocated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Extent:
     """`length` bytes at byte `offset` of the virtual disk that are of one kind."""
 
@@ -50,7 +50,8 @@ class OpenFile:
     def __init__(self, descriptor: int, image: str) -> None:
         self.descriptor = descriptor
         self.image = image
-        self.size = os.lseek(descriptor, 0, os.SEEK_END)  # of a block device too
+        self.size = os.lseek(descriptor, 0, os.SEEK_END)
+        self.taken = os.fstat(descriptor).st_blocks * 512
 
     def read(self, offset: int, length: int, what: str) -> bytes:
         """Exactly `length` bytes at `offset`. Raises ImageError, which says `what` is missing, at the file's end."""
@@ -80,7 +81,10 @@ class OpenFile:
     def _pread(self, length: int, offset: int) -> bytes:
         pieces: list[bytes] = []
         while length > 0:
-            piece = os.pread(self.descriptor, length, offset)
+            try:
+                piece = os.pread(self.descriptor, length, offset)
+            except OSError as error:
+                raise ImageError(self.image, f"cannot be read: {error.strerror}") from None
             if not piece:
                 break
             pieces.append(piece)
@@ -103,18 +107,13 @@ class OpenFile:
 
 
 @contextmanager
-def opened(path: Path, image: str) -> Iterator[OpenFile]:
-    """Open `path` for reading under the name `image`. Raises ImageError if that fails."""
+def opened(path: Path, image: str, inside: Path | None = None) -> Iterator[OpenFile]:
+    """Open the regular file at `path`, under the name `image`. Raises ImageError if that fails.
+
+    It must lie in the directory `inside`, or below; None is the directory that `path` names.
+    """
+    descriptor = open_beneath(path.parent if inside is None else inside, path, image)
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for a writer
-    except OSError as error:
-        raise ImageError(image, f"cannot be opened: {error.strerror}") from None
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
-            raise ImageError(image, "is neither a file nor a block device")
         yield OpenFile(descriptor, image)
-    except OSError as error:
-        raise ImageError(image, f"cannot be read: {error.strerror}") from None
     finally:
         os.close(descriptor)

@@ -11,16 +11,16 @@ from typing import Protocol
 
 import nbd
 
-from harness.errors import ImageError
+from harness.errors import ChainproofError, ImageError, Unusable, WaitTimeout
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
-from harness.oracle.image import Image
+from harness.oracle.image import File, Image
 from harness.oracle.table import Row
 from harness.readers.extents import Extent, Kind, merged
 from harness.readers.own import Reader
 from harness.readers.rows import Measured, only, row_of
 from harness.storage.formats import node
-from harness.storage.stores import file_name, path_of, protocol_node, store_printed
+from harness.storage.stores import Node, file_name, path_of, protocol_node, store_printed
 from harness.waiting import watchdog
 
 TIMEOUT = 60.0
@@ -61,6 +61,7 @@ class Storage(Protocol):
 class NbdReader:
     """Reads images with `storage`; `headers` tells of the path in an image's header, which QEMU must confirm.
 
+    QEMU is told of files that the own reader has found among the images, and of no other: it follows no header itself.
     The images are opened without locks, anew for each call: while an active commit runs, QEMU refuses the layers
     between base and active to every other reader, --force-share or not. An image's name is no name of a node: nodes and
     exports are numbered.
@@ -91,7 +92,7 @@ class NbdReader:
             for name in order:
                 header = found[nodes[name]]
                 self._confirm(by_name[name], header, paths[name])
-                measured = self._measured(name, nodes[name], backings[name], header, geometry.size)
+                measured = self._measured(by_name[name], nodes[name], backings[name], header, geometry.size)
                 rows[name] = row_of(measured if name in shown else replace(measured, shows=None), geometry, run)
         except BaseException:
             self._storage.close()  # with whatever it has open; the next call starts it anew
@@ -117,30 +118,52 @@ class NbdReader:
         nodes: Mapping[str, str],
     ) -> dict[str, Header]:
         """Open and export the images as their nodes; what QEMU reads in each header, by node."""
-        commands: list[tuple[str, Mapping[str, object]]] = []
         for name in order:
             image, backing = images[name], below[name]
-            file = protocol_node(image.store, locking=False)
-            spec = node(image.format, file, nodes[backing] if backing is not None else None)
+            spec = node(
+                image.format,
+                protocol_node(image.store, locking=False),
+                nodes[backing] if backing is not None else None,
+                self._data_node(image),
+            )
             export = {"type": "nbd", "id": nodes[name], "node-name": nodes[name], "name": nodes[name]}
-            commands.append(("blockdev-add", {**spec, "node-name": nodes[name], "read-only": True}))
-            commands.append(("block-export-add", {**export, "allocation-depth": True}))
-        return _headers(self._storage.execute([*commands, ("query-named-block-nodes", {"flat": True})])[-1])
+            commands: list[tuple[str, Mapping[str, object]]] = [
+                ("blockdev-add", {**spec, "node-name": nodes[name], "read-only": True}),
+                ("block-export-add", {**export, "allocation-depth": True}),
+            ]
+            try:
+                self._storage.execute(commands)
+            except (WaitTimeout, Unusable):
+                raise
+            except ChainproofError as error:
+                raise ImageError(file_name(image.store), f"QEMU does not open it: {error}") from error
+        return _headers(self._storage.execute([("query-named-block-nodes", {"flat": True})])[-1])
 
-    def _measured(self, name: str, export: str, backing: str | None, header: Header, window: int) -> Measured:
-        data, allocation, depth = self._read(export, window)
-        extents = merged(_own(allocation, depth))
+    def _data_node(self, image: Image) -> Node | None:
+        """The node of the image's external data file: QEMU would open it by itself, with locks, wherever it is.
+
+        Raises ImageError unless all of the image's files are regular ones among the images.
+        """
+        if not isinstance(image.store, File):
+            return None
+        _, *data = self._headers.files(image)
+        return protocol_node(File(data[0]), locking=False) if data else None
+
+    def _measured(self, image: Image, export: str, backing: str | None, header: Header, window: int) -> Measured:
+        file = file_name(image.store)
+        data, allocation, depth = self._read(export, file, window)
+        extents = merged(_own(allocation, depth, file))
         own = only(Kind.DATA, extents, data)
         vacant = list(_vacant(depth))
-        return Measured(name, own, extents, data, vacant, backing, header.size, header.backing_format)
+        return Measured(image.name, own, extents, data, vacant, backing, header.size, header.backing_format)
 
-    def _read(self, name: str, window: int) -> tuple[bytes, Flags, Flags]:
-        """The first `window` bytes of an export, and its extents by both of QEMU's contexts."""
-        with watchdog(f"qemu-storage-daemon to read {name}", TIMEOUT, self._storage.close):
+    def _read(self, export: str, file: str, window: int) -> tuple[bytes, Flags, Flags]:
+        """The first `window` bytes of the export of an image, and its extents by both of QEMU's contexts."""
+        with watchdog(f"qemu-storage-daemon to read {file}", TIMEOUT, self._storage.close):
             handle = nbd.NBD()
             for context in (_ALLOCATION, _DEPTH):
                 handle.add_meta_context(context)
-            handle.set_export_name(name)
+            handle.set_export_name(export)
             try:
                 handle.connect_unix(str(self._storage.socket))
                 size = min(handle.get_size(), window)
@@ -148,7 +171,7 @@ class NbdReader:
                 flags = _status(handle, size)
                 handle.shutdown()
             except nbd.Error as error:
-                raise ImageError(name, f"QEMU cannot read it: {error}") from error
+                raise ImageError(file, f"QEMU cannot read it: {error}") from error
         return data, flags[_ALLOCATION], flags[_DEPTH]
 
     def _close(self, nodes: Sequence[str]) -> None:
@@ -197,7 +220,7 @@ def _status(handle: nbd.NBD, size: int) -> dict[str, Flags]:
     return contexts
 
 
-def _own(allocation: Flags, depth: Flags) -> Iterator[Extent]:
+def _own(allocation: Flags, depth: Flags, image: str) -> Iterator[Extent]:
     """What the image itself holds: depth 1 is its own, of which the other context says whether it is zeros."""
     ends = sorted({end for flags in (allocation, depth) for end in accumulate(length for length, _ in flags)})
     at = 0
@@ -205,20 +228,20 @@ def _own(allocation: Flags, depth: Flags) -> Iterator[Extent]:
         if end == at:
             continue
         kind = Kind.HOLE
-        if _at(depth, at) == 1:
-            kind = Kind.ZERO if _at(allocation, at) & _ZERO else Kind.DATA
+        if _at(depth, at, image) == 1:
+            kind = Kind.ZERO if _at(allocation, at, image) & _ZERO else Kind.DATA
         yield Extent(at, end - at, kind)
         at = end
 
 
-def _at(flags: Flags, offset: int) -> int:
+def _at(flags: Flags, offset: int, image: str) -> int:
     """The value of the stretch that holds byte `offset`."""
     end = 0
     for length, value in flags:
         end += length
         if offset < end:
             return value
-    raise ImageError("export", f"QEMU says nothing of byte {offset}")
+    raise ImageError(image, f"QEMU says nothing of byte {offset}")
 
 
 def _vacant(depth: Flags) -> Iterator[Extent]:

@@ -7,71 +7,23 @@ it wrote, or the L2 tables that QEMU keeps in memory are not in the file yet.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from harness.errors import ImageError
+from harness.errors import ImageError, in_one_line
 from harness.oracle.content import Content
-from harness.oracle.geometry import SECTOR, Geometry
+from harness.oracle.geometry import Geometry
 from harness.oracle.image import Image, Raw
 from harness.oracle.table import Row
-from harness.readers.extents import Extent, Kind, OpenFile, merged, opened
-from harness.readers.qcow2 import Qcow2, Run
-from harness.readers.qcow2_header import MAGIC, Header, read_header
+from harness.readers.extents import Extent
+from harness.readers.qcow2_header import read_header
 from harness.readers.rows import Measured, row_of
+from harness.readers.session import OpenImage, Session, backing_of, here, open_image, relative
+from harness.readers.shown import shown_by, shown_once, stray_in, vacant_in
 from harness.storage.stores import path_of
 
-LARGEST = 1 << 30
-"""Bytes of the largest virtual disk that is read into memory."""
-
-_PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")
-
-
-@dataclass(eq=False)
-class _Opened:
-    """One image, open: what its header says and what it holds. `data_of` reads a run of kind DATA."""
-
-    path: PurePosixPath
-    size: int
-    backing: PurePosixPath | None
-    backing_is_raw: bool
-    backing_format: str | None
-    runs: list[Run]
-    data_of: Callable[[Run], bytes]
-    extents: list[Extent] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.extents = merged(run.extent for run in self.runs)
-
-    @property
-    def end(self) -> int:
-        """Where the last of what this image holds ends; it is a hole from there to its size."""
-        held = (extent for extent in self.extents if extent.kind is not Kind.HOLE)
-        return max((extent.offset + extent.length for extent in held), default=0)
-
-    def lay_over(self, below: bytearray, window: int | None = None) -> bytearray:
-        """The virtual disk of this image over `below`, which is what its backing file shows; `below` is changed.
-
-        With `window`, only that many bytes of it. Where the backing file is shorter than this image, zeros are read
-        (QEMU block/io.c, bdrv_co_preadv).
-        """
-        size = self.size if window is None else min(self.size, window)
-        if size > LARGEST:
-            raise ImageError(str(self.path), f"is a disk of {size} bytes; up to {LARGEST} are read")
-        del below[size:]
-        below.extend(bytes(size - len(below)))
-        for run in self.runs:
-            start, end = run.extent.offset, min(run.extent.offset + run.extent.length, size)
-            if start >= size:
-                break
-            if run.extent.kind is Kind.DATA:
-                below[start:end] = self.data_of(run)
-            elif run.extent.kind is Kind.ZERO:
-                below[start:end] = bytes(end - start)
-        return below
+DEEPEST = 200
+"""Images of the longest backing chain: libvirt has the same limit (src/storage_file, VIR_STORAGE_MAX_CHAIN_DEPTH)."""
 
 
 class Reader:
@@ -80,14 +32,17 @@ class Reader:
     `resolve` maps such a path to one that can be opened here. The format that an image is given with counts, and for a
     backing file what the header above says; where that names no format, the magic bytes decide. Two paths are one file
     if they are so here, whatever links and dots are in them. Images that are no files are left out.
-    Every method raises ImageError if an image cannot be read as what it claims to be.
+    Nothing outside `inside`, a directory of this machine, is ever opened, whatever headers and links say; None is the
+    directory of the image that a method is asked about. Every method raises ImageError, which names the file, if an
+    image lies elsewhere, is no regular file or cannot be read as what it claims to be.
     """
 
-    def __init__(self, resolve: Callable[[PurePosixPath], Path]) -> None:
+    def __init__(self, resolve: Callable[[PurePosixPath], Path], inside: Path | None = None) -> None:
         self.resolve = resolve
+        self._inside = inside
 
     def reads(self, image: Image) -> bool:
-        """Whether the image is a file, or a device, that can be opened here."""
+        """Whether the image is a file that can be opened here."""
         return path_of(image.store) is not None
 
     def size(self, image: Image) -> int:
@@ -98,33 +53,49 @@ class Reader:
         """The backing file that the image's header names, as a path like that of the image; None if it names none."""
         if isinstance(image.format, Raw):
             return None
-        path = _path(image)
-        with opened(self.resolve(path), str(path)) as file:
-            return _backing(path, read_header(file))
+        with self._session(image) as session:
+            return backing_of(_path(image), read_header(session.open(_path(image))))
+
+    def files(self, image: Image) -> tuple[PurePosixPath, ...]:
+        """The files that hold the image itself: its own, and after it the external data file that its header names."""
+        with self._session(image) as session:
+            path = _path(image)
+            file = session.open(path)
+            header = None if isinstance(image.format, Raw) else read_header(file)
+            if header is None or header.data_file is None or not header.has_data_file:
+                return (path,)
+            data = relative(header.data_file, path)
+            session.open(data, path)
+            return path, data
 
     def same_file(self, one: PurePosixPath, other: PurePosixPath) -> bool:
-        """Whether two paths name one file."""
-        return one == other or self._real(one) == self._real(other)
+        """Whether two paths name one file; one that cannot be resolved here is a file of its own."""
+        if one == other:
+            return True
+        try:
+            return os.path.realpath(here(self.resolve, one)) == os.path.realpath(here(self.resolve, other))
+        except ImageError:
+            return False
 
     def own(self, image: Image) -> list[Extent]:
         """What the image itself holds, in order and without gaps to the end of its virtual disk."""
-        with ExitStack() as files:
-            return self._open(_path(image), isinstance(image.format, Raw), files).extents
+        with self._session(image) as session:
+            return open_image(_path(image), isinstance(image.format, Raw), session).extents
 
     def read_own(self, image: Image) -> bytes:
         """The virtual disk with the image's own data, zeros where it has none."""
-        with ExitStack() as files:
-            return bytes(self._open(_path(image), isinstance(image.format, Raw), files).lay_over(bytearray()))
+        with self._session(image) as session:
+            return shown_by([open_image(_path(image), isinstance(image.format, Raw), session)])
 
     def shows(self, image: Image) -> bytes:
         """The virtual disk through the backing chain that the headers name."""
-        with ExitStack() as files:
-            return _shown(self._open_chain(image, {}, files), {})
+        with self._session(image) as session:
+            return shown_by(self._open_chain(image, {}, session))
 
     def chain(self, image: Image) -> list[PurePosixPath]:
         """The image's backing chain as the headers name it, base first."""
-        with ExitStack() as files:
-            return [opened.path for opened in self._open_chain(image, {}, files)]
+        with self._session(image) as session:
+            return [held.path for held in self._open_chain(image, {}, session)]
 
     def measure(
         self, images: Sequence[Image], geometry: Geometry, run: str, expected: Content | None = None
@@ -135,31 +106,42 @@ class Reader:
         made. All files are opened once for the whole call.
         """
         files = [image for image in images if self.reads(image)]
-        rows = []
-        with ExitStack() as stack:
-            known: dict[PurePosixPath, _Opened] = {}
-            chains: dict[str, list[_Opened]] = {}
+        known: dict[PurePosixPath, OpenImage] = {}
+        chains: dict[str, list[OpenImage]] = {}
+        with Session(self.resolve, Path()) as session:
             for image in files:
+                session.inside = self._directory(image)
                 gone = expected is not None and image.name in expected.layers and not expected.readable(image.name)
-                self._known(_path(image), isinstance(image.format, Raw), known, stack)
-                chains[image.name] = [] if gone else self._open_chain(image, known, stack)
-            # past this, all of them are holes: a disk may be large and nearly empty
-            window = max(geometry.size, *(image.end for image in known.values()))
+                self._known(_path(image), isinstance(image.format, Raw), known, session)
+                chains[image.name] = [] if gone else self._open_chain(image, known, session)
             shown: dict[PurePosixPath, bytes] = {}
+            rows = []
             for image in files:
-                held, chain = self._known(_path(image), isinstance(image.format, Raw), known, stack), chains[image.name]
-                measured = Measured(
-                    image.name,
-                    bytes(held.lay_over(bytearray(), window)),
-                    held.extents,
-                    _shown(chain, shown, window) if chain else None,
-                    _vacant(chain, window),
-                    self.name_of(held.backing, files),
-                    held.size,
-                    held.backing_format,
-                )
+                measured = self._measured(image, known[_path(image)], chains[image.name], files, geometry.size, shown)
                 rows.append(row_of(measured, geometry, run))
         return tuple(rows)
+
+    def _measured(
+        self,
+        image: Image,
+        held: OpenImage,
+        chain: Sequence[OpenImage],
+        files: Sequence[Image],
+        window: int,
+        shown: dict[PurePosixPath, bytes],
+    ) -> Measured:
+        """What `held` has in `window` bytes, and whether there is anything past them: a disk may be large and empty."""
+        return Measured(
+            image.name,
+            shown_by([held], window),
+            held.extents,
+            shown_once(chain, shown, window) if chain else None,
+            vacant_in(chain, window),
+            self.name_of(held.backing, files),
+            held.size,
+            held.backing_format,
+            stray_in([held], window) or stray_in(chain, window),
+        )
 
     def name_of(self, path: PurePosixPath | None, images: Sequence[Image]) -> str | None:
         """What tables call the backing file at `path`: the name of the one of `images` that it is.
@@ -174,68 +156,39 @@ class Reader:
                 return image.name
         return str(path) if path.stem in {image.name for image in images} else path.stem
 
-    def _real(self, path: PurePosixPath) -> str:
-        return os.path.realpath(self.resolve(path))
+    def _session(self, image: Image) -> Session:
+        return Session(self.resolve, self._directory(image))
 
-    def _open_chain(self, image: Image, known: dict[PurePosixPath, _Opened], files: ExitStack) -> list[_Opened]:
+    def _directory(self, image: Image) -> Path:
+        return here(self.resolve, _path(image)).parent if self._inside is None else self._inside
+
+    def _open_chain(self, image: Image, known: dict[PurePosixPath, OpenImage], session: Session) -> list[OpenImage]:
         """The chain of `image`, base first; `known` are images that are open already, and gets those opened now."""
-        chain: list[_Opened] = []
+        chain: list[OpenImage] = []
         at: PurePosixPath | None = _path(image)
         is_raw = isinstance(image.format, Raw)
         while at is not None:
-            held = self._known(at, is_raw, known, files)
+            held = self._known(at, is_raw, known, session, chain[-1].path if chain else None)
             if held in chain:
-                raise ImageError(str(_path(image)), f"has a backing chain that comes back to {at}")
+                raise ImageError(str(_path(image)), f"has a backing chain that comes back to {in_one_line(str(at))}")
+            if len(chain) == DEEPEST:
+                raise ImageError(str(_path(image)), f"has a backing chain of more than {DEEPEST} images")
             chain.append(held)
             at, is_raw = chain[-1].backing, chain[-1].backing_is_raw
         return chain[::-1]
 
     def _known(
-        self, path: PurePosixPath, is_raw: bool, known: dict[PurePosixPath, _Opened], files: ExitStack
-    ) -> _Opened:
+        self,
+        path: PurePosixPath,
+        is_raw: bool,
+        known: dict[PurePosixPath, OpenImage],
+        session: Session,
+        named_by: PurePosixPath | None = None,
+    ) -> OpenImage:
         if path not in known:
             other = next((held for at, held in known.items() if self.same_file(at, path)), None)
-            known[path] = other or self._open(path, is_raw, files)
+            known[path] = other or open_image(path, is_raw, session, named_by)
         return known[path]
-
-    def _open(self, path: PurePosixPath, is_raw: bool, files: ExitStack) -> _Opened:
-        file = files.enter_context(opened(self.resolve(path), str(path)))
-        return _raw(path, file) if is_raw else self._qcow2(path, file, files)
-
-    def _qcow2(self, path: PurePosixPath, file: OpenFile, files: ExitStack) -> _Opened:
-        header = read_header(file)
-        data = file
-        if header.data_file is not None and header.has_data_file:
-            data_path = _relative(header.data_file, path)
-            data = files.enter_context(opened(self.resolve(data_path), str(data_path)))
-        image = Qcow2(file, header, data)
-        backing = _backing(path, header)
-        backing_is_raw = False
-        if backing is not None:
-            backing_is_raw = self._is_raw(backing, header.backing_format, path, files)
-        form = header.backing_format
-        return _Opened(path, header.size, backing, backing_is_raw, form, list(image.runs()), image.read)
-
-    def _is_raw(self, path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, files: ExitStack) -> bool:
-        """Whether the backing file `path` is raw, as the header of `overlay` says, or else its own first bytes."""
-        if format_name is None:
-            file = files.enter_context(opened(self.resolve(path), str(path)))
-            return file.size < len(MAGIC) or file.read(0, len(MAGIC), "the magic") != MAGIC
-        if format_name not in ("raw", "qcow2"):
-            raise ImageError(str(overlay), f"has a backing file of format {format_name}; raw and qcow2 are known")
-        return format_name == "raw"
-
-
-def _raw(path: PurePosixPath, file: OpenFile) -> _Opened:
-    """A raw image; its size counts in whole sectors, as for QEMU."""
-    size = -(-file.size // SECTOR) * SECTOR
-    runs = [Run(extent, extent.offset) for extent in file.holes() if extent.length]
-    runs.append(Run(Extent(file.size, size - file.size, Kind.HOLE)))
-
-    def data_of(run: Run) -> bytes:
-        return file.read_padded(run.extent.offset, run.extent.length, "the data")
-
-    return _Opened(path, size, None, False, None, runs, data_of)
 
 
 def _path(image: Image) -> PurePosixPath:
@@ -243,43 +196,3 @@ def _path(image: Image) -> PurePosixPath:
     if path is None:
         raise ImageError(str(image), f"is no file: it is {image.store}")
     return path
-
-
-def _backing(image: PurePosixPath, header: Header) -> PurePosixPath | None:
-    return None if header.backing is None else _relative(header.backing, image)
-
-
-def _relative(name: str, image: PurePosixPath) -> PurePosixPath:
-    """The file that the header of `image` names: relative names count from the image's own directory."""
-    name = name.removeprefix("file:")
-    if _PROTOCOL.match(name):
-        raise ImageError(str(image), f"names a file that is not simply a path: {name}")
-    return image.parent / name
-
-
-def _shown(chain: Sequence[_Opened], known: dict[PurePosixPath, bytes], window: int | None = None) -> bytes:
-    """The virtual disk, or `window` bytes of it, through `chain`, base first.
-
-    `known` is what was shown already, and gets this.
-    """
-    below = b""
-    for image in chain:
-        if image.path not in known:
-            known[image.path] = bytes(image.lay_over(bytearray(below), window))
-        below = known[image.path]
-    return below
-
-
-def _vacant(chain: Sequence[_Opened], window: int) -> list[Extent]:
-    """Where in the first `window` bytes no image of `chain`, base first, holds anything."""
-    if not chain:
-        return []
-    size = min(chain[-1].size, window)
-    held = bytearray(-(-size // SECTOR))
-    for image in chain:
-        for extent in image.extents:
-            if extent.kind is not Kind.HOLE and extent.offset < size:
-                start, end = extent.offset // SECTOR, -(-(extent.offset + extent.length) // SECTOR)
-                held[start:end] = b"\1" * (min(end, len(held)) - start)
-    gaps = re.finditer(b"\0+", held)
-    return [Extent(gap.start() * SECTOR, (gap.end() - gap.start()) * SECTOR, Kind.HOLE) for gap in gaps]

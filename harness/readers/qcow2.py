@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count, groupby
 
 from harness.errors import ImageError
 from harness.readers.extents import Extent, Kind, OpenFile
 from harness.readers.qcow2_header import Header
+from harness.readers.zstd import ZstdError, decompress
 
 _OFFSET = 0x00FF_FFFF_FFFF_FE00
 _COPIED, _COMPRESSED, _ZERO = 1 << 63, 1 << 62, 1
 _SUBCLUSTERS = 32
+L2_BYTES = 8 << 20
+"""Bytes of L2 tables that are read of one image: those of 64 GiB in clusters of 64 KiB; they take two seconds."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Run:
     """A stretch of the virtual disk of one kind, and where its data is.
 
@@ -47,6 +50,7 @@ class Qcow2:
         count = -(-header.size // span)
         table = self.file.read(header.l1_offset, count * 8, "the L1 table")
         seen: set[int] = set()
+        spent = 0
         hole = 0  # where the present stretch of absent L2 tables began
         for index, (entry,) in enumerate(struct.iter_unpack(">Q", table)):
             start = index * span
@@ -61,7 +65,11 @@ class Qcow2:
                 problem = "is no cluster boundary" if l2_offset % header.cluster_size else "is in use twice"
                 raise ImageError(self.file.image, f"the L2 table of L1 entry {index} at byte {l2_offset} {problem}")
             seen.add(l2_offset)
-            yield from self._l2(l2_offset, start, length)
+            l2 = self._l2_table(l2_offset, start, length)
+            spent += len(l2) // 32 if is_zero(l2) else len(l2)  # one without entries costs no more than its reading
+            if spent > L2_BYTES:
+                raise ImageError(self.file.image, f"has more L2 tables than {L2_BYTES} bytes, which take too long")
+            yield from self._l2(l2, start, length)
         if hole < header.size:
             yield Run(Extent(hole, header.size - hole, Kind.HOLE))
 
@@ -71,42 +79,48 @@ class Qcow2:
             return self._unpack(run)
         return self.data.read_padded(run.host, run.extent.length, f"the data of disk byte {run.extent.offset}")
 
-    def _l2(self, l2_offset: int, start: int, length: int) -> Iterator[Run]:
+    def _l2_table(self, l2_offset: int, start: int, length: int) -> bytes:
+        """The L2 table that maps `length` bytes of the disk from byte `start`, as far as it does."""
+        clusters = -(-length // self.header.cluster_size)
+        return self.file.read(l2_offset, clusters * self.header.l2_entry_size, f"the L2 table of disk byte {start}")
+
+    def _l2(self, table: bytes, start: int, length: int) -> Iterator[Run]:
         """The runs of an L2 table that maps `length` bytes of the disk from byte `start`."""
         header = self.header
-        clusters = -(-length // header.cluster_size)
-        table = self.file.read(l2_offset, clusters * header.l2_entry_size, f"the L2 table of disk byte {start}")
+        if is_zero(table):
+            yield Run(Extent(start, length, Kind.HOLE))
+            return
         words = struct.unpack(f">{len(table) // 8}Q", table)
         entries, bitmaps = (words[::2], words[1::2]) if header.extended_l2 else (words, words)
-        pending: Run | None = None
-        for index, (entry, bitmap) in enumerate(zip(entries, bitmaps, strict=True)):
-            at = start + index * header.cluster_size
-            room = min(header.cluster_size, start + length - at)
-            for run in (
-                self._subclusters(entry, bitmap, at, room) if header.extended_l2 else (self._cluster(entry, at, room),)
-            ):
-                joined = pending and _joined(pending, run)
-                if joined is None and pending is not None:
-                    yield pending
-                pending = joined or run
-        if pending is not None:
-            yield pending
+        yield from _joined(
+            run
+            for at, entry, bitmap in zip(count(start, header.cluster_size), entries, bitmaps, strict=False)
+            for run in self._entry(entry, bitmap, at, min(header.cluster_size, start + length - at))
+        )
 
-    def _cluster(self, entry: int, at: int, length: int) -> Run:
+    def _entry(self, entry: int, bitmap: int, at: int, length: int) -> Iterable[Run]:
+        """The runs of an L2 entry; `bitmap` counts only if entries are extended."""
+        return (
+            self._subclusters(entry, bitmap, at, length)
+            if self.header.extended_l2
+            else self._cluster(entry, at, length)
+        )
+
+    def _cluster(self, entry: int, at: int, length: int) -> tuple[Run]:
         """The run of a standard L2 entry."""
         if entry & _COMPRESSED:
-            return self._compressed(entry, at, length)
+            return (self._compressed(entry, at, length),)
         host = self._host(entry, at)
         if entry & _ZERO:
             if self.header.version < 3:
                 raise ImageError(
                     self.file.image, f"has a zero cluster at disk byte {at}, which version 2 does not know"
                 )
-            return Run(Extent(at, length, Kind.ZERO))
+            return (Run(Extent(at, length, Kind.ZERO)),)
         if not self._allocated(entry, host):
-            return Run(Extent(at, length, Kind.HOLE))
+            return (Run(Extent(at, length, Kind.HOLE)),)
         self.data.refuse_beyond(host + 1, f"the cluster of disk byte {at}")
-        return Run(Extent(at, length, Kind.DATA), host)
+        return (Run(Extent(at, length, Kind.DATA), host),)
 
     def _subclusters(self, entry: int, bitmap: int, at: int, length: int) -> Iterator[Run]:
         """The runs of an extended L2 entry: a state for each of 32 subclusters."""
@@ -122,10 +136,11 @@ class Qcow2:
         if allocated:
             self.data.refuse_beyond(host + 1, f"the cluster of disk byte {at}")
         size = self.header.cluster_size // _SUBCLUSTERS
-        for index in range(-(-length // size)):
-            kind = Kind.DATA if allocated >> index & 1 else Kind.ZERO if zero >> index & 1 else Kind.HOLE
-            extent = Extent(at + index * size, min(size, length - index * size), kind)
-            yield Run(extent, host + index * size if kind is Kind.DATA else 0)
+        begin = 0
+        for kind, alike in groupby(_state(allocated >> index, zero >> index) for index in range(-(-length // size))):
+            end = min(begin + size * sum(1 for _ in alike), length)
+            yield Run(Extent(at + begin, end - begin, kind), host + begin if kind is Kind.DATA else 0)
+            begin = end
 
     def _host(self, entry: int, at: int) -> int:
         host = entry & _OFFSET
@@ -153,39 +168,47 @@ class Qcow2:
         packed = self.file.read_available(run.host, run.packed, what)
         size = self.header.cluster_size
         try:
-            if self.header.zstd:
-                data = _zstd(packed, size, self.file.image)
-            else:
-                data = zlib.decompressobj(-15).decompress(packed, size)
-        except zlib.error as error:
+            unpack = decompress if self.header.zstd else zlib.decompressobj(-15).decompress
+            data = unpack(packed, size)
+        except (zlib.error, ZstdError) as error:
             raise ImageError(self.file.image, f"{what} cannot be decompressed: {error}") from None
         if len(data) != size:
             raise ImageError(self.file.image, f"{what} holds {len(data)} bytes instead of {size}")
         return data[: run.extent.length]
 
 
-def _joined(first: Run, second: Run) -> Run | None:
-    """Both as one run, if the second continues the first."""
-    kind, length = first.extent.kind, first.extent.length
-    if kind is not second.extent.kind or first.packed or second.packed:
-        return None
-    if kind is Kind.DATA and first.host + length != second.host:
-        return None
-    return Run(Extent(first.extent.offset, length + second.extent.length, kind), first.host)
+def _state(allocated: int, zero: int) -> Kind:
+    """What the lowest bits of the two bitmaps of an extended L2 entry say."""
+    return Kind.DATA if allocated & 1 else Kind.ZERO if zero & 1 else Kind.HOLE
 
 
-def _zstd(packed: bytes, size: int, image: str) -> bytes:
-    """At most `size` bytes from one zstd frame, with what this Python has: its own module from 3.14, or `zstandard`."""
-    for name in ("compression.zstd", "zstandard"):
-        try:
-            module = importlib.import_module(name)
-        except ImportError:
+def is_zero(data: bytes | bytearray) -> bool:
+    """Whether all bytes are zero."""
+    return data.count(0) == len(data)
+
+
+def _joined(runs: Iterable[Run]) -> Iterator[Run]:
+    """`runs`, which follow each other, with those that continue the one before made one with it."""
+    first: Run | None = None
+    length = 0  # of what goes on from `first`
+    for run in runs:
+        if first is not None and _continues(run, first, length):
+            length += run.extent.length
             continue
-        decompressor = module.ZstdDecompressor()
-        try:
-            if name == "zstandard":
-                return bytes(decompressor.stream_reader(packed).read(size))
-            return bytes(decompressor.decompress(packed, size))
-        except module.ZstdError as error:
-            raise ImageError(image, f"a compressed cluster cannot be decompressed: {error}") from None
-    raise ImageError(image, "is compressed with zstd, and this Python has neither compression.zstd nor zstandard")
+        if first is not None:
+            yield _of_length(first, length)
+        first, length = run, run.extent.length
+    if first is not None:
+        yield _of_length(first, length)
+
+
+def _continues(run: Run, first: Run, length: int) -> bool:
+    if run.extent.kind is not first.extent.kind or run.packed or first.packed:
+        return False
+    return run.extent.kind is not Kind.DATA or first.host + length == run.host
+
+
+def _of_length(run: Run, length: int) -> Run:
+    if length == run.extent.length:
+        return run
+    return Run(Extent(run.extent.offset, length, run.extent.kind), run.host)

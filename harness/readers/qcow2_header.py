@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from harness.errors import ImageError
+from harness.oracle.geometry import SECTOR
 from harness.readers.extents import OpenFile
 
 MAGIC = b"QFI\xfb"
@@ -21,7 +22,11 @@ _MAX_L1 = 32 << 20  # bytes: QEMU's own limit
 
 @dataclass(frozen=True)
 class Header:
-    """What reading needs of a header. Sizes and offsets in bytes; names as they are written, not yet resolved."""
+    """What reading needs of a header. Sizes and offsets in bytes; names as they are written, not yet resolved.
+
+    `size` is that of the virtual disk, in whole sectors: QEMU cuts off the rest (block/qcow2.c, qcow2_do_open), where a
+    raw file of an odd length gains zeros.
+    """
 
     version: int
     cluster_bits: int
@@ -71,7 +76,7 @@ def read_header(file: OpenFile) -> Header:
     header = Header(
         version,
         cluster_bits,
-        size,
+        size // SECTOR * SECTOR,
         l1_offset,
         l1_entries,
         bool(features & _EXTENDED_L2),
@@ -81,7 +86,7 @@ def read_header(file: OpenFile) -> Header:
         bool(features & _EXTERNAL_DATA),
         extensions.get(_DATA_FILE),
     )
-    _check_tables(file, header)
+    _check_tables(file, header, size)
     return header
 
 
@@ -141,14 +146,15 @@ def _text(file: OpenFile, at: int, length: int, what: str) -> str:
     return text
 
 
-def _check_tables(file: OpenFile, header: Header) -> None:
-    if header.size >= 1 << 63:
-        raise ImageError(file.image, f"claims a virtual size of {header.size} bytes, which cannot be")
+def _check_tables(file: OpenFile, header: Header, size: int) -> None:
+    """Refuse tables that cannot be; `size` is the virtual size as the header has it."""
+    if size >= 1 << 63:
+        raise ImageError(file.image, f"claims a virtual size of {size} bytes, which cannot be")
     if header.has_data_file and header.data_file is None:
         raise ImageError(file.image, "has an external data file, but does not name it")
     if header.l1_entries * 8 > _MAX_L1:
         raise ImageError(file.image, f"has an L1 table of {header.l1_entries} entries, more than QEMU allows")
-    needed = -(-header.size // (header.cluster_size * header.l2_entries))
+    needed = -(-size // (header.cluster_size * header.l2_entries))
     if header.l1_entries < needed:
         raise ImageError(file.image, f"has {header.l1_entries} L1 entries; its virtual size takes {needed}")
     if header.l1_offset % header.cluster_size:

@@ -6,6 +6,7 @@ The guest must have flushed what it wrote.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -13,8 +14,11 @@ from pathlib import Path, PurePosixPath
 from harness.errors import CheckFailed, ImageError
 from harness.oracle.image import Image, Store
 from harness.process import Completed, Runner
+from harness.readers.extents import opened
 from harness.storage.stores import file_name, path_of, store_printed
 
+LARGEST = 1 << 30
+"""Bytes of the largest virtual disk that is read into memory."""
 DEADLINE = 60.0
 """Seconds that a command may take."""
 
@@ -82,15 +86,23 @@ class QemuImg:
         return self.converted(image, "-f", image.format.name, file_name(image.store))
 
     def converted(self, image: Image, *source: str) -> bytes:
-        """What `qemu-img convert` makes of `source`, by way of a file beside the image."""
+        """What `qemu-img convert` makes of `source`, by way of a file beside the image, which must not be there yet.
+
+        Raises ImageError if it is (qemu-img would follow a link), or if the disk is larger than LARGEST.
+        """
         path = path_of(image.store)
         if path is None:
             raise ValueError(f"{image} has no directory to convert it in: it is {image.store}")
         scratch = path.with_name(f".{path.name}.shown")
         here = self.resolve(scratch)
+        if os.path.lexists(here):
+            raise ImageError(str(path), f"cannot be converted: {scratch} is in the way")
         try:
             self.tool("convert", "-U", "-O", "raw", *source, str(scratch)).check()
-            return here.read_bytes()
+            with opened(here, str(scratch)) as file:
+                if file.size > LARGEST:
+                    raise ImageError(str(path), f"is a disk of {file.size} bytes; up to {LARGEST} are read")
+                return file.read(0, file.size, "the disk")
         finally:
             here.unlink(missing_ok=True)
 

@@ -20,7 +20,8 @@ class Measured:
     `own` is the virtual disk with the image's own data, zeros elsewhere; `extents` says what of it is which. `shows` is
     the virtual disk through the backing chain, None if that could not be read. `vacant` are the extents of kind HOLE
     where no image of the chain holds anything. `backing` is the backing file's name in tables, `backing_format` what
-    the header says of it; `size` is that of the virtual disk in bytes.
+    the header says of it; `size` is that of the virtual disk in bytes. Where `own` and `shows` end before the disk,
+    `far` is a sector past them that is not all zeros: its place, and its bytes.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Measured:
     backing: str | None
     size: int
     backing_format: str | None
+    far: tuple[int, bytes] | None = None
 
 
 def row_of(measured: Measured, geometry: Geometry, run: str) -> Row:
@@ -43,6 +45,8 @@ def row_of(measured: Measured, geometry: Geometry, run: str) -> Row:
         shows = _values(measured.shows, geometry, run)
         _cut_holes(shows, measured.vacant, len(measured.shows), geometry, strict=False)
         beyond = beyond or _beyond(measured.shows, geometry, run)
+    if measured.far is not None:
+        beyond = beyond or _stray(*measured.far, geometry, run)
     seen = None if shows is None else tuple(shows)
     size, below = measured.size, measured.backing_format
     return Row(measured.name, tuple(contains), seen, measured.backing, beyond, size, below)
@@ -110,6 +114,9 @@ def _beyond(data: bytes, geometry: Geometry, run: str) -> str:
     if not rest or rest == bytes(len(rest)):
         return ""
     at = (len(rest) - len(rest.lstrip(b"\0"))) // SECTOR * SECTOR
-    sector = rest[at : at + SECTOR].ljust(SECTOR, b"\0")
-    (unit,) = decode(sector, geometry.size + at, run, geometry.cell_size)
-    return f"byte {geometry.size + at} of the disk is {in_words(_seen(unit))}"
+    return _stray(geometry.size + at, rest[at : at + SECTOR], geometry, run)
+
+
+def _stray(at: int, sector: bytes, geometry: Geometry, run: str) -> str:
+    (unit,) = decode(sector.ljust(SECTOR, b"\0"), at, run, geometry.cell_size)
+    return f"byte {at} of the disk is {in_words(_seen(unit))}"

@@ -60,7 +60,7 @@ class Trial:
         self.name = name
         self.run = secrets.token_hex(4)
         self.journal = Journal()
-        self.reader = Reader(daemon.sandbox.outside)
+        self.reader = Reader(daemon.sandbox.outside, daemon.sandbox.outside(IMAGES))
         self.readers = Readers(self.reader, NbdReader(daemon.storage, self.reader), self.run)
         self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside)
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0

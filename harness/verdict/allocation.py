@@ -27,7 +27,8 @@ def most_bytes(layer: Layer, geometry: Geometry) -> int:
     covered = cluster * (cluster // (_EXTENDED_ENTRY if form.subclusters else _ENTRY))  # by one L2 table
     l2 = len({number * part // covered for number in held})
     l1 = _clusters(-(-layer.size // covered) * _ENTRY, cluster)
-    known = 1 + l1 + l2 + data
+    # a disk that has grown leaves its former L1 table behind: freed, still in the file, smaller than the new one
+    known = 1 + 2 * l1 + l2 + data
     blocks = -(-known * _REFCOUNT // cluster) + 1
     table = _clusters(blocks * _ENTRY, cluster)
     return cluster * (known + blocks + table + _SLACK)

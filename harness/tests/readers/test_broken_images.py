@@ -5,14 +5,14 @@ import random
 import struct
 import zlib
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from harness.errors import ImageError
+from harness.errors import CommandFailed, ImageError
+from harness.readers import zstd
 from harness.storage.images import image_at
-from harness.tests.oracle.tools import READER, create, needs_qemu_img, qemu_img, qemu_io
+from harness.tests.oracle.tools import READER, as_qemu_shows, create, needs_qemu_img, qemu_img, qemu_io
 from harness.waiting import now
 
 pytestmark = needs_qemu_img
@@ -171,8 +171,12 @@ def test_an_extended_entry_that_is_both_data_and_zero_is_refused(tmp_path: Path)
     ("name", "fmt", "words"),
     [
         ("nowhere.qcow2", "qcow2", "cannot be opened: No such file or directory"),
-        (".", "raw", "is neither a file nor a block device"),
+        (".", "raw", "is no regular file: it is a directory"),
         ("base.vmdk", "vmdk", "has a backing file of format vmdk; raw and qcow2 are known"),
+        ("new\nline", "raw", r"new\\nline: cannot be opened: No such file or directory \(the header of "),
+        ("\x1b[2Jx:y", "raw", r"x1b\[2Jx:y: cannot be opened"),
+        ("a:\n", "raw", r"names a file that is not simply a path: a:\\n$"),
+        ("image", "q\ncow", r"has a backing file of format q\\ncow; raw and qcow2 are known"),
         ("nbd://localhost/x", "raw", "names a file that is not simply a path: nbd://localhost/x"),
         (json.dumps({"driver": "qcow2"}), "qcow2", "cannot be opened"),
         ("image.qcow2", "qcow2", "has a backing chain that comes back to"),
@@ -180,10 +184,13 @@ def test_an_extended_entry_that_is_both_data_and_zero_is_refused(tmp_path: Path)
 )
 def test_a_backing_file_that_cannot_be_is_named(name: str, fmt: str, words: str, tmp_path: Path) -> None:
     image = small(tmp_path)
-    qemu_img("rebase", "-u", "-F", fmt, "-b", name, image)
+    known = fmt if fmt.isprintable() else "qcow2"
+    qemu_img("rebase", "-u", "-F", known, "-b", name, image)
+    image.write_bytes(image.read_bytes().replace(known.encode(), fmt.encode(), 1))
 
-    with pytest.raises(ImageError, match=words):
+    with pytest.raises(ImageError, match=words) as caught:
         READER.shows(image_at(str(image)))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_disk_too_large_for_memory_is_refused_but_mapped(tmp_path: Path) -> None:
@@ -197,20 +204,62 @@ def test_a_disk_too_large_for_memory_is_refused_but_mapped(tmp_path: Path) -> No
         (512 << 30) - CLUSTER,
     ]
     assert now() - began < 1.0
-    with pytest.raises(ImageError, match="is a disk of 1099511627776 bytes; up to 1073741824 are read"):
+    with pytest.raises(ImageError, match="is a disk of 1099511627776 bytes; up to 33554432 are read"):
         READER.shows(image_at(str(image)))
 
 
-def test_zstd_is_read_if_this_python_can_and_said_otherwise(tmp_path: Path) -> None:
+def test_a_larger_disk_is_read_if_its_files_have_something_in_them(tmp_path: Path) -> None:
+    """A few bytes may claim any size; what takes memory takes room in files, too."""
+    image = create(tmp_path / "image.qcow2", "40M")
+    qemu_io(image, "write -P 65 39M 64k")
+    with pytest.raises(ImageError, match="is a disk of 41943040 bytes; up to 33554432 are read"):
+        READER.shows(image_at(str(image)))
+    qemu_io(image, "write -P 66 0 3M")
+
+    assert READER.shows(image_at(str(image))) == as_qemu_shows(image)
+
+
+def test_zstd_is_read(tmp_path: Path) -> None:
+    image = create(tmp_path / "image.qcow2", "1M", "compression_type=zstd")
+    text = tmp_path / "text"
+    text.write_bytes(b"".join(b"line %d\n" % number for number in range(20000))[: 2 * CLUSTER])
+    qemu_io(image, "write -c -P 65 0 64k", f"write -c -s {text} 512k 128k")
+
+    expected = b"A" * CLUSTER + bytes(M // 2 - CLUSTER) + text.read_bytes()
+    assert READER.shows(image_at(str(image))) == expected.ljust(M, b"\0")
+
+
+def test_zstd_that_is_none_or_too_much_is_refused(tmp_path: Path) -> None:
+    image = create(tmp_path / "image.qcow2", "1M", "compression_type=zstd")
+    qemu_io(image, "write -c -P 65 0 64k")
+    sound = image.read_bytes()
+    at = sound.index(b"\x28\xb5\x2f\xfd")
+
+    def frame(length: int, magic: bytes = b"\x28\xb5\x2f\xfd", descriptor: int = 0) -> bytes:
+        """A window of 2 MiB, and one block: a byte that is repeated."""
+        return magic + bytes([descriptor, 0x58]) + (length << 3 | 1 << 1 | 1).to_bytes(3, "little") + b"A"
+
+    image.write_bytes(sound[:at] + frame(CLUSTER) + sound[at + len(frame(0)) :])
+    assert READER.shows(image_at(str(image)))[:CLUSTER] == as_qemu_shows(image)[:CLUSTER] == b"A" * CLUSTER
+    for bad in (frame(CLUSTER, bytes(4)), frame(CLUSTER, descriptor=8), frame(CLUSTER - 1), frame(CLUSTER + 1)):
+        image.write_bytes(sound[:at] + bad + sound[at + len(bad) :])
+        with pytest.raises(ImageError, match="the compressed cluster of disk byte 0 cannot be decompressed: "):
+            READER.shows(image_at(str(image)))
+        with pytest.raises(CommandFailed, match="Input/output error"):
+            as_qemu_shows(image)
+
+
+def test_without_a_zstd_library_its_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image = create(tmp_path / "image.qcow2", "1M", "compression_type=zstd")
     qemu_io(image, "write -c -P 65 0 64k")
 
-    has_zstd = any(find_spec(name) for name in ("compression", "zstandard"))
-    if has_zstd:
-        assert READER.shows(image_at(str(image))) == b"A" * CLUSTER + bytes(M - CLUSTER)
-    else:
-        with pytest.raises(ImageError, match=r"has neither compression.zstd nor zstandard"):
-            READER.shows(image_at(str(image)))
+    def absent() -> None:
+        raise zstd.NoZstd
+
+    monkeypatch.setattr(zstd, "_library", absent)
+    with pytest.raises(ImageError, match=r"libzstd.so.1 is not installed \(package libzstd1 or libzstd\)"):
+        READER.shows(image_at(str(image)))
+    assert READER.own(image_at(str(image)))[0].length == CLUSTER  # where things are needs no library
 
 
 @pytest.mark.parametrize("options", ["cluster_size=64k", "extended_l2=on", "compat=0.10", "cluster_size=512"])

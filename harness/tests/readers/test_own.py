@@ -192,6 +192,23 @@ def format_of_backing_not_named(directory: Path) -> Path:
     return image
 
 
+def odd_size(size: int, *options: str) -> Callable[[Path], Path]:
+    """A virtual size that is no multiple of a sector, on a base that has one, too: no tool of QEMU's makes that."""
+
+    def make(directory: Path) -> Path:
+        base = create(directory / "base.qcow2", "1M", *options)
+        qemu_io(base, "write -P 65 0 1M")
+        image = create(directory / "image.qcow2", "1M", *options, backing=base)
+        qemu_io(image, "write -P 66 256k 256k", "write -P 67 700k 300k")
+        for path, less in ((base, 77_777), (image, 0)):
+            data = bytearray(path.read_bytes())
+            data[24:32] = max(0, size - less).to_bytes(8, "big")
+            path.write_bytes(data)
+        return image
+
+    return make
+
+
 IMAGES: dict[str, Callable[[Path], Path]] = {
     "default": plain(),
     "512-byte clusters": plain("cluster_size=512"),
@@ -230,6 +247,10 @@ IMAGES: dict[str, Callable[[Path], Path]] = {
     "relative backing names": relative_backing_names,
     "internal snapshot": internal_snapshot,
     "four layers": four_layers,
+    "an odd size": odd_size(1_000_001),
+    "an odd size, one byte short": odd_size((1 << 20) - 1, "cluster_size=512"),
+    "an odd size, extended L2": odd_size(777_777, "extended_l2=on"),
+    "less than a sector": odd_size(300),
     "format of backing not named": format_of_backing_not_named,
 }
 

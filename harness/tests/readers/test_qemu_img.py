@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from harness.errors import CheckFailed, CommandFailed
+from harness.errors import CheckFailed, CommandFailed, ImageError
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import File
@@ -84,6 +84,26 @@ def test_everything_that_reads_forces_the_share_and_has_a_deadline(tmp_path: Pat
     assert all("-U" in command for command, _ in seen)
     assert {command[1] for command, _ in seen} == {"check", "info", "convert"}
     assert {timeout for _, timeout in seen} == {60.0}
+
+
+def test_what_lies_where_the_disk_is_converted_to_is_left_alone(tmp_path: Path) -> None:
+    """A link there would have led qemu-img, and then us, to another file."""
+    image = create(tmp_path / "image.qcow2", "1M")
+    (tmp_path / "other").write_bytes(b"other")
+    (tmp_path / ".image.qcow2.shown").symlink_to("other")
+
+    with pytest.raises(ImageError, match=r"image.qcow2: cannot be converted: .*/.image.qcow2.shown is in the way"):
+        QEMU.shows(image_at(str(image)))
+    assert (tmp_path / "other").read_bytes() == b"other"
+    assert (tmp_path / ".image.qcow2.shown").is_symlink()
+
+
+def test_a_disk_that_memory_does_not_hold_is_not_read(tmp_path: Path) -> None:
+    image = create(tmp_path / "image.qcow2", "8T")
+
+    with pytest.raises(ImageError, match=r"image.qcow2: is a disk of 8796093022208 bytes; up to 1073741824 are read"):
+        QEMU.shows(image_at(str(image)))
+    assert [file.name for file in tmp_path.iterdir()] == ["image.qcow2"]
 
 
 def both(paths: dict[str, PurePosixPath], disk: Content) -> Table:

@@ -1,0 +1,173 @@
+"""Images that are open together: their headers, what is where in them, within a directory and within limits."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
+
+from harness.errors import ImageError, in_one_line
+from harness.oracle.geometry import SECTOR
+from harness.readers.extents import Extent, Kind, OpenFile, merged, opened
+from harness.readers.qcow2 import Qcow2, Run
+from harness.readers.qcow2_header import MAGIC, Header, read_header
+
+PIECES = 1 << 18
+"""Into how many pieces the images that are open together may be broken up."""
+_PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")
+
+
+@dataclass(eq=False)
+class OpenImage:
+    """One image, open: what its header says and what it holds, in files that take `taken` bytes.
+
+    `data_of` reads a run of kind DATA.
+    """
+
+    path: PurePosixPath
+    size: int
+    backing: PurePosixPath | None
+    backing_is_raw: bool
+    backing_format: str | None
+    runs: list[Run]
+    data_of: Callable[[Run], bytes]
+    taken: int
+    extents: list[Extent] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.extents = merged(run.extent for run in self.runs)
+
+    def lay_over(self, below: bytearray, start: int = 0) -> None:
+        """Make `below`, which is what the backing file shows from byte `start` on, what this image shows there.
+
+        Where the backing file is shorter than this image, zeros are read (QEMU block/io.c, bdrv_co_preadv).
+        """
+        end = start + len(below)
+        rest = max(0, self.size - start)
+        below[rest:] = bytes(max(0, len(below) - rest))
+        for number in range(max(0, bisect_right(self.runs, start, key=_offset) - 1), len(self.runs)):
+            run = self.runs[number]
+            first, last = max(run.extent.offset, start), min(run.extent.offset + run.extent.length, end)
+            if run.extent.offset >= end:
+                break
+            if first < last and run.extent.kind is not Kind.HOLE:
+                below[first - start : last - start] = self._read(run, first, last)
+
+    def _read(self, run: Run, first: int, last: int) -> bytes:
+        """The bytes of `run`, which is data or zeros, from byte `first` of the disk to `last`."""
+        if run.extent.kind is Kind.ZERO:
+            return bytes(last - first)
+        skipped = first - run.extent.offset
+        if run.packed:
+            return self.data_of(run)[skipped : last - run.extent.offset]
+        return self.data_of(Run(Extent(first, last - first, Kind.DATA), run.host + skipped))
+
+
+class Session:
+    """Files that are open together, each of them in what is `inside` then; closed together at the end."""
+
+    def __init__(self, resolve: Callable[[PurePosixPath], Path], inside: Path) -> None:
+        self.inside = inside
+        self._resolve = resolve
+        self._files = ExitStack()
+        self._pieces = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.close()
+
+    def open(self, path: PurePosixPath, named_by: PurePosixPath | None = None) -> OpenFile:
+        """Open the file of this path, as the stack has it; `named_by` is the image whose header says so."""
+        try:
+            return self._files.enter_context(opened(here(self._resolve, path), str(path), self.inside))
+        except ImageError as error:
+            by = "" if named_by is None else f" (the header of {in_one_line(str(named_by))} names it)"
+            raise ImageError(error.image, error.problem + by) from None
+
+    def listed(self, path: PurePosixPath, runs: Iterator[Run]) -> list[Run]:
+        """`runs` as a list. Raises ImageError for more than PIECES in all: memory has an end."""
+        found = list(islice(runs, PIECES + 1 - self._pieces))
+        self._pieces += len(found)
+        if self._pieces > PIECES:
+            raise ImageError(str(path), f"is broken up into too many pieces: up to {PIECES} are read together")
+        return found
+
+
+def here(resolve: Callable[[PurePosixPath], Path], path: PurePosixPath) -> Path:
+    """Where `path` is on this machine; raises ImageError where `resolve` has a ValueError."""
+    try:
+        return resolve(path)
+    except ValueError as error:
+        raise ImageError(str(path), f"cannot be opened: {error}") from None
+
+
+def open_image(path: PurePosixPath, is_raw: bool, session: Session, named_by: PurePosixPath | None = None) -> OpenImage:
+    """Open the image at `path`, which the header of `named_by` names. Raises ImageError."""
+    file = session.open(path, named_by)
+    return _raw(path, file, session) if is_raw else _qcow2(path, file, session)
+
+
+def _qcow2(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
+    header = read_header(file)
+    data = file
+    if header.data_file is not None and header.has_data_file:
+        data = session.open(relative(header.data_file, path), path)
+    image = Qcow2(file, header, data)
+    backing = backing_of(path, header)
+    backing_is_raw = backing is not None and _is_raw(backing, header.backing_format, path, session)
+    form = header.backing_format
+    taken = file.taken + (0 if data is file else data.taken)
+    return OpenImage(
+        path, header.size, backing, backing_is_raw, form, session.listed(path, image.runs()), image.read, taken
+    )
+
+
+def _is_raw(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, session: Session) -> bool:
+    """Whether the backing file `path` is raw, as the header of `overlay` says, or else its own first bytes."""
+    if format_name is None:
+        file = session.open(path, overlay)
+        return file.size < len(MAGIC) or file.read(0, len(MAGIC), "the magic") != MAGIC
+    if format_name not in ("raw", "qcow2"):
+        raise ImageError(
+            str(overlay), f"has a backing file of format {in_one_line(format_name)}; raw and qcow2 are known"
+        )
+    return format_name == "raw"
+
+
+def _raw(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
+    """A raw image; its size counts in whole sectors, as for QEMU."""
+    size = -(-file.size // SECTOR) * SECTOR
+    runs = session.listed(path, (Run(extent, extent.offset) for extent in file.holes() if extent.length))
+    runs.append(Run(Extent(file.size, size - file.size, Kind.HOLE)))
+
+    def data_of(run: Run) -> bytes:
+        return file.read_padded(run.extent.offset, run.extent.length, "the data")
+
+    return OpenImage(path, size, None, False, None, runs, data_of, file.taken)
+
+
+def backing_of(image: PurePosixPath, header: Header) -> PurePosixPath | None:
+    """The backing file that the header of `image` names. Raises ImageError if that is no path."""
+    return None if header.backing is None else relative(header.backing, image)
+
+
+def relative(name: str, image: PurePosixPath) -> PurePosixPath:
+    """The file that the header of `image` names: relative names count from the image's own directory."""
+    name = name.removeprefix("file:")
+    if _PROTOCOL.match(name):
+        raise ImageError(str(image), f"names a file that is not simply a path: {in_one_line(name)}")
+    return image.parent / name
+
+
+def _offset(run: Run) -> int:
+    return run.extent.offset
