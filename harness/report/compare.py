@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,10 +110,10 @@ def read(name: str) -> Results:
         raise Unusable(f"no saved results: {name} ({type(error).__name__}: {error})") from error
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print what changed; 1 if something is broken."""
+def main(before_named: str, after_named: str) -> int:
+    """Print what changed; 1 if something is broken, 2 if one of the two names no saved results."""
     try:
-        before, after = map(read, arguments)
+        before, after = read(before_named), read(after_named)
     except Unusable as error:
         print(f"chainproof: {error}", file=sys.stderr)
         return 2

@@ -117,7 +117,7 @@ def compare(arguments: Sequence[str], interruption: Interruption) -> int:
             if status > Status.FAILED:  # what failed on both is no difference; a run that broke off is no comparison
                 return status
         before, after = (f"{results}:{name}" if name in to_run else name for name in names)
-        return comparison.main([before, after])
+        return comparison.main(before, after)
 
 
 @contextmanager

@@ -64,10 +64,9 @@ def test_what_breaks_is_told_first_with_what_was_seen(saved: Path) -> None:
 
 
 def test_only_what_breaks_is_a_failure(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([f"{saved}:old", f"{saved}:new"]) == 1
-    assert main([f"{saved}:old", f"{saved}:old"]) == 0
-    assert main([f"{saved}:old"]) == 2
-    assert main([f"{saved}:old", "/nonexistent"]) == 2
+    assert main(f"{saved}:old", f"{saved}:new") == 1
+    assert main(f"{saved}:old", f"{saved}:old") == 0
+    assert main(f"{saved}:old", "/nonexistent") == 2
     assert "no saved results: /nonexistent" in capsys.readouterr().err
 
 
