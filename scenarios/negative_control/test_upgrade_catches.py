@@ -79,7 +79,7 @@ def test_a_libvirtd_of_another_version_than_it_was_said_to_be_is_found(trial: Tr
     trial.daemon.stack = replace(stack, newer=replace(stack.newer or stack, libvirt_version=Version("99.0.0")))
 
     trial.do(StopDaemon())
-    with pytest.raises(CheckFailed, match=r"libvirtd 99\.0\.0 has taken over"):
+    with pytest.raises(CheckFailed, match=r"libvirtd 99\.0\.0 was announced, and version"):
         trial.do(StartDaemon(upgraded=True))
 
 
