@@ -51,6 +51,7 @@ def run(
     input_bytes: bytes | None = None,
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run `command` to its end within `timeout` seconds (before scaling).
 
@@ -58,10 +59,15 @@ def run(
     Raises CommandFailed if it cannot be started (exit status 127), WaitTimeout at the deadline; a status other
     than 0 is returned: use `.check()`.
     """
+    # PR_SET_PDEATHSIG is bound to the thread that spawns: that thread waits right here for the end
+    child = spawn(dying_with_us(command), environment=environment, directory=directory, pass_fds=pass_fds)
+    return finish(child, command, timeout=timeout, input_bytes=input_bytes)
+
+
+def finish(child: Child, command: Sequence[str], *, timeout: float, input_bytes: bytes | None = None) -> Completed:
+    """As `run`, of a child that was spawned as `command` just now; by what it dies with us is the caller's affair."""
     started = now()
     seconds = scaled(timeout)
-    # PR_SET_PDEATHSIG is bound to the thread that spawns: that thread waits right here for the end
-    child = spawn(dying_with_us(command), environment=environment, directory=directory)
     try:
         stdout, stderr = child.communicate(input_bytes, timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -181,9 +187,11 @@ def end(child: Child, *, timeout: float) -> int:
 def dying_with_us(command: Sequence[str]) -> list[str]:
     """The command line under which the kernel kills `command` when the thread that starts it is gone.
 
-    That holds from its first instruction on, but for the instant before setpriv has run: see `end_if_orphaned`.
+    Only this process may start it, and no other process in between. If we die before setpriv has asked the kernel for
+    that, nothing comes of it: the shell looks for its parent after setpriv, and `command` does not begin.
     """
-    return ["setpriv", "--pdeathsig", "KILL", "--", *command]
+    begin = ["/bin/sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"', str(os.getpid())]
+    return ["setpriv", "--pdeathsig", "KILL", "--", *begin, *command]
 
 
 def end_if_orphaned(parent: int) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import select
+import signal
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -13,11 +15,11 @@ from types import TracebackType
 from typing import IO, Self
 
 from harness.errors import Unusable, WaitTimeout
-from harness.process import PIPE, Child, Completed, run, spawn, wait
+from harness.process import PIPE, Child, Completed, finish, read_until, spawn, wait
 from harness.stack import programs
 from harness.stack.programs import Program
 from harness.stack.run_directory import RunDirectory, static_busybox
-from harness.waiting import now, scaled
+from harness.waiting import scaled
 
 IMAGES = PurePosixPath("/export/images")
 BUSYBOX = "/chainproof/busybox"
@@ -34,6 +36,11 @@ echo up
 {BUSYBOX} cat <&3 >/dev/null &
 wait $!
 """
+
+# Between nsenter and what runs inside, outside the process namespace: starts it there, waits for its end, and ends the
+# same way. nsenter's own wait stops when the command is stopped: then nobody reaps the command, and the sandbox's PID 1
+# waits for that forever.
+_ENTERED = '"$@"; status=$?; [ $status -le 128 ] || kill -$((status - 128)) $$; exit $status'
 
 
 @dataclass(frozen=True)
@@ -72,18 +79,16 @@ class Sandbox:
 
     def __enter__(self) -> Self:
         """Build the namespaces. Raises Unusable if bubblewrap cannot."""
-        status_read, status_write = os.pipe()
-        try:
-            passed = [status_write, *self._passed]
-            self._bwrap = spawn(self._command(status_write), environment=self.environment, pass_fds=passed)
-            os.close(status_write)
+        # A file, not a pipe: if we were killed now, bwrap would die of the pipe before it lets its child begin, and the
+        # child would wait for that forever. What was begun ends by the life-line.
+        with tempfile.TemporaryFile() as status:
+            passed = [status.fileno(), *self._passed]
+            self._bwrap = spawn(self._command(status.fileno()), environment=self.environment, pass_fds=passed)
             try:
-                self._await_up(status_read)
+                self.pid = self._await_up(status)
             except BaseException:
                 self.close()
                 raise
-        finally:
-            os.close(status_read)
         return self
 
     def __exit__(
@@ -104,6 +109,8 @@ class Sandbox:
         try:
             wait(bwrap, "the end of the sandbox", timeout=20)
         except WaitTimeout:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)  # bwrap has not reaped it: the pid is still its own
             bwrap.kill()
             bwrap.wait()
             raise
@@ -113,9 +120,14 @@ class Sandbox:
                 stream.close()
 
     def run(self, command: Sequence[str], *, timeout: float, input_bytes: bytes | None = None) -> Completed:
-        """As harness.process.run, inside; the Completed names the command as typed there."""
-        done = run(self.entered(command), timeout=timeout, input_bytes=input_bytes, environment=self.environment)
-        return Completed(tuple(command), done.exit_status, done.stdout, done.stderr, done.seconds)
+        """As harness.process.run, inside; the Completed names the command as typed there.
+
+        It dies with the sandbox, so with us. What waits for it out here must not die before it: the orphan would be
+        the machine's PID 1's to reap, which takes seconds in some containers, and the sandbox would not end until then.
+        """
+        return finish(
+            self.spawn(command, stdout=PIPE, stderr=PIPE), command, timeout=timeout, input_bytes=input_bytes
+        )
 
     def spawn(self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]) -> Child:
         """Start a command inside without waiting; it lives no longer than the sandbox."""
@@ -131,11 +143,12 @@ class Sandbox:
         """The command line that runs `command` inside."""
         user = ["-U", "--preserve-credentials"] if self._has_user_namespace else []
         # -r: where this machine is itself a chroot, the root of the mount namespace is not that of the sandbox
-        return ["nsenter", "-t", str(self.pid), *user, "-r", "-m", "-p", "-i", "-n", "-u", "--", *command]
+        enter = ["nsenter", "-t", str(self.pid), *user, "-r", "-m", "-p", "-i", "-n", "-u", "--no-fork", "--"]
+        return [*enter, BUSYBOX, "sh", "-c", _ENTERED, "sh", *command]
 
     def signal(self, pid: int, name: str) -> None:
         """Send a signal (KILL, STOP, TERM) to the process that has this pid inside; one that is gone is no error."""
-        run(self.entered([BUSYBOX, "kill", f"-{name}", str(pid)]), timeout=10)
+        self.run([BUSYBOX, "kill", f"-{name}", str(pid)], timeout=10)
 
     def outside(self, path: PurePosixPath) -> Path:
         """The path on this machine of a path inside, for the directories that both can see."""
@@ -193,25 +206,16 @@ class Sandbox:
             command += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
         return command
 
-    def _await_up(self, status: int) -> None:
+    def _await_up(self, status: IO[bytes]) -> int:
+        """Wait until the supervisor runs; returns its pid, which bwrap wrote to `status` before."""
         bwrap = self._bwrap
         assert bwrap is not None
         assert bwrap.stdout is not None
-        up, report = b"", b""
-        deadline = now() + scaled(20)
-        while b"up\n" not in up or b"child-pid" not in report:
-            stdout = bwrap.stdout.fileno()
-            readable, _, _ = select.select([stdout, status], [], [], max(0.0, deadline - now()))
-            if not readable:
-                raise WaitTimeout("the sandbox to come up", scaled(20), (up + report).decode(errors="replace"))
-            if stdout in readable:
-                data = os.read(stdout, 4096)
-                if not data:
-                    raise Unusable("bubblewrap cannot build a sandbox", _remedy(), _last_words(bwrap))
-                up += data
-            if status in readable:
-                report += os.read(status, 4096)
-        self.pid = int(json.loads(report.splitlines()[0])["child-pid"])
+        up = read_until(bwrap.stdout.fileno(), b"up\n", "the sandbox to come up", seconds=scaled(20))
+        if b"up\n" not in up:
+            raise Unusable("bubblewrap cannot build a sandbox", _remedy(), _last_words(bwrap))
+        status.seek(0)
+        return int(json.loads(status.readline())["child-pid"])
 
 
 def _shown(tree: Path, at: PurePosixPath, mount_points: Sequence[PurePosixPath]) -> list[str]:
