@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.process import NOWHERE, Child, Completed, run, spawn
+from harness.process import NOWHERE, Child, Completed, dying_with_us, run, spawn
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "CHAINPROOF_INNER_RUN"  # in the environment of a run and of all its processes, to know them by
@@ -26,9 +26,21 @@ def inner_run(
 
 
 def start_inner_run(*arguments: str, environment: Mapping[str, str] | None = None) -> Child:
-    """Start pytest with `arguments`; who calls must end it."""
-    command, variables = _command(arguments), _environment(environment)
-    return spawn(command, environment=variables, directory=ROOT, stdin=NOWHERE, stdout=NOWHERE, stderr=NOWHERE)
+    """Start pytest with `arguments`; who calls must end it, and it dies with the thread that calls."""
+    return _start(_command(arguments), environment)
+
+
+def start_victim(instant: str, seconds: float, work: Path, environment: Mapping[str, str]) -> Child:
+    """Start a program that dies `seconds` after the beginning of `instant` (harness.detect.victim.INSTANTS)."""
+    command = [sys.executable, "-m", "harness.detect.victim", instant, f"{seconds:.4f}", str(work)]
+    return _start(command, environment)
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str] | None) -> Child:
+    variables, quiet = _environment(environment), NOWHERE
+    return spawn(
+        dying_with_us(command), environment=variables, directory=ROOT, stdin=quiet, stdout=quiet, stderr=quiet
+    )
 
 
 def _command(arguments: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def leftovers(mark: str, work: Path) -> list[str]:
-    """All that a run left whose processes have `mark` in their environment, or the run's `work` directory mounted.
+    """All that a run left whose processes have `mark` in their environment, or name or mount its `work` directory.
 
     Zombies do not count: they are dead, and their parent is not ours.
     """
@@ -24,8 +24,8 @@ def _processes(mark: str, work: Path) -> Iterator[str]:
             if "\nState:\tZ" in (process / "status").read_text():
                 continue
             marked = mark.encode() in (process / "environ").read_bytes()
-            if marked or str(work) in (process / "mountinfo").read_text():
-                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if marked or str(work) in command or str(work) in (process / "mountinfo").read_text():
                 yield f"process {process.name}: {command[:100]}"
         except OSError:
             continue  # it ended while we looked, or it is another user's

@@ -85,9 +85,7 @@ def _cached_probe(stack: Stack, guest: Path, cache: Path, work: Path) -> Acceler
     cache.mkdir(parents=True, exist_ok=True)
     for old in set(cache.glob("kvm-*.json")) - set(cache.glob(f"kvm-{boot}-*.json")):
         old.unlink(missing_ok=True)
-    scratch = file.with_suffix(f".{os.getpid()}")
-    scratch.write_text(json.dumps(asdict(verdict)))
-    scratch.rename(file)
+    file.write_text(json.dumps(asdict(verdict)))  # one that is read half-written is no verdict
     return verdict
 
 

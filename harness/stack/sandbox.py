@@ -15,10 +15,11 @@ from types import TracebackType
 from typing import IO, Self
 
 from harness.errors import Unusable, WaitTimeout
+from harness.keeping.directory import static_busybox
 from harness.process import PIPE, Child, Completed, finish, read_until, spawn, wait
 from harness.stack import programs
 from harness.stack.programs import Program
-from harness.stack.run_directory import RunDirectory, static_busybox
+from harness.stack.run_directory import RunDirectory
 from harness.waiting import scaled
 
 IMAGES = PurePosixPath("/export/images")

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = (
     ("errors", "waiting", "process"),
-    ("settings", "oracle"),
+    ("settings", "keeping", "oracle"),
     ("storage",),  # spells images: pure, so acts and readers stand on it
     ("acts", "journal"),
     ("readers",),

@@ -41,6 +41,11 @@ def test_a_process_that_has_the_work_directory_mounted_is_found(tmp_path: Path) 
         wait_until("the process to be found", lambda: seen("no mark", tmp_path, ": cat"), timeout=5)
 
 
+def test_a_process_that_names_the_work_directory_is_found(tmp_path: Path) -> None:
+    with left(["tail", "-f", "/dev/null", str(tmp_path)]) as child:
+        wait_until("the process to be found", lambda: seen("no mark", tmp_path, f"process {child.pid}"), timeout=5)
+
+
 def test_a_file_of_any_kind_is_found(tmp_path: Path) -> None:
     (tmp_path / "run-1").mkdir()
     os.mkfifo(tmp_path / "run-1" / "pipe")
