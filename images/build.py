@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import lzma
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 from harness.errors import CommandFailed, Unusable
+from harness.keeping.directory import KeptDirectory, sweep
+from harness.keeping.locks import locked, say
+from harness.keeping.seal import damage, seal
 from harness.process import run
 from harness.vm.images import GuestFiles
 from images.compiler import COMPILER, LIBRARY, compile_static
@@ -27,6 +27,9 @@ PACKAGES = (KERNEL, AGENT, SHELL, COMPILER, LIBRARY)
 # in the guest's initial RAM disk; the order in which they load follows from what each says it depends on
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio-rng")
 ROOT_FILE_SYSTEM_BYTES = 32 << 20
+SEAL = "seal.json"
+_BUILDS = "build"
+_LOCK_SECONDS = 900.0  # who holds it may download five packages
 RECIPE = Path(__file__).resolve().parent
 UPDATE = "run as root: apt-get update"
 
@@ -39,13 +42,18 @@ def guest_files(cache: Path) -> GuestFiles:
     cache.mkdir(parents=True, exist_ok=True)
     versions = _candidates()
     directory = cache / _digest(versions)
-    with FileLock(f"{directory}.lock"):
-        if not _whole(directory):
-            _discard(directory)
+    with locked(cache / f"{directory.name}.lock", "the guest", timeout=_LOCK_SECONDS):
+        found = damage(directory, directory / SEAL) if directory.exists() else "it is not there"
+        if found:
+            if directory.exists():
+                say(f"the guest is damaged, and is built anew: {found} (in {directory})")
+                shutil.rmtree(directory)
             with _scratch(cache) as scratch:
-                _build(scratch, versions)
-                _seal(scratch)
-                scratch.rename(directory)
+                built = scratch / directory.name
+                built.mkdir()
+                _build(built, versions)
+                seal(built, built / SEAL)
+                built.rename(directory)
     return GuestFiles(directory, versions)
 
 
@@ -77,48 +85,17 @@ def _host_libraries() -> list[Path]:
     ]
 
 
-def _whole(directory: Path) -> bool:
-    """True if every file that was sealed is there with the content that it was sealed with."""
-    try:
-        seal = json.loads((directory / "seal.json").read_text())
-        return all(_sha256(directory / name) == digest for name, digest in seal.items())
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-def _seal(directory: Path) -> None:
-    names = ("vmlinuz", "vmlinux", "initrd", "root.ext4")
-    (directory / "seal.json").write_text(json.dumps({name: _sha256(directory / name) for name in names}))
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _discard(directory: Path) -> None:
-    if directory.exists():
-        shutil.rmtree(directory)
-
-
 @contextmanager
 def _scratch(cache: Path) -> Iterator[Path]:
-    """A directory to build in, on the cache's own file system; gone afterwards unless it was renamed away."""
-    for stale in cache.glob("build-*"):
-        owner = int(stale.name.removeprefix("build-"))
-        if not Path(f"/proc/{owner}").exists():
-            shutil.rmtree(stale, ignore_errors=True)
-    scratch = cache / f"build-{os.getpid()}"
-    _discard(scratch)
-    scratch.mkdir()
+    """A directory to build in, on the cache's own file system; gone afterwards."""
     try:
-        yield scratch
+        sweep(cache, _BUILDS)
+        with KeptDirectory(cache, _BUILDS) as scratch:
+            yield scratch.path
     except OSError as error:
         raise Unusable(
             f"cannot build the guest in {cache}: {error.strerror}", "make room there, or set CHAINPROOF_CACHE"
         ) from error
-    finally:
-        _discard(scratch)
 
 
 def _build(out: Path, versions: dict[str, str]) -> None:

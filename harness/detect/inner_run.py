@@ -38,9 +38,7 @@ def start_victim(instant: str, seconds: float, work: Path, environment: Mapping[
 
 def _start(command: Sequence[str], environment: Mapping[str, str] | None) -> Child:
     variables, quiet = _environment(environment), NOWHERE
-    return spawn(
-        dying_with_us(command), environment=variables, directory=ROOT, stdin=quiet, stdout=quiet, stderr=quiet
-    )
+    return spawn(dying_with_us(command), environment=variables, directory=ROOT, stdin=quiet, stdout=quiet, stderr=quiet)
 
 
 def _command(arguments: Sequence[str]) -> list[str]:

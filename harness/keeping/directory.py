@@ -112,6 +112,12 @@ def sweep(parent: Path, kind: str) -> list[Path]:
     return removed
 
 
+def claimed(directory: Path) -> bool:
+    """Whether it is a kept directory whose owner lives."""
+    with _abandoned(directory) as abandoned:
+        return directory.is_dir() and not abandoned
+
+
 @contextmanager
 def _abandoned(directory: Path) -> Iterator[bool]:
     """Whether nobody claims the directory; nobody can as long as we look."""

@@ -8,9 +8,10 @@ import shutil
 import stat
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock
-
 from harness.errors import Unusable
+from harness.keeping.directory import KeptDirectory, sweep
+from harness.keeping.locks import locked, say
+from harness.keeping.seal import damage, seal
 from harness.process import run
 from harness.readers import offline
 from harness.readers.offline import WORKER
@@ -19,7 +20,9 @@ from harness.stack.sandbox import IMAGES, Isolation, Sandbox
 
 _APPLIANCE = PurePosixPath("/appliance")
 _GUEST = PurePosixPath("/guest")
-_MEMBERS = ("kernel", "initrd", "root", "README.fixed")
+_BUILDS = "build"
+_LOCK_SECONDS = 250.0  # before a test that waits is ended from outside
+_SEAL = "seal.json"
 _INSTALL = "run: ci/run doctor"
 _SYSTEM_PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
@@ -56,13 +59,19 @@ def built_appliance(cache: Path, guest: Path, work: Path) -> Path:
         :16
     ]
     directory = cache / key
-    with FileLock(cache / "lock"):
-        if not all((directory / name).exists() for name in _MEMBERS):
+    with locked(cache / "lock", "libguestfs's appliance", timeout=_LOCK_SECONDS):
+        found = damage(directory, directory / _SEAL) if directory.exists() else "it is not there"
+        if found:
+            if directory.exists():
+                say(f"libguestfs's appliance is damaged, and is made anew: {found} (in {directory})")
+            sweep(cache, _BUILDS)
             for old in cache.iterdir():
                 if old.is_dir():
                     shutil.rmtree(old)
-            _build(cache / "build", recipes[0], guest, work)
-            (cache / "build").rename(directory)
+            with KeptDirectory(cache, _BUILDS) as scratch:
+                _build(scratch.path / key, recipes[0], guest, work)
+                seal(scratch.path / key, scratch.path / key / _SEAL)
+                (scratch.path / key).rename(directory)
     return directory
 
 

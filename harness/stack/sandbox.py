@@ -126,9 +126,7 @@ class Sandbox:
         It dies with the sandbox, so with us. What waits for it out here must not die before it: the orphan would be
         the machine's PID 1's to reap, which takes seconds in some containers, and the sandbox would not end until then.
         """
-        return finish(
-            self.spawn(command, stdout=PIPE, stderr=PIPE), command, timeout=timeout, input_bytes=input_bytes
-        )
+        return finish(self.spawn(command, stdout=PIPE, stderr=PIPE), command, timeout=timeout, input_bytes=input_bytes)
 
     def spawn(self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]) -> Child:
         """Start a command inside without waiting; it lives no longer than the sandbox."""

@@ -16,15 +16,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
 
-from filelock import FileLock
-
 from harness.errors import ChainproofError, CommandFailed, Unusable
-from harness.process import run
+from harness.keeping.directory import KeptDirectory, sweep
+from harness.keeping.locks import locked, say
+from harness.keeping.seal import damage, seal
+from harness.stack.enclosed import run_enclosed
 from harness.stack.mirror import Mirror, configured_mirror
 
 PACKAGES = ("libvirt-daemon-driver-qemu", "libvirt-daemon", "qemu-system-x86", "qemu-utils", "libvirt-clients")
 ROOM_BYTES = 1 << 30  # a tree of 200-300 MB, its packages, its archive
 _BUILD_SECONDS = 480.0
+_LOCK_SECONDS = 900.0  # who holds it builds, packs and hashes
+_BUILDS = "build"
+_KEPT = ("", ".zst", ".seal")  # suffixes of a tree, its archive, its seal
 _UPDATED = ("bullseye", "bookworm", "trixie")  # released: they have -updates and -security
 _PINNED = "src:libvirt src:qemu src:seabios src:ipxe src:edk2 src:libslirp"
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*")
@@ -90,7 +94,7 @@ class Trees:
         Raises Unusable, naming the stack, if it cannot be built.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.directory / f"{suite}.lock"):
+        with locked(self.directory / f"{suite}.lock", f"the tree of debian:{suite}", timeout=_LOCK_SECONDS):
             tree = _read(self._manifest(suite))
             if tree is not None and not anew and tree.recipe == _recipe(suite):
                 if self._is_whole(tree):
@@ -102,11 +106,12 @@ class Trees:
     def prune(self) -> list[Path]:
         """Remove what no present tree needs (older builds, what killed builds left, trees of other recipes)."""
         kept = {tree.digest for tree in self.known() if tree.recipe == _recipe(tree.suite)}
-        removed = []
+        removed = sweep(self.directory, _BUILDS)
         for entry in sorted(self.directory.iterdir()) if self.directory.exists() else []:
             tree = _read(entry) if entry.suffix == ".json" else None
             stale = entry.suffix == ".json" and (tree is None or tree.digest not in kept)
-            if stale or (entry.suffix in ("", ".zst") and entry.name.split(".")[0] not in kept and not _busy(entry)):
+            building = entry.name.startswith(f"{_BUILDS}-")
+            if stale or (entry.suffix in _KEPT and entry.name.split(".")[0] not in kept and not building):
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
                 removed.append(entry)
         return removed
@@ -114,9 +119,17 @@ class Trees:
     def _manifest(self, suite: str) -> Path:
         return self.directory / f"{suite}.json"
 
+    def _seal(self, tree: Tree) -> Path:
+        return self.directory / f"{tree.digest}.seal"
+
     def _is_whole(self, tree: Tree) -> bool:
         directory = self.unpacked(tree)
-        return directory.is_dir() and _count(directory) == tree.files
+        if not directory.is_dir():
+            return False
+        found = damage(directory, self._seal(tree))
+        if found:
+            say(f"the tree of debian:{tree.suite} is damaged, and is made anew: {found} (in {directory})")
+        return not found
 
     def _unpack(self, tree: Tree) -> bool:
         """Unpack the archive, if it is there and undamaged."""
@@ -127,8 +140,15 @@ class Trees:
             (scratch / "tree").mkdir()
             unpack = ["tar", "--zstd", "--no-same-owner", "-xf", str(archive), "-C", str(scratch / "tree")]
             _run(tree.suite, unpack, 120)
-            _replace(scratch / "tree", self.unpacked(tree))
-        return self._is_whole(tree)
+            if _count(scratch / "tree") != tree.files:
+                return False
+            self._put(scratch / "tree", tree)
+        return True
+
+    def _put(self, unpacked: Path, tree: Tree) -> None:
+        """Put a tree where it is kept, and seal it."""
+        _replace(unpacked, self.unpacked(tree))
+        seal(self.unpacked(tree), self._seal(tree))
 
     def _build(self, suite: str) -> Tree:
         with self._scratch(suite) as scratch:
@@ -148,7 +168,7 @@ class Trees:
             built = datetime.now(UTC).isoformat(timespec="seconds")
             tree = Tree(suite, digest, recipe, built, packages, _count(unpacked), _sha256(archive))
             archive.rename(self.archive(tree))
-            _replace(unpacked, self.unpacked(tree))
+            self._put(unpacked, tree)
             (scratch / "manifest").write_text(json.dumps(asdict(tree), indent=1))
             (scratch / "manifest").rename(self._manifest(suite))
         return tree
@@ -163,20 +183,14 @@ class Trees:
 
     @contextmanager
     def _scratch(self, suite: str) -> Iterator[Path]:
-        """A directory to build in, gone afterwards; what killed builds left goes too."""
-        for stale in self.directory.glob("build-*"):
-            if not _busy(stale):
-                shutil.rmtree(stale, ignore_errors=True)
-        scratch = self.directory / f"build-{suite}-{os.getpid()}"
-        shutil.rmtree(scratch, ignore_errors=True)
+        """A directory to build in, gone afterwards; what a crashed machine left goes too."""
         try:
-            scratch.mkdir()
-            yield scratch
+            sweep(self.directory, _BUILDS)
+            with KeptDirectory(self.directory, f"{_BUILDS}-{suite}") as scratch:
+                yield scratch.path
         except OSError as error:
             problem = f"debian:{suite}: cannot build in {self.directory}: {error.strerror}"
             raise Unusable(problem, "make room, or set CHAINPROOF_CACHE") from error
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def suites(suite: str) -> tuple[str, ...]:
@@ -195,10 +209,7 @@ def _mmdebstrap(suite: str, mirror: Mirror, out: Path, scratch: Path) -> list[st
     if shutil.which("mmdebstrap", path="/usr/bin:/bin") is None or shutil.which("zstd", path="/usr/bin:/bin") is None:
         raise Unusable(f"debian:{suite}: not installed: mmdebstrap or zstd", "apt-get install mmdebstrap zstd")
     mode = "root" if os.getuid() == 0 else "chrootless"
-    # in a process namespace of its own: it forks, and a build that is killed must not go on
-    command = ["bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "--die-with-parent"]
-    command += ["--cap-add", "ALL"] if mode == "root" else []
-    command += ["mmdebstrap", "--variant=extract", f"--mode={mode}", "--architectures=amd64", "--skip=chroot/mount"]
+    command = ["mmdebstrap", "--variant=extract", f"--mode={mode}", "--architectures=amd64", "--skip=chroot/mount"]
     command += [f"--aptopt={option}" for option in (*_APT, _PATIENCE)]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
     if len(suites(suite)) > 1 and not suites(suite)[-1].endswith("-security"):
@@ -233,7 +244,7 @@ def _run(suite: str, command: list[str], seconds: float) -> None:
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": str(Path.home())}
     proxies = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
     try:
-        run(command, timeout=seconds, environment={**environment, **proxies}).check()
+        run_enclosed(command, timeout=seconds, environment={**environment, **proxies}).check()
     except CommandFailed as error:
         complaints = [line for line in error.stderr.splitlines() if line.startswith("E: ")]
         words = complaints[0] if complaints else error.stderr.strip()[-200:]
@@ -256,12 +267,6 @@ def _replace(new: Path, old: Path) -> None:
     if old.exists():
         shutil.rmtree(old)
     new.rename(old)
-
-
-def _busy(scratch: Path) -> bool:
-    """True of a directory in which a build is going on."""
-    owner = scratch.name.rpartition("-")[2]
-    return scratch.name.startswith("build-") and owner.isdecimal() and Path(f"/proc/{owner}").exists()
 
 
 def _read(file: Path) -> Tree | None:

@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 import libvirt
-from filelock import FileLock
 
 from harness.errors import ChainproofError
+from harness.keeping.directory import KeptDirectory, sweep
+from harness.keeping.locks import locked
 from harness.oracle.image import Image
 from harness.settings import Mode
 from harness.stack.acceleration import Acceleration
@@ -26,6 +27,9 @@ from harness.vm.domain_view import has_only_image, with_source
 from harness.vm.domain_xml import DiskSpec, Machine, domain_xml
 from harness.vm.images import GuestFiles
 
+_LOCK = "lock"
+_LOCK_SECONDS = 250.0  # before a test that waits is ended from outside
+_SCRATCH = "saved"
 _KEPT = 24  # saved guests, of some 65 MB each: what was used last, of every stack and shape (7 releases have 21)
 FELL_BACK = "booted since its restore failed"
 """How a guest came up whose saved file could not be used."""
@@ -94,7 +98,7 @@ class WarmGuests:
 
     def _saved(self, domain: Domain, file: Path) -> Path:
         if not file.exists():
-            with FileLock(self.directory / "lock"):
+            with locked(self.directory / _LOCK, "saved guests", timeout=_LOCK_SECONDS):
                 if not file.exists():
                     self._make(domain, file)
         with suppress(FileNotFoundError):  # another run may have removed it just now: then it cannot be restored
@@ -106,13 +110,11 @@ class WarmGuests:
         domain.agent.run(_SETTLE)
         domain.save(_BEING_SAVED)
         fresh = domain.daemon.sandbox.outside(_BEING_SAVED)
-        scratch = file.with_name(f"{file.name}.{os.getpid()}")
-        try:
-            shutil.move(fresh, scratch)
-            scratch.rename(file)
-        finally:
-            scratch.unlink(missing_ok=True)
-        saved = [other for other in self.directory.iterdir() if other.name != "lock"]
+        sweep(self.directory, _SCRATCH)
+        with KeptDirectory(self.directory, _SCRATCH) as scratch:  # to appear whole, whatever file system it comes from
+            shutil.move(fresh, scratch.path / file.name)
+            (scratch.path / file.name).rename(file)
+        saved = [other for other in self.directory.iterdir() if other.is_file() and other.name != _LOCK]
         for old in sorted(saved, key=lambda other: other.stat().st_mtime)[:-_KEPT]:
             old.unlink(missing_ok=True)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import shutil
 from dataclasses import replace
@@ -13,9 +11,11 @@ import pytest
 
 from harness.detect.inner_run import SCENARIO, inner_run
 from harness.errors import Unusable
+from harness.keeping.seal import seal
 from harness.trial.ground import Ground, Platform
 from harness.trial.trial import Trial
 from harness.vm.domain import DomainFailed
+from images.build import SEAL
 
 
 def test_an_unknown_option_value() -> None:
@@ -104,10 +104,8 @@ def test_a_daemon_that_fails_to_start_has_its_log_told(platform: Platform) -> No
 def test_a_stack_that_starts_no_vm_at_all_ends_the_run(ground: Ground, tmp_path: Path) -> None:
     kept = tmp_path / "images" / ground.guest.digest
     shutil.copytree(ground.guest.directory, kept)
-    kernel = b"no kernel"
-    (kept / "vmlinux").write_bytes(kernel)
-    seal = json.loads((kept / "seal.json").read_text())
-    (kept / "seal.json").write_text(json.dumps({**seal, "vmlinux": hashlib.sha256(kernel).hexdigest()}))
+    (kept / "vmlinux").write_bytes(b"no kernel")
+    seal(kept, kept / SEAL)
 
     ended = inner_run(SCENARIO, "--accel", "tcg", environment={"CHAINPROOF_CACHE": str(tmp_path)})
 

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from harness.errors import Unusable
+from harness.keeping.directory import KeptDirectory
 from harness.process import run
 from harness.stack import trees
 from harness.stack.mirror import Mirror
@@ -45,6 +45,22 @@ def test_a_packed_tree_is_unpacked_and_again_if_it_is_not_whole(kept: tuple[Tree
     assert daemon.read_text() == "daemon"
 
 
+def test_a_tree_that_is_damaged_at_all_is_unpacked_again_and_that_is_told(
+    kept: tuple[Trees, Tree], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, tree = kept
+    cache.provide("trixie")
+    assert capsys.readouterr().err == ""
+    daemon = cache.unpacked(tree) / "usr/sbin/libvirtd"
+    for damaged in ("", "dAemon"):
+        daemon.write_text(damaged)
+
+        cache.provide("trixie")
+
+        assert daemon.read_text() == "daemon"
+        assert "the tree of debian:trixie is damaged, and is made anew: " in capsys.readouterr().err
+
+
 def test_a_damaged_archive_is_not_taken(kept: tuple[Trees, Tree]) -> None:
     cache, tree = kept
     archive = cache.archive(tree)
@@ -56,13 +72,19 @@ def test_a_damaged_archive_is_not_taken(kept: tuple[Trees, Tree]) -> None:
 
 def test_pruning_leaves_what_is_in_use_and_what_is_being_built(kept: tuple[Trees, Tree]) -> None:
     cache, tree = kept
-    for name in ("build-sid-999999999", f"build-sid-{os.getpid()}", "0123456789abcdef"):
+    cache.provide("trixie")
+    for name in ("build-sid-0badcafe", "0123456789abcdef"):
         (cache.directory / name).mkdir()
-    (cache.directory / "0123456789abcdef.tar.zst").touch()
+    for name in ("0123456789abcdef.tar.zst", "0123456789abcdef.seal"):
+        (cache.directory / name).touch()
 
-    removed = {path.name for path in cache.prune()}
+    with KeptDirectory(cache.directory, "build-sid") as building:
+        removed = {path.name for path in cache.prune()}
+        assert building.path.exists()
 
-    assert removed == {"build-sid-999999999", "0123456789abcdef", "0123456789abcdef.tar.zst"}
+    older = {"0123456789abcdef", "0123456789abcdef.tar.zst", "0123456789abcdef.seal"}
+    assert removed == {"build-sid-0badcafe", *older}
+    assert cache.provide("trixie") == tree
     assert [known.digest for known in cache.known()] == [tree.digest]
 
 

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.errors import WaitTimeout
+from harness.process import NOWHERE
+from harness.stack.run_directory import RunDirectory
+from harness.stack.sandbox import BUSYBOX, Isolation, Sandbox
+from harness.waiting import now, scale_deadlines
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    with Sandbox(RunDirectory(tmp_path), Isolation()) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("exit 0", 0), ("exit 3", 3), ("kill -TERM $$", -signal.SIGTERM), ("kill -KILL $$", -signal.SIGKILL)],
+)
+def test_a_command_inside_ends_outside_as_it_ended(sandbox: Sandbox, command: str, status: int) -> None:
+    assert sandbox.run([BUSYBOX, "sh", "-c", command], timeout=10).exit_status == status
+
+
+def test_what_is_said_inside_is_heard_and_what_is_given_is_read(sandbox: Sandbox) -> None:
+    done = sandbox.run([BUSYBOX, "sh", "-c", 'cat; echo "$1" >&2', "sh", "a b"], timeout=10, input_bytes=b"given")
+
+    assert (done.stdout, done.stderr) == ("given", "a b\n")
+
+
+def test_a_program_that_is_not_there_is_status_127(sandbox: Sandbox) -> None:
+    assert sandbox.run(["/nowhere"], timeout=10).exit_status == 127
+
+
+def test_a_command_that_has_stopped_does_not_hold_up_the_end(sandbox: Sandbox) -> None:
+    child = sandbox.spawn([BUSYBOX, "sh", "-c", "kill -STOP $$"], stdout=NOWHERE, stderr=NOWHERE)
+    sandbox.run([BUSYBOX, "sh", "-c", f"until {BUSYBOX} grep -q 'State:.T' /proc/*/status; do :; done"], timeout=10)
+
+    began = now()
+    sandbox.close()
+
+    assert now() - began < 2
+    assert child.wait(2) == -signal.SIGKILL
+    assert child.stdin is not None
+    child.stdin.close()
+
+
+def test_a_sandbox_whose_first_process_has_stopped_is_killed_and_told(sandbox: Sandbox) -> None:
+    os.kill(sandbox.pid, signal.SIGSTOP)
+    scale_deadlines(0.05)
+    try:
+        with pytest.raises(WaitTimeout, match="waited 1 s for the end of the sandbox"):
+            sandbox.close()
+    finally:
+        scale_deadlines(1)
+
+    assert not Path(f"/proc/{sandbox.pid}/root/chainproof").exists()
+    sandbox.run_directory.close()
