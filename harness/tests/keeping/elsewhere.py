@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from harness.detect.inner_run import ROOT
-from harness.process import Child, Completed, end, read_until, run, spawn
+from harness.process import Child, Completed, read_until, run, spawn, wait
 from harness.waiting import scaled
 
 _NAMESPACE = ("bwrap", "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc")
@@ -29,4 +29,7 @@ def living_elsewhere(program: str, *arguments: object) -> Iterator[tuple[Child, 
     finally:
         assert child.stdin is not None
         child.stdin.close()
-        end(child, timeout=10)
+        wait(child, "the program to end by itself", timeout=10)  # terminated, its keeper would be killed with it
+        for stream in (child.stdout, child.stderr):
+            assert stream is not None
+            stream.close()
