@@ -42,6 +42,7 @@ def look_at(config: pytest.Config) -> None:
     sets = config.rootpath / "ci" / "stacks.toml"
     looks: list[Callable[[], None]] = [
         lambda: kinds.refuse_unreadable([*option.stack, *option.upgrade_to, *option.procedure_on], sets),
+        *(partial(_require_named, config.invocation_params.dir, name) for name in config.args),
         *_directories(config),
     ]
     problems = []
@@ -52,6 +53,13 @@ def look_at(config: pytest.Config) -> None:
             problems.append(str(error))
     if problems:
         raise Unusable("\n".join(problems))
+
+
+def _require_named(directory: Path, name: str) -> None:
+    """Workers would find out, and say nothing."""
+    path = name.partition("::")[0]
+    if not (directory / path).exists():
+        raise Unusable(f"file or directory not found: {path}", "name one that is there, or none to run all")
 
 
 def _directories(config: pytest.Config) -> Iterator[Callable[[], None]]:

@@ -42,8 +42,9 @@ def test_a_scenario_outside_the_checkout_has_our_fixtures_and_options(tmp_path: 
     assert "1 test collected" in done.stdout
 
 
-def test_a_path_that_is_not_there_runs_nothing() -> None:
-    done = collected("scenarios", "-n", "0", "scenarios/nonsense")
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_path_that_is_not_there_runs_nothing(workers: str) -> None:
+    done = collected("scenarios", "-n", workers, "scenarios/pull", "scenarios/nonsense")
     assert done.exit_status == 2
     assert "file or directory not found: scenarios/nonsense" in done.stderr
 
