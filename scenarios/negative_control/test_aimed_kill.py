@@ -53,7 +53,7 @@ def _seconds_until_gone(instant: str, seconds: float, work: Path) -> float:
     assert status == -9, f"the victim ended with status {status}"
 
     def nothing_left() -> None:
-        left = leftovers(mark, work)
+        left = [*leftovers(mark, work), *map(str, work.parent.glob("cache/*/*-????????"))]
         if left:
             raise NotYet(f"killed {seconds:.4f} s after {instant}: {'; '.join(left)}")
 
