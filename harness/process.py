@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from harness.errors import CommandFailed, WaitTimeout
+from harness.errors import CommandFailed, Unusable, WaitTimeout
 from harness.waiting import now, scaled
 
 Child = subprocess.Popen[bytes]
 PIPE = subprocess.PIPE
 STDOUT = subprocess.STDOUT
 NOWHERE = subprocess.DEVNULL
+NOT_FOUND = 127
+"""A shell's exit status where there is no such program."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def spawn(
             start_new_session=True,
         )
     except OSError as error:
-        raise CommandFailed(command, 127, "", str(error)) from error
+        raise CommandFailed(command, NOT_FOUND, "", str(error)) from error
 
 
 def wait(child: Child, what: str, *, timeout: float) -> int:
@@ -129,6 +132,23 @@ def ended_within(child: Child, seconds: float) -> bool:
     except subprocess.TimeoutExpired:
         return False
     return True
+
+
+def has_stopped(process: Path) -> bool:
+    """Whether a process, by its directory in a /proc, has stopped, as by SIGSTOP; one that is gone has not."""
+    try:
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in "Tt"
+
+
+def installed(program: str, package: str) -> str:
+    """Where a program of this machine is, from a Debian package. Raises Unusable if it is not there."""
+    found = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if found is None:
+        raise Unusable(f"not installed: {package}", "run: ci/run doctor")
+    return found
 
 
 def read_until(stream: int, wanted: bytes | None, what: str, *, seconds: float) -> bytes:

@@ -54,6 +54,9 @@ class Storage(Protocol):
     def wait_event(self, name: str, count: int) -> None:
         """Wait for events, and forget all so far."""
 
+    def require_alive(self) -> None:
+        """Raise an error that says how it has ended, if it has."""
+
     def close(self) -> None:
         """End it."""
 
@@ -171,6 +174,7 @@ class NbdReader:
                 flags = _status(handle, size)
                 handle.shutdown()
             except nbd.Error as error:
+                self._storage.require_alive()
                 raise ImageError(file, f"QEMU cannot read it: {error}") from error
         return data, flags[_ALLOCATION], flags[_DEPTH]
 

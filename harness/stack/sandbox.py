@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,19 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Self
 
-from harness.errors import Unusable, WaitTimeout
-from harness.keeping.directory import static_busybox
-from harness.process import PIPE, Child, Completed, finish, read_until, spawn, wait
+from harness.errors import Unusable, WaitTimeout, how_ended
+from harness.process import (
+    PIPE,
+    Child,
+    Completed,
+    ended_within,
+    finish,
+    has_stopped,
+    installed,
+    read_until,
+    spawn,
+    wait,
+)
 from harness.stack import programs
 from harness.stack.programs import Program
 from harness.stack.run_directory import RunDirectory
@@ -24,18 +35,23 @@ from harness.waiting import scaled
 
 IMAGES = PurePosixPath("/export/images")
 BUSYBOX = "/chainproof/busybox"
+_INIT = "/chainproof/dumb-init"
+_OURS = (("busybox", "busybox-static", BUSYBOX), ("dumb-init", "dumb-init", _INIT))
+_ENDS = "ends.log"
+_END = re.compile(r"A child with PID (\d+) (?:exited with exit status|was terminated by signal) (\d+)")
 _ENVIRONMENT = {"PATH": f"{programs.DIRECTORY}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
 _OWN = frozenset(
     {"proc", "dev", "sys", "run", "tmp", "chainproof", "export"}
 )  # not the tree's, even if it is shown whole
 
-# PID 1 of the sandbox: says that it is up, holds still while its stdin (the life-line) is open, and reaps what is
-# orphaned; then ends, and the kernel kills everything else, whoever let go of the life-line and why.
+# PID 1 of the sandbox reaps what is orphaned, as QEMU is, and writes down how it ended. It ends with its child, which
+# says that it is up and holds still while its stdin (the life-line) is open. Then the kernel kills everything else,
+# whoever let go of the life-line and why.
+_FIRST = f'exec 2>>"$0"; exec {_INIT} --verbose --single-child {BUSYBOX} sh -c "$1"'
 _SUPERVISOR = f"""
 exec 3<&0 </dev/null
 echo up
-{BUSYBOX} cat <&3 >/dev/null &
-wait $!
+exec {BUSYBOX} cat <&3 >/dev/null
 """
 
 # Between nsenter and what runs inside, outside the process namespace: starts it there, waits for its end, and ends the
@@ -149,6 +165,45 @@ class Sandbox:
         """Send a signal (KILL, STOP, TERM) to the process that has this pid inside; one that is gone is no error."""
         self.run([BUSYBOX, "kill", f"-{name}", str(pid)], timeout=10)
 
+    def process(self, pid: int) -> Path:
+        """The directory in /proc, seen from out here, of the process that has this pid inside."""
+        return Path(f"/proc/{self.pid}/root/proc/{pid}")
+
+    def ailment(self) -> str:
+        """What is wrong with the sandbox itself, in words, or nothing."""
+        bwrap = self._bwrap
+        if bwrap is not None and (bwrap.poll() is not None or not self.process(1).exists()):
+            ended_within(bwrap, 1)
+            return f"the first process of the sandbox {how_ended(bwrap.returncode or 0)}"
+        if has_stopped(Path(f"/proc/{self.pid}")):
+            return "the first process of the sandbox has stopped"
+        return self.run_directory.ailment()
+
+    def exit_status(self, pid: int) -> int | None:
+        """How the orphan that had this pid inside has ended, as of a Child; None if that is not known (yet).
+
+        Whatever daemonizes is an orphan, as QEMU is.
+        """
+        return dict(self.ends()).get(pid)
+
+    def ends(self) -> list[tuple[int, int]]:
+        """The orphans that have ended so far, in order: the pid that each had inside, and its status as of a Child."""
+        try:
+            log = (self.directory / _ENDS).read_text()
+        except FileNotFoundError:
+            return []
+        return [(int(end[1]), -int(end[2]) if "signal" in end[0] else int(end[2])) for end in _END.finditer(log)]
+
+    def processes(self) -> str:
+        """What runs inside, a line for each thread: pid, name, state, and what it waits for in the kernel."""
+        lines = []
+        for thread in sorted(self.process(1).parent.glob("[0-9]*/task/[0-9]*"), key=lambda path: int(path.name)):
+            with suppress(OSError, IndexError):
+                _, name, rest = re.split(r" \(|\) ", (thread / "stat").read_text(), maxsplit=2)
+                waits = (thread / "wchan").read_text()
+                lines.append(f"{thread.parents[1].name:>6} {thread.name:>6} {name:16} {rest[0]} {waits}")
+        return "\n".join(lines)
+
     def outside(self, path: PurePosixPath) -> Path:
         """The path on this machine of a path inside, for the directories that both can see."""
         for there, here in ((IMAGES.parent, self.directory / "export"), (self.directory, self.directory)):
@@ -178,8 +233,9 @@ class Sandbox:
             into = next(path for path in map(self._bin, count()) if not path.exists())
             command += programs.install(self.isolation.programs, self.isolation.tree, into)
         command += ["--bind", str(self.directory), str(self.directory)]
-        command += ["--ro-bind", static_busybox(), BUSYBOX]
-        return [*command, "--", BUSYBOX, "sh", "-c", _SUPERVISOR]
+        for program, package, at in _OURS:
+            command += ["--ro-bind", installed(program, package), at]
+        return [*command, "--", BUSYBOX, "sh", "-c", _FIRST, str(self.directory / _ENDS), _SUPERVISOR]
 
     def _bin(self, number: int) -> Path:
         return self.directory / f"bin-{number}"

@@ -26,7 +26,7 @@ from harness.readers.nbd_reader import NbdReader
 from harness.readers.own import Reader
 from harness.readers.qemu_img import QemuImg
 from harness.stack.daemon import GUEST, Daemon
-from harness.stack.events import Event
+from harness.stack.events import Event, EventKind
 from harness.stack.held import HeldCommand
 from harness.stack.sandbox import IMAGES
 from harness.trial import looking, measure
@@ -65,6 +65,7 @@ class Trial:
         self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside)
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
         self.first_event = daemon.events.mark()
+        self.first_end = len(daemon.sandbox.ends())
         self.machines = Machines(machine, warm, self.journal, lambda: self.state)
         self._vms: dict[str, Vm] = {}
         self._stack = ExitStack()
@@ -281,7 +282,8 @@ class Trial:
         self.journal.record(Kind.NOTE, text)
 
     def _enter_event(self, event: Event) -> None:
-        self.journal.record(Kind.EVENT, f"libvirt: {event}")
+        if event.kind is not EventKind.QEMU:  # they tell why, in the evidence; what is told, libvirt tells
+            self.journal.record(Kind.EVENT, f"libvirt: {event}")
 
 
 def printed(done: Completed) -> Detail:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from harness.errors import AgentError, WaitTimeout
+from harness.errors import AgentError, Ailing, WaitTimeout
 from harness.oracle.geometry import Range
-from harness.waiting import NotYet, now, scaled, wait_until
+from harness.waiting import LOOK_SECONDS, NotYet, now, scaled, wait_until, well
 
 # what is answered by a guest that is up, with time for one that has just been restored and runs everything anew
 TIMEOUT = 60.0
@@ -17,9 +17,13 @@ _LARGEST_LINE = 256
 
 
 class DiskPort:
-    """A connection to images/guest/disk-server.c (which says what each request is), through the socket file `path`."""
+    """A connection to images/guest/disk-server.c (which says what each request is), through the socket file `path`.
 
-    def __init__(self, path: Path) -> None:
+    `ailment` says why no answer is to be expected, or nothing: then Ailing is raised.
+    """
+
+    def __init__(self, path: Path, ailment: Callable[[], str] = well) -> None:
+        self._ailment = ailment
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._received = b""
         self._begun: list[str] = []
@@ -142,14 +146,18 @@ class DiskPort:
         return data[:count]
 
     def _receive(self, what: str, deadline: float) -> None:
-        remaining = deadline - now()
-        if remaining <= 0:
-            raise WaitTimeout(what, scaled(TIMEOUT), repr(self._received[:_LARGEST_LINE]))
-        self._socket.settimeout(remaining)
-        try:
-            data = self._socket.recv(1 << 20)
-        except TimeoutError:
-            raise WaitTimeout(what, scaled(TIMEOUT), repr(self._received[:_LARGEST_LINE])) from None
+        while True:
+            remaining = deadline - now()
+            if remaining <= 0:
+                raise WaitTimeout(what, scaled(TIMEOUT), repr(self._received[:_LARGEST_LINE]))
+            self._socket.settimeout(min(remaining, LOOK_SECONDS))
+            try:
+                data = self._socket.recv(1 << 20)
+                break
+            except TimeoutError:
+                ailment = self._ailment()
+                if ailment:
+                    raise Ailing(what, ailment) from None
         if not data:
             raise OSError("QEMU closed it")
         self._received += data

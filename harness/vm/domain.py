@@ -16,6 +16,7 @@ from harness.errors import ChainproofError, WaitTimeout
 from harness.stack.daemon import Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.sandbox import BUSYBOX, IMAGES
+from harness.vm import ailments
 from harness.vm.agent import Agent
 from harness.vm.disk_port import DiskPort
 from harness.vm.guest_host import guest_host
@@ -48,11 +49,13 @@ class Domain:
         self.name = name
         self.call_timeout = CALL_TIMEOUT
         self.first_qemu_pid = 0
+        self.ended_politely: list[int] = []
         self._note = note
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="shut-off")
         self._shut_off: Future[int] | None = None
         self._shut_off_since = 0
         self._is_on = False
+        self._since = 0
         self._boot = ""
         self._port: DiskPort | None = None
         self._handle: libvirt.virDomain | None = None
@@ -65,7 +68,8 @@ class Domain:
     ) -> None:
         try:
             self._let_go_of_guest()
-            if self._handle is not None:  # else it was never defined, or a daemon has lost it
+            # without a handle it was never defined, or a daemon has lost it; what is dead ends with its sandbox
+            if self._handle is not None and not self.daemon.ailment():
                 self.stop_hard()
                 self.call("the end of the definition", lambda handle: handle.undefineFlags(_WITH_METADATA))
         finally:
@@ -90,7 +94,7 @@ class Domain:
 
     def define(self, xml: str) -> None:
         """Define it."""
-        self._handle = self.daemon.connection.defineXML(xml)
+        self._handle = self.daemon.call(f"the definition of {self.name}", lambda connection: connection.defineXML(xml))
 
     def let_go(self) -> None:
         """Do without libvirt's object while no daemon runs."""
@@ -99,7 +103,8 @@ class Domain:
 
     def take_up(self) -> None:
         """Go on with the object of a daemon that was started anew. Raises libvirtError if it does not know the VM."""
-        self._handle = self.daemon.connection.lookupByName(self.name)
+        name = self.name
+        self._handle = self.daemon.call(f"looking up {name}", lambda connection: connection.lookupByName(name))
 
     def xml(self, *, inactive: bool = False) -> str:
         """The domain XML: as it runs, or as it will start next time."""
@@ -144,7 +149,7 @@ class Domain:
         except libvirt.libvirtError as error:
             words = f"QEMU's log ends:\n{self.qemu_log_tail()}"
             raise DomainFailed(f"{self.name} did not start: {error}\n{words}") from error
-        self.first_qemu_pid, self._is_on = self.qemu_pid, True
+        self._is_up(since)
         self.reach(since, timeout)
 
     def restore(self, saved: PurePosixPath, xml: str | None) -> None:
@@ -156,15 +161,16 @@ class Domain:
         since = self.daemon.events.mark()
         connection = self.daemon.connection
         self._guarded("the restore", lambda: connection.restoreFlags(str(saved), xml, libvirt.VIR_DOMAIN_SAVE_RUNNING))
-        self.first_qemu_pid, self._is_on = self.qemu_pid, True
+        self._is_up(since)
         self.reach(since, restored=True)
 
     def save(self, file: PurePosixPath) -> None:
         """Save the running guest into a file and end it (virDomainSave)."""
         self._let_go_of_guest(for_good=True)
-        since = self.daemon.events.mark()
+        since, pid = self.daemon.events.mark(), self.qemu_pid
         self.call("the save", lambda handle: handle.save(str(file)))
         self.await_end(since)
+        self.ended_politely.append(pid)
 
     def reset(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Press the reset button and reach the guest that boots."""
@@ -185,6 +191,7 @@ class Domain:
         # libvirt polls for QEMU's exit every 0.2 s, but QEMU exits in 0.02 s: we watch the process ourselves
         watch = f"while {BUSYBOX} kill -0 {pid} 2>/dev/null; do {BUSYBOX} usleep 1000; done"
         self.daemon.sandbox.run([BUSYBOX, "sh", "-c", watch], timeout=CALL_TIMEOUT).check()
+        self.ended_politely.append(pid)
 
     def stop_hard(self) -> None:
         """End QEMU if it runs, at once and without flushing anything."""
@@ -236,7 +243,7 @@ class Domain:
         """Wait until the guest agent has connected, by an event later than `since`: the guest of this boot."""
         self.wait_agent(since, timeout)
         self._let_go_of_guest()
-        self._port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"))
+        self._port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"), self.ailment)
         # one that was restored woke up where many others did: its clock stands, its random numbers are theirs
         self._boot = self._port.adjust(round(wall_clock())) if restored else self._port.boot_id()
 
@@ -251,7 +258,7 @@ class Domain:
 
         what = "the guest agent to connect"
         try:
-            event = self.daemon.events.wait(what, connected_or_dead, since=since, timeout=timeout)
+            event = self.daemon.events.wait(what, connected_or_dead, since=since, timeout=timeout, ailment=self.ailment)
         except WaitTimeout as error:
             raise DomainFailed(f"{error}\nthe guest's console ends:\n{self.console_tail()}") from error
         if event.status != "connected":
@@ -277,22 +284,53 @@ class Domain:
         """The last lines of the guest's console."""
         return _tail(self.console, lines)
 
+    def ailment(self) -> str:
+        """Why its guest cannot go on, in words, or nothing: something has died or stopped. Asks nobody."""
+        return self.dead() or self._pause() or self.panic()
+
+    def dead(self) -> str:
+        """What has died or stopped, so that libvirt cannot answer for this domain."""
+        ailment = self.daemon.ailment()
+        if ailment or not self._is_on:
+            return ailment
+        return ailments.of_qemu(self.daemon.sandbox, self.first_qemu_pid)
+
+    def panic(self) -> str:
+        """What the guest's kernel said when it panicked, if it did."""
+        return ailments.panic(self.console)
+
     # how it is done
 
+    def _is_up(self, since: int) -> None:
+        self.first_qemu_pid, self._is_on, self._since = self.qemu_pid, True, since
+
+    def _pause(self) -> str:
+        try:
+            return ailments.pause(self.daemon.events.events[self._since :], self.name)
+        except ValueError:  # no daemon, no events
+            return ""
+
     def _guarded(self, what: str, call: Callable[[], T]) -> T:
-        with watchdog(f"{what} of {self.name}", self.call_timeout, self._break_off):
+        breaks = (self._break_off, self.daemon.end_hard)
+        with watchdog(f"{what} of {self.name}", self.call_timeout, *breaks, look=self.dead):
             return call()
 
     def _break_off(self) -> None:
-        self._note("a call hangs: QEMU is killed")
-        self.daemon.sandbox.signal(self.qemu_pid, "KILL")
+        """Collect what is gone afterwards, and kill QEMU; libvirtd, if it is that which has stopped, or has no QEMU."""
+        self._note(f"a call hangs: it is broken off. What runs then:\n{self.daemon.sandbox.processes()}")
+        if self.daemon.ailment():
+            self.daemon.end_hard()
+            return
+        try:
+            self.daemon.sandbox.signal(self.qemu_pid, "KILL")
+        except (OSError, ValueError):  # it has not started, or is gone
+            self.daemon.end_hard()
 
     def _await_shut_off(self) -> None:
         """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""
         pending, self._shut_off = self._shut_off, None
         if pending is not None:
-            with watchdog(f"the shut-off of {self.name}", self.call_timeout, self._break_off):
-                pending.result()
+            self._guarded("the shut-off", pending.result)
             self.await_end(self._shut_off_since)
 
     def _let_go_of_guest(self, *, for_good: bool = False) -> None:

@@ -10,7 +10,8 @@ from harness.detect.sabotage import abort_the_job, flipped_bit, pretend, put_bac
 from harness.errors import AgentError, CheckFailed, WaitTimeout
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
-from harness.verdict.checks import explain, verify_all
+from harness.verdict.checks import verify_all
+from harness.verdict.explanation import explain
 from harness.verdict.finding import ChecksFailed
 
 pytestmark = pytest.mark.sabotaged
