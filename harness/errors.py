@@ -100,3 +100,7 @@ class AgentError(ChainproofError):
         self.command = command
         self.problem = problem
         super().__init__(f"guest agent: {command}: {problem}")
+
+
+class QmpError(ChainproofError):
+    """QEMU, or its storage daemon, refused a command."""

@@ -8,14 +8,14 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from harness.errors import CommandFailed, Unusable, WaitTimeout
-from harness.waiting import now, scaled
+from harness.errors import Ailing, CommandFailed, Unusable, WaitTimeout
+from harness.waiting import LOOK_SECONDS, now, scaled, well
 
 Child = subprocess.Popen[bytes]
 PIPE = subprocess.PIPE
@@ -67,12 +67,22 @@ def run(
     return finish(child, command, timeout=timeout, input_bytes=input_bytes)
 
 
-def finish(child: Child, command: Sequence[str], *, timeout: float, input_bytes: bytes | None = None) -> Completed:
-    """As `run`, of a child that was spawned as `command` just now; by what it dies with us is the caller's affair."""
+def finish(
+    child: Child,
+    command: Sequence[str],
+    *,
+    timeout: float,
+    input_bytes: bytes | None = None,
+    look: Callable[[], str] = well,
+) -> Completed:
+    """As `run`, of a child that was spawned as `command` just now; by what it dies with us is the caller's affair.
+
+    Raises Ailing as soon as `look` says what is wrong with that which it needs.
+    """
     started = now()
     seconds = scaled(timeout)
     try:
-        stdout, stderr = child.communicate(input_bytes, timeout=seconds)
+        stdout, stderr = _communicate(child, input_bytes, shlex.join(command), seconds, look)
     except subprocess.TimeoutExpired:
         kill(child)
         stdout, stderr = child.communicate()
@@ -88,6 +98,24 @@ def finish(child: Child, command: Sequence[str], *, timeout: float, input_bytes:
         stderr.decode(errors="replace"),
         now() - started,
     )
+
+
+def _communicate(
+    child: Child, input_bytes: bytes | None, what: str, seconds: float, look: Callable[[], str]
+) -> tuple[bytes, bytes]:
+    """Popen.communicate, which goes on where it was when it is called again after its timeout."""
+    deadline = now() + seconds
+    while True:
+        remaining = deadline - now()
+        try:
+            return child.communicate(input_bytes, timeout=min(remaining, LOOK_SECONDS))
+        except subprocess.TimeoutExpired:
+            input_bytes = None  # it was taken the first time
+            ailment = look()
+            if ailment:
+                raise Ailing(what, ailment) from None
+            if now() >= deadline:
+                raise
 
 
 def spawn(
@@ -116,13 +144,20 @@ def spawn(
         raise CommandFailed(command, NOT_FOUND, "", str(error)) from error
 
 
-def wait(child: Child, what: str, *, timeout: float) -> int:
-    """The exit status of a child, within `timeout` seconds (before scaling); raises WaitTimeout."""
+def wait(child: Child, what: str, *, timeout: float, look: Callable[[], str] = well) -> int:
+    """The exit status of a child, within `timeout` seconds (before scaling).
+
+    Raises WaitTimeout; Ailing as soon as `look` says what is wrong.
+    """
     seconds = scaled(timeout)
-    try:
-        return child.wait(seconds)
-    except subprocess.TimeoutExpired:
-        raise WaitTimeout(what, seconds, f"process {child.pid} still runs") from None
+    deadline = now() + seconds
+    while not ended_within(child, max(0.0, min(LOOK_SECONDS, deadline - now()))):
+        ailment = look()
+        if ailment:
+            raise Ailing(what, ailment)
+        if now() >= deadline:
+            raise WaitTimeout(what, seconds, f"process {child.pid} still runs")
+    return child.returncode
 
 
 def ended_within(child: Child, seconds: float) -> bool:
@@ -151,16 +186,23 @@ def installed(program: str, package: str) -> str:
     return found
 
 
-def read_until(stream: int, wanted: bytes | None, what: str, *, seconds: float) -> bytes:
+def read_until(
+    stream: int, wanted: bytes | None, what: str, *, seconds: float, look: Callable[[], str] = well
+) -> bytes:
     """What the file descriptor `stream` gives up to and with `wanted`, or to its end.
 
-    `seconds` are not scaled. Raises WaitTimeout with what came so far.
+    `seconds` are not scaled. Raises WaitTimeout with what came so far; Ailing as soon as `look` says what is wrong.
     """
     deadline = now() + seconds
     received = b""
     while wanted is None or wanted not in received:
-        if not select.select([stream], [], [], max(0.0, deadline - now()))[0]:
-            raise WaitTimeout(what, seconds, received.decode(errors="replace"))
+        if not select.select([stream], [], [], max(0.0, min(LOOK_SECONDS, deadline - now())))[0]:
+            ailment = look()
+            if ailment:
+                raise Ailing(what, ailment)
+            if now() >= deadline:
+                raise WaitTimeout(what, seconds, received.decode(errors="replace"))
+            continue
         data = os.read(stream, 65536)
         if not data:
             break
@@ -175,18 +217,24 @@ def kill(child: Child) -> None:
     container may never reap it, and the sandbox would not end.
     """
     if child.poll() is None:
-        try:
-            started = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
-        except OSError:
-            started = []
-        for pid in started:
+        started = started_by(child)
+        for process in started:
             with suppress(ProcessLookupError, PermissionError):
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(int(process.name), signal.SIGKILL)
         try:
             child.wait(1 if started else 0)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+
+
+def started_by(child: Child) -> list[Path]:
+    """The processes that a child has started and not yet reaped, by their directories in /proc."""
+    try:
+        pids = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [Path("/proc", pid) for pid in pids]
 
 
 def end(child: Child, *, timeout: float) -> int:

@@ -63,7 +63,7 @@ def wait_until(
         time.sleep(interval)
 
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 1.0
 """How often a wait, or a call that is guarded, looks whether what it waits for has died or stopped."""
 _PATIENCE = 10.0
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import nbd
 
-from harness.errors import ChainproofError, ImageError, Unusable, WaitTimeout
+from harness.errors import ImageError, QmpError
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import File, Image
@@ -136,9 +136,7 @@ class NbdReader:
             ]
             try:
                 self._storage.execute(commands)
-            except (WaitTimeout, Unusable):
-                raise
-            except ChainproofError as error:
+            except QmpError as error:
                 raise ImageError(file_name(image.store), f"QEMU does not open it: {error}") from error
         return _headers(self._storage.execute([("query-named-block-nodes", {"flat": True})])[-1])
 

@@ -219,6 +219,10 @@ class Daemon:
             words = "libvirtd has stopped" if self._has_stopped() else ""
         return self.sandbox.ailment() or words
 
+    def is_cut_off(self) -> bool:
+        """Whether its connection has been closed, and not by us."""
+        return self._connection is not None and not self._connection.isAlive()
+
     def _has_stopped(self) -> bool:
         try:
             return self._process is not None and has_stopped(self.sandbox.process(self.pid))

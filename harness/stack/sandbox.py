@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Self
 
-from harness.errors import Unusable, WaitTimeout, how_ended
+from harness.errors import Ailing, Unusable, WaitTimeout, how_ended
 from harness.process import (
     PIPE,
     Child,
@@ -34,6 +34,9 @@ from harness.stack.run_directory import RunDirectory
 from harness.waiting import scaled
 
 IMAGES = PurePosixPath("/export/images")
+SMALL = PurePosixPath("/small")
+"""A file system of SMALL_BYTES inside: to see what a full one does."""
+SMALL_BYTES = 1 << 20
 BUSYBOX = "/chainproof/busybox"
 _INIT = "/chainproof/dumb-init"
 _OURS = (("busybox", "busybox-static", BUSYBOX), ("dumb-init", "dumb-init", _INIT))
@@ -41,7 +44,7 @@ _ENDS = "ends.log"
 _END = re.compile(r"A child with PID (\d+) (?:exited with exit status|was terminated by signal) (\d+)")
 _ENVIRONMENT = {"PATH": f"{programs.DIRECTORY}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
 _OWN = frozenset(
-    {"proc", "dev", "sys", "run", "tmp", "chainproof", "export"}
+    {"proc", "dev", "sys", "run", "tmp", "chainproof", "export", "small"}
 )  # not the tree's, even if it is shown whole
 
 # PID 1 of the sandbox reaps what is orphaned, as QEMU is, and writes down how it ended. It ends with its child, which
@@ -56,8 +59,14 @@ exec {BUSYBOX} cat <&3 >/dev/null
 
 # Between nsenter and what runs inside, outside the process namespace: starts it there, waits for its end, and ends the
 # same way. nsenter's own wait stops when the command is stopped: then nobody reaps the command, and the sandbox's PID 1
-# waits for that forever.
-_ENTERED = '"$@"; status=$?; [ $status -le 128 ] || kill -$((status - 128)) $$; exit $status'
+# waits for that forever. Its own words (of a signal) go nowhere: stderr is the command's, and may take none (held.py).
+_ENTERED = """
+exec 3>&2 2>/dev/null
+(exec "$@" 2>&3 3>&-)
+status=$?
+[ $status -le 128 ] || kill -$((status - 128)) $$
+exit $status
+"""
 
 
 @dataclass(frozen=True)
@@ -124,8 +133,8 @@ class Sandbox:
         assert bwrap.stdin is not None
         bwrap.stdin.close()
         try:
-            wait(bwrap, "the end of the sandbox", timeout=20)
-        except WaitTimeout:
+            wait(bwrap, "the end of the sandbox", timeout=20, look=self._first_ailment)
+        except (WaitTimeout, Ailing):
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)  # bwrap has not reaped it: the pid is still its own
             bwrap.kill()
@@ -142,7 +151,8 @@ class Sandbox:
         It dies with the sandbox, so with us. What waits for it out here must not die before it: the orphan would be
         the machine's PID 1's to reap, which takes seconds in some containers, and the sandbox would not end until then.
         """
-        return finish(self.spawn(command, stdout=PIPE, stderr=PIPE), command, timeout=timeout, input_bytes=input_bytes)
+        child = self.spawn(command, stdout=PIPE, stderr=PIPE)
+        return finish(child, command, timeout=timeout, input_bytes=input_bytes, look=self.ailment)
 
     def spawn(self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]) -> Child:
         """Start a command inside without waiting; it lives no longer than the sandbox."""
@@ -175,9 +185,10 @@ class Sandbox:
         if bwrap is not None and (bwrap.poll() is not None or not self.process(1).exists()):
             ended_within(bwrap, 1)
             return f"the first process of the sandbox {how_ended(bwrap.returncode or 0)}"
-        if has_stopped(Path(f"/proc/{self.pid}")):
-            return "the first process of the sandbox has stopped"
-        return self.run_directory.ailment()
+        return self._first_ailment() or self.run_directory.ailment()
+
+    def _first_ailment(self) -> str:
+        return "the first process of the sandbox has stopped" if has_stopped(Path(f"/proc/{self.pid}")) else ""
 
     def exit_status(self, pid: int) -> int | None:
         """How the orphan that had this pid inside has ended, as of a Child; None if that is not known (yet).
@@ -252,6 +263,7 @@ class Sandbox:
             command += ["--dir", "/root", "--symlink", "../run", "/var/run"]
         for scratch in ("/tmp", "/var/tmp", "/run", "/chainproof"):
             command += ["--tmpfs", scratch]
+        command += ["--size", str(SMALL_BYTES), "--tmpfs", str(SMALL)]
         # not --dev: for its devpts bwrap would make a second user namespace, and nsenter could not follow without root
         command += ["--tmpfs", "/dev", "--dir", "/dev/shm", "--symlink", "/proc/self/fd", "/dev/fd"]
         for device in ("null", "zero", "full", "random", "urandom", "tty"):

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from harness.errors import ChainproofError, Unusable, how_ended
-from harness.process import NOT_FOUND, PIPE, Child, ended_within, kill, read_until, wait
+from harness.errors import ChainproofError, QmpError, Unusable, how_ended
+from harness.process import NOT_FOUND, PIPE, Child, ended_within, has_stopped, kill, read_until, started_by, wait
 from harness.stack.sandbox import IMAGES, Sandbox
 from harness.waiting import scaled
 
@@ -17,10 +17,6 @@ Json = dict[str, object]
 
 TIMEOUT = 60.0
 _SOCKET = IMAGES.parent / "storage.nbd"
-
-
-class QmpError(ChainproofError):
-    """The storage daemon refused a command."""
 
 
 class StorageDaemonDied(ChainproofError):
@@ -101,6 +97,12 @@ class StorageDaemon:
         if self._child is not None and ended_within(self._child, 0.2):
             raise self._died()
 
+    def _ailment(self) -> str:
+        """Whether it has stopped; that it has ended is read."""
+        if self._child is not None and any(map(has_stopped, started_by(self._child))):
+            return "qemu-storage-daemon has stopped"
+        return self._sandbox.ailment()
+
     def _died(self) -> ChainproofError:
         """What to raise of a daemon that has ended; the next command starts another."""
         child = self._child
@@ -118,7 +120,7 @@ class StorageDaemon:
         assert child.stdout is not None
         while b"\n" not in self._received:
             stream, what = child.stdout.fileno(), "qemu-storage-daemon to answer"
-            data = read_until(stream, b"\n", what, seconds=scaled(TIMEOUT))
+            data = read_until(stream, b"\n", what, seconds=scaled(TIMEOUT), look=self._ailment)
             if not data:
                 raise self._died()
             self._received += data

@@ -39,6 +39,7 @@ from harness.vm.domain_xml import Machine
 from harness.vm.hands import BindingHand, Things, VirshHand
 from harness.vm.offline import OfflineWriter
 from harness.vm.warm import WarmGuests
+from harness.waiting import well
 
 BASE = "base"
 CELL = 65536
@@ -234,7 +235,11 @@ class Trial:
         with HeldCommand(self.daemon.sandbox, shlex.split(line)) as held:
             with self.stage.entered(Kind.COMMAND, line, means, TYPED) as entry:
                 entry.detail = {"held": True}
-            yield held
+            self.things.jobs.ailment = held.ailment
+            try:
+                yield held
+            finally:
+                self.things.jobs.ailment = well
             with self.stage.entered(Kind.OUTPUT, line, ends, TYPED) as entry:
                 done = held.release()
                 entry.detail = printed(done)

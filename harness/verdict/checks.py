@@ -13,13 +13,12 @@ from itertools import zip_longest
 
 import libvirt
 
-from harness.errors import ChainproofError, CheckFailed
+from harness.errors import ChainproofError, CheckFailed, QmpError
 from harness.journal import Kind
 from harness.oracle.image import File, Image
 from harness.oracle.state import Power
 from harness.stack.events import Event, EventKind
 from harness.stack.sandbox import IMAGES
-from harness.stack.storage_daemon import QmpError
 from harness.storage.formats import node
 from harness.storage.stores import path_of, protocol_node
 from harness.trial import measure
@@ -256,6 +255,9 @@ def allocation(subject: Subject) -> Iterator[Finding]:
 def daemon_unharmed(subject: Subject) -> Iterator[Finding]:
     """Compare the daemon's pid, and read its log."""
     trial = subject.trial
+    ailment = trial.daemon.ailment()
+    if ailment:
+        yield subject.wrong("libvirtd and all around it live as long as a scenario", ailment)
     if trial.daemon.pid != trial.things.daemon_pid:
         yield subject.wrong(f"libvirtd is process {trial.things.daemon_pid}", f"it is process {trial.daemon.pid}")
     errors = trial.daemon.errors_logged(trial.daemon_log_start)

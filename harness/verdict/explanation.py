@@ -11,6 +11,7 @@ import libvirt
 from harness.errors import AgentError, Ailing, ChainproofError, CheckFailed, WaitTimeout, how_ended
 from harness.journal import Kind
 from harness.oracle.state import Power
+from harness.stack.daemon import Daemon
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 from harness.verdict.check import Subject
@@ -42,7 +43,7 @@ def explain(trial: Trial, error: Exception) -> None:
     if isinstance(error, Ailing):
         return
     daemon = trial.daemon
-    ailment = daemon.ailment()
+    ailment = daemon.ailment() or _late(daemon)
     if ailment:
         trial.journal.record(Kind.NOTE, f"what runs then:\n{daemon.sandbox.processes()}")
         daemon.end_hard()
@@ -55,6 +56,23 @@ def explain(trial: Trial, error: Exception) -> None:
     crashed = [*crashes(trial)]
     if crashed and not isinstance(error, CheckFailed):
         raise CheckFailed("no process crashes", "; ".join(crashed), str(error)) from error
+
+
+def _late(daemon: Daemon) -> str:
+    """What is wrong with a daemon that has closed its connection: its end is known a moment after that."""
+
+    def known() -> str:
+        ailment = daemon.ailment()
+        if not ailment:
+            raise NotYet("nothing is wrong")
+        return ailment
+
+    if not daemon.is_cut_off():
+        return ""
+    try:
+        return wait_until("the end of libvirtd to be known", known, timeout=2)
+    except WaitTimeout:
+        return "libvirtd has closed the connection"
 
 
 def _explain_by_qemu(trial: Trial, vm: Vm, error: Exception) -> None:

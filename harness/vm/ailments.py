@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,3 +40,10 @@ def panic(console: Path) -> str:
     except OSError:
         return ""
     return f"the guest has panicked: {found}{words.strip()}" if found else ""
+
+
+def closed_port(events: Sequence[Event], name: str, port: str) -> str:
+    """That the guest has closed a virtio-serial port, by QEMU's events since it was started."""
+    told = [event.reason for event in events if event.domain == name and event.status == "VSERPORT_CHANGE"]
+    changes = [change for change in map(json.loads, told) if change.get("id") == port]
+    return "" if not changes or changes[-1].get("open") else "the guest's disk server has closed its port"

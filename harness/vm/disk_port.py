@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from harness.errors import AgentError, Ailing, WaitTimeout
 from harness.oracle.geometry import Range
 from harness.waiting import LOOK_SECONDS, NotYet, now, scaled, wait_until, well
+
+T = TypeVar("T")
 
 # what is answered by a guest that is up, with time for one that has just been restored and runs everything anew
 TIMEOUT = 60.0
@@ -107,9 +111,13 @@ class DiskPort:
         return self._answer(request)
 
     def _send(self, request: str, data: bytes) -> None:
+        rest = memoryview(f"{request}\n".encode() + data)
+        what = f"QEMU to take: {request}"
+        deadline = now() + scaled(TIMEOUT)
         try:
-            self._socket.settimeout(scaled(TIMEOUT))
-            self._socket.sendall(f"{request}\n".encode() + data)
+            while rest:
+                sent = self._in_time(what, deadline, partial(self._socket.send, rest))
+                rest = rest[sent:]
         except OSError as error:
             raise AgentError(f"disk server: {request}", f"the connection is gone: {error}") from error
 
@@ -146,21 +154,24 @@ class DiskPort:
         return data[:count]
 
     def _receive(self, what: str, deadline: float) -> None:
+        data = self._in_time(what, deadline, lambda: self._socket.recv(1 << 20))
+        if not data:
+            raise OSError("QEMU closed it")
+        self._received += data
+
+    def _in_time(self, what: str, deadline: float, transfer: Callable[[], T]) -> T:
+        """What a transfer over the socket returns; now and then it looks whether it can be waited for."""
         while True:
             remaining = deadline - now()
             if remaining <= 0:
                 raise WaitTimeout(what, scaled(TIMEOUT), repr(self._received[:_LARGEST_LINE]))
             self._socket.settimeout(min(remaining, LOOK_SECONDS))
             try:
-                data = self._socket.recv(1 << 20)
-                break
+                return transfer()
             except TimeoutError:
                 ailment = self._ailment()
                 if ailment:
                     raise Ailing(what, ailment) from None
-        if not data:
-            raise OSError("QEMU closed it")
-        self._received += data
 
 
 def _words(ranges: Iterable[Range]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -19,6 +19,7 @@ from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.vm import ailments
 from harness.vm.agent import Agent
 from harness.vm.disk_port import DiskPort
+from harness.vm.domain_xml import DISK_PORT
 from harness.vm.guest_host import guest_host
 from harness.waiting import wall_clock, watchdog
 
@@ -243,7 +244,7 @@ class Domain:
         """Wait until the guest agent has connected, by an event later than `since`: the guest of this boot."""
         self.wait_agent(since, timeout)
         self._let_go_of_guest()
-        self._port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"), self.ailment)
+        self._port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"), self._ailment_of_port)
         # one that was restored woke up where many others did: its clock stands, its random numbers are theirs
         self._boot = self._port.adjust(round(wall_clock())) if restored else self._port.boot_id()
 
@@ -305,10 +306,19 @@ class Domain:
         self.first_qemu_pid, self._is_on, self._since = self.qemu_pid, True, since
 
     def _pause(self) -> str:
+        return ailments.pause(self._told(), self.name)
+
+    def _ailment_of_port(self) -> str:
+        ailment = self.ailment()
+        closed = "" if ailment else ailments.closed_port(self._told(), self.name, DISK_PORT)
+        return f"{closed}\nits console ends:\n{self.console_tail()}" if closed else ailment
+
+    def _told(self) -> Sequence[Event]:
+        """The events since it was started, which are none as long as no daemon runs."""
         try:
-            return ailments.pause(self.daemon.events.events[self._since :], self.name)
-        except ValueError:  # no daemon, no events
-            return ""
+            return self.daemon.events.events[self._since :]
+        except ValueError:
+            return ()
 
     def _guarded(self, what: str, call: Callable[[], T]) -> T:
         breaks = (self._break_off, self.daemon.end_hard)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness.errors import ChainproofError
 from harness.stack.events import Event, EventKind
 from harness.vm.domain import Domain
 from harness.vm.domain_view import disk_element
-from harness.waiting import NotYet, wait_until
+from harness.waiting import NotYet, wait_until, well
 
 TIMEOUT = 120.0
 _ENDS = ("failed", "canceled", "completed")
@@ -19,10 +19,14 @@ class BlockJobFailed(ChainproofError):
 
 
 class Jobs:
-    """The jobs of all disks of a daemon's domains; `timeout` is in seconds, for every wait."""
+    """The jobs of all disks of a daemon's domains; `timeout` is in seconds, for every wait.
+
+    `ailment` says what is wrong with that which was to begin them, or nothing.
+    """
 
     def __init__(self) -> None:
         self.timeout = TIMEOUT
+        self.ailment: Callable[[], str] = well
         self._began: dict[tuple[str, str], tuple[int, object]] = {}
 
     def expect(self, domain: Domain, target: str) -> None:
@@ -50,7 +54,9 @@ class Jobs:
 
         what = f"the job of {target} to be {status}"
         events = domain.daemon.events
-        event = events.wait(what, wanted, since=since, timeout=self.timeout, ailment=domain.dead)
+        event = events.wait(
+            what, wanted, since=since, timeout=self.timeout, ailment=lambda: domain.dead() or self.ailment()
+        )
         if event.status == "stopped":  # a job ends with its VM, and nobody tells of that
             raise BlockJobFailed(f"the job of {target}: waited for {status}, but {domain.name} has ended: {event}")
         if event.status != status:
