@@ -56,7 +56,7 @@ def test_a_sandbox_whose_first_process_has_stopped_is_killed_and_told(sandbox: S
     with pytest.raises(Ailing, match="the first process of the sandbox has stopped"):
         sandbox.close()
 
-    assert not Path(f"/proc/{sandbox.pid}/root/chainproof").exists()
+    wait_until("all inside to be gone", lambda: _gone(Path(f"/proc/{sandbox.pid}/root/chainproof")), 5)
     sandbox.run_directory.close()
 
 
@@ -81,6 +81,11 @@ def test_a_command_is_not_waited_for_when_the_sandbox_is_ill(sandbox: Sandbox) -
     assert child.wait(5) == -signal.SIGKILL
     assert child.stdin is not None
     child.stdin.close()
+
+
+def _gone(path: Path) -> None:
+    if path.exists():
+        raise NotYet(f"{path} is there")
 
 
 def _reaped(sandbox: Sandbox, pid: int) -> int:
