@@ -90,6 +90,10 @@ def finish(
         raise WaitTimeout(f"the end of: {shlex.join(command)}", seconds, seen) from None
     except BaseException:
         kill(child)
+        for stream in (child.stdin, child.stdout, child.stderr):
+            if stream is not None:
+                with suppress(BrokenPipeError):  # what it has not read
+                    stream.close()
         raise
     return Completed(
         tuple(command),

@@ -187,6 +187,7 @@ class Daemon:
         require_libvirt(self.stack, self._connection.getLibVersion(), self.sandbox, self.pid)
         self._connection.setKeepAlive(5, 12)
         self._events = EventHub(self._connection, self._former, self.ailment)
+        self._events.listen_to_qemu()
 
     def start_upgraded(self, stack: Stack) -> None:
         """Start the stopped daemon from `stack` on the state that it left; so is virsh. All else stays what it is."""

@@ -58,7 +58,6 @@ _LIFECYCLE = {
 _AGENT = {1: "connected", 2: "disconnected"}
 
 _OF_QEMU = ("BLOCK_JOB_COMPLETED", "BLOCK_JOB_ERROR", "BLOCK_IO_ERROR", "GUEST_PANICKED", "VSERPORT_CHANGE")
-_BY_REGEX = libvirt_qemu.VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX
 
 _loop: threading.Thread | None = None
 
@@ -94,6 +93,7 @@ class EventHub:
         self.listeners: list[Callable[[Event], None]] = former.listeners if former else []
         self._condition = threading.Condition()
         self._ids: list[int] = []
+        self._of_qemu: int | None = None
         self._connection = connection
         register = connection.domainEventRegisterAny
         self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None))
@@ -103,11 +103,13 @@ class EventHub:
         )
         self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._agent, None))
         self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, self._io_error, None))
-        # QEMU's own words, which libvirt keeps to itself: why a job failed, why the guest has stopped
-        self._qemu_id = libvirt_qemu.qemuMonitorEventRegister(
-            connection, None, "|".join(_OF_QEMU), self._of_qemu, None, _BY_REGEX
-        )
         connection.registerCloseCallback(self._closed, None)
+
+    def listen_to_qemu(self) -> None:
+        """Have QEMU's own words, which libvirt keeps to itself: why a job failed, why the guest has stopped."""
+        events, regex = "|".join(_OF_QEMU), libvirt_qemu.VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX
+        register = libvirt_qemu.qemuMonitorEventRegister
+        self._of_qemu = register(self._connection, None, events, self._from_qemu, None, regex)
 
     def mark(self) -> int:
         """The present end of the list. Take it before the call whose events are waited for: they can come first."""
@@ -152,7 +154,8 @@ class EventHub:
         for callback in self._ids:
             self._connection.domainEventDeregisterAny(callback)
         self._ids.clear()
-        libvirt_qemu.qemuMonitorEventDeregister(self._connection, self._qemu_id)
+        if self._of_qemu is not None:
+            libvirt_qemu.qemuMonitorEventDeregister(self._connection, self._of_qemu)
 
     def _is_closed(self, seen: Sequence[Event]) -> bool:
         return any(event.kind is EventKind.CLOSED for event in seen) and not self._connection.isAlive()
@@ -186,7 +189,7 @@ class EventHub:
     ) -> None:
         self._add(Event(now(), EventKind.IO_ERROR, domain.name(), f"{alias} {path}", f"action {action}", reason))
 
-    def _of_qemu(
+    def _from_qemu(
         self, _c: object, domain: libvirt.virDomain, event: str, _s: int, _us: int, details: str, _o: object
     ) -> None:
         self._add(Event(now(), EventKind.QEMU, domain.name(), "", event, details or ""))

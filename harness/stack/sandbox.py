@@ -40,17 +40,16 @@ SMALL_BYTES = 1 << 20
 BUSYBOX = "/chainproof/busybox"
 _INIT = "/chainproof/dumb-init"
 _OURS = (("busybox", "busybox-static", BUSYBOX), ("dumb-init", "dumb-init", _INIT))
-_ENDS = "ends.log"
 _END = re.compile(r"A child with PID (\d+) (?:exited with exit status|was terminated by signal) (\d+)")
 _ENVIRONMENT = {"PATH": f"{programs.DIRECTORY}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
 _OWN = frozenset(
     {"proc", "dev", "sys", "run", "tmp", "chainproof", "export", "small"}
 )  # not the tree's, even if it is shown whole
 
-# PID 1 of the sandbox reaps what is orphaned, as QEMU is, and writes down how it ended. It ends with its child, which
-# says that it is up and holds still while its stdin (the life-line) is open. Then the kernel kills everything else,
-# whoever let go of the life-line and why.
-_FIRST = f'exec 2>>"$0"; exec {_INIT} --verbose --single-child {BUSYBOX} sh -c "$1"'
+# PID 1 of the sandbox reaps what is orphaned, as QEMU is, and says on stderr how it ended. It ends with its child,
+# which says that it is up, and holds still while its stdin (the life-line) is open. Then the kernel kills everything
+# else, whoever let go of the life-line and why.
+_FIRST = (_INIT, "--verbose", "--single-child", BUSYBOX, "sh", "-c")
 _SUPERVISOR = f"""
 exec 3<&0 </dev/null
 echo up
@@ -107,9 +106,10 @@ class Sandbox:
         """Build the namespaces. Raises Unusable if bubblewrap cannot."""
         # A file, not a pipe: if we were killed now, bwrap would die of the pipe before it lets its child begin, and the
         # child would wait for that forever. What was begun ends by the life-line.
-        with tempfile.TemporaryFile() as status:
+        with tempfile.TemporaryFile() as status, self._said.open("ab") as said:
             passed = [status.fileno(), *self._passed]
-            self._bwrap = spawn(self._command(status.fileno()), environment=self.environment, pass_fds=passed)
+            command = self._command(status.fileno())
+            self._bwrap = spawn(command, environment=self.environment, pass_fds=passed, stderr=said)
             try:
                 self.pid = self._await_up(status)
             except BaseException:
@@ -141,9 +141,8 @@ class Sandbox:
             bwrap.wait()
             raise
         finally:
-            for stream in (bwrap.stdout, bwrap.stderr):
-                assert stream is not None
-                stream.close()
+            assert bwrap.stdout is not None
+            bwrap.stdout.close()
 
     def run(self, command: Sequence[str], *, timeout: float, input_bytes: bytes | None = None) -> Completed:
         """As harness.process.run, inside; the Completed names the command as typed there.
@@ -200,7 +199,7 @@ class Sandbox:
     def ends(self) -> list[tuple[int, int]]:
         """The orphans that have ended so far, in order: the pid that each had inside, and its status as of a Child."""
         try:
-            log = (self.directory / _ENDS).read_text()
+            log = self._said.read_text()
         except FileNotFoundError:
             return []
         return [(int(end[1]), -int(end[2]) if "signal" in end[0] else int(end[2])) for end in _END.finditer(log)]
@@ -246,7 +245,12 @@ class Sandbox:
         command += ["--bind", str(self.directory), str(self.directory)]
         for program, package, at in _OURS:
             command += ["--ro-bind", installed(program, package), at]
-        return [*command, "--", BUSYBOX, "sh", "-c", _FIRST, str(self.directory / _ENDS), _SUPERVISOR]
+        return [*command, "--", *_FIRST, _SUPERVISOR]
+
+    @property
+    def _said(self) -> Path:
+        """What bubblewrap and the first process inside have said."""
+        return self.directory / "sandbox.log"
 
     def _bin(self, number: int) -> Path:
         return self.directory / f"bin-{number}"
@@ -280,7 +284,8 @@ class Sandbox:
         assert bwrap.stdout is not None
         up = read_until(bwrap.stdout.fileno(), b"up\n", "the sandbox to come up", seconds=scaled(20))
         if b"up\n" not in up:
-            raise Unusable("bubblewrap cannot build a sandbox", _remedy(), _last_words(bwrap))
+            wait(bwrap, "bubblewrap to end", timeout=10)
+            raise Unusable("bubblewrap cannot build a sandbox", _remedy(), self._said.read_text().strip())
         status.seek(0)
         return int(json.loads(status.readline())["child-pid"])
 
@@ -307,11 +312,6 @@ def _shown(tree: Path, at: PurePosixPath, mount_points: Sequence[PurePosixPath])
         else:
             options += ["--ro-bind", str(entry), str(inside)]
     return options
-
-
-def _last_words(child: Child) -> str:
-    assert child.stderr is not None
-    return child.stderr.read().decode(errors="replace").strip()
 
 
 def _remedy() -> str:

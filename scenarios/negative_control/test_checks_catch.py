@@ -88,9 +88,7 @@ def test_a_qemu_that_hangs_is_killed_so_that_the_call_returns(layered: Vm) -> No
 def test_a_qemu_that_hangs_after_the_last_act_is_killed_and_found(trial: Trial, layered: Vm) -> None:
     layered.domain.daemon.sandbox.signal(layered.domain.qemu_pid, "STOP")
 
-    with pytest.raises(
-        CheckFailed, match=r"it does not: .* waiting for query-status of vm1\n.*QEMU has stopped"
-    ):
+    with pytest.raises(CheckFailed, match=r"it does not: .* waiting for query-status of vm1\n.*QEMU has stopped"):
         verify_all(trial)
 
 
