@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self, TypeVar
@@ -71,6 +72,7 @@ class Daemon:
         self.directory = directory = run_directory.path
         self.kvm = setup.kvm
         self._stock = setup.stock
+        self._hung_in = ""
         self.guest = setup.guest
         self._process: Child | None = None
         self._connection: libvirt.virConnect | None = None
@@ -124,7 +126,7 @@ class Daemon:
         Raises ValueError while the daemon is stopped.
         """
         connection = self.connection
-        with watchdog(what, timeout, self.end_hard, look=self.ailment):
+        with watchdog(what, timeout, partial(self.end_hard, what), look=self.ailment):
             return function(connection)
 
     @property
@@ -158,9 +160,10 @@ class Daemon:
 
     def _close(self) -> None:
         try:
+            what = "the end of the connection"
             if self.ailment():
-                self.end_hard()
-            with watchdog("the end of the connection", 20, self.end_hard):
+                self.end_hard(what)
+            with watchdog(what, 20, partial(self.end_hard, what)):
                 self._disconnect()
         finally:
             self.storage.close()
@@ -178,7 +181,7 @@ class Daemon:
             self._process = self._place.spawn(command, stdout=out, stderr=STDOUT)
         # ready is an open connection: the socket accepts before the drivers are up, which can still fail
         try:
-            with watchdog("libvirtd to answer", 40, self.end_hard, look=self.ailment):
+            with watchdog("libvirtd to answer", 40, partial(self.end_hard, "its start"), look=self.ailment):
                 self._connection = wait_until("libvirtd to answer", self._open, timeout=30)
         except WaitTimeout as error:
             raise Unusable(
@@ -206,8 +209,9 @@ class Daemon:
         """End the daemon with SIGKILL; VMs go on running."""
         self._signal("KILL")
 
-    def end_hard(self) -> None:
-        """End libvirtd at once because it hangs: every call of it returns then. From any thread."""
+    def end_hard(self, why: str) -> None:
+        """End libvirtd at once because it hangs in `why`: every call of it returns then. From any thread."""
+        self._hung_in = self._hung_in or why
         with suppress(OSError, ValueError):
             self.sandbox.signal(self.pid, "KILL")
 
@@ -215,7 +219,8 @@ class Daemon:
         """What is wrong with libvirtd or what it lives in, in words, or nothing. Looks at processes, asks nobody."""
         status = self._process.poll() if self._process is not None else None
         if status is not None:
-            words = f"libvirtd {how_ended(status)}"
+            hung = f", since it hung: {self._hung_in}" if self._hung_in else ""
+            words = f"libvirtd {how_ended(status)}{hung}"
         else:
             words = "libvirtd has stopped" if self._has_stopped() else ""
         return self.sandbox.ailment() or words

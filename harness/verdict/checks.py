@@ -85,7 +85,7 @@ def _looked(check: Check, subject: Subject) -> Iterator[Finding]:
         yield from check.look(subject)
     except CheckFailed as error:
         yield subject.wrong(error.claim, error.seen, error.difference)
-    except (ChainproofError, libvirt.libvirtError) as error:
+    except (ChainproofError, libvirt.libvirtError, OSError) as error:
         yield subject.wrong("it can be looked at", str(error))
 
 

@@ -46,7 +46,7 @@ def explain(trial: Trial, error: Exception) -> None:
     ailment = daemon.ailment() or _late(daemon)
     if ailment:
         trial.journal.record(Kind.NOTE, f"what runs then:\n{daemon.sandbox.processes()}")
-        daemon.end_hard()
+        daemon.end_hard("it is put out of the way of the evidence")
         raise CheckFailed("libvirtd and all around it live as long as a scenario", ailment, str(error)) from error
     for vm in trial.vms:
         if vm.state.power is not Power.PAUSED and vm.domain.ailment():

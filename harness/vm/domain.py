@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import libvirt
 import libvirt_qemu
 
-from harness.errors import ChainproofError, WaitTimeout
+from harness.errors import ChainproofError, WaitTimeout, how_ended
 from harness.stack.daemon import Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.sandbox import BUSYBOX, IMAGES
@@ -57,6 +57,7 @@ class Domain:
         self._shut_off_since = 0
         self._is_on = False
         self._since = 0
+        self._hung_in = ""
         self._boot = ""
         self._port: DiskPort | None = None
         self._handle: libvirt.virDomain | None = None
@@ -169,7 +170,12 @@ class Domain:
         """Save the running guest into a file and end it (virDomainSave)."""
         self._let_go_of_guest(for_good=True)
         since, pid = self.daemon.events.mark(), self.qemu_pid
-        self.call("the save", lambda handle: handle.save(str(file)))
+        try:
+            self.call("the save", lambda handle: handle.save(str(file)))
+        except libvirt.libvirtError as error:
+            status = self.daemon.sandbox.exit_status(pid)
+            how = f"QEMU {how_ended(status)}: " if status is not None else ""
+            raise DomainFailed(f"{self.name} was not saved: {how}{error}") from error
         self.await_end(since)
         self.ended_politely.append(pid)
 
@@ -294,7 +300,8 @@ class Domain:
         ailment = self.daemon.ailment()
         if ailment or not self._is_on:
             return ailment
-        return ailments.of_qemu(self.daemon.sandbox, self.first_qemu_pid)
+        ailment = ailments.of_qemu(self.daemon.sandbox, self.first_qemu_pid)
+        return f"{ailment}, since it hung: {self._hung_in}" if ailment and self._hung_in else ailment
 
     def panic(self) -> str:
         """What the guest's kernel said when it panicked, if it did."""
@@ -304,6 +311,7 @@ class Domain:
 
     def _is_up(self, since: int) -> None:
         self.first_qemu_pid, self._is_on, self._since = self.qemu_pid, True, since
+        self._hung_in = ""
 
     def _pause(self) -> str:
         return ailments.pause(self._told(), self.name)
@@ -321,20 +329,23 @@ class Domain:
             return ()
 
     def _guarded(self, what: str, call: Callable[[], T]) -> T:
-        breaks = (self._break_off, self.daemon.end_hard)
-        with watchdog(f"{what} of {self.name}", self.call_timeout, *breaks, look=self.dead):
+        name = f"{what} of {self.name}"
+        breaks = (partial(self._break_off, name), partial(self.daemon.end_hard, name))
+        with watchdog(name, self.call_timeout, *breaks, look=self.dead):
             return call()
 
-    def _break_off(self) -> None:
-        """Collect what is gone afterwards, and kill QEMU; libvirtd, if it is that which has stopped, or has no QEMU."""
-        self._note(f"a call hangs: it is broken off. What runs then:\n{self.daemon.sandbox.processes()}")
-        if self.daemon.ailment():
-            self.daemon.end_hard()
-            return
+    def _break_off(self, what: str) -> None:
+        """Collect what is gone afterwards, and kill QEMU; or libvirtd, if that has stopped or waits for no QEMU."""
+        self._note(f"{what} hangs: it is broken off. What runs then:\n{self.daemon.sandbox.processes()}")
         try:
-            self.daemon.sandbox.signal(self.qemu_pid, "KILL")
-        except (OSError, ValueError):  # it has not started, or is gone
-            self.daemon.end_hard()
+            qemu = None if self.daemon.ailment() else self.qemu_pid
+        except (OSError, ValueError):  # it has not started yet
+            qemu = None
+        if qemu is None:
+            self.daemon.end_hard(what)
+        else:
+            self._hung_in = what
+            self.daemon.sandbox.signal(qemu, "KILL")
 
     def _await_shut_off(self) -> None:
         """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""
