@@ -18,6 +18,7 @@ from harness.errors import Unusable, WaitTimeout
 from harness.keeping.directory import static_busybox
 from harness.process import PIPE, Child, Completed, finish, read_until, spawn, wait
 from harness.stack import programs
+from harness.stack.powerless import powerless_root
 from harness.stack.programs import Program
 from harness.stack.run_directory import RunDirectory
 from harness.waiting import scaled
@@ -25,6 +26,7 @@ from harness.waiting import scaled
 IMAGES = PurePosixPath("/export/images")
 BUSYBOX = "/chainproof/busybox"
 _ENVIRONMENT = {"PATH": f"{programs.DIRECTORY}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
+_SYSTEM = ("/sys/devices/system/cpu", "/sys/devices/system/node")  # libvirt's host capabilities
 _OWN = frozenset(
     {"proc", "dev", "sys", "run", "tmp", "chainproof", "export"}
 )  # not the tree's, even if it is shown whole
@@ -84,6 +86,8 @@ class Sandbox:
         # child would wait for that forever. What was begun ends by the life-line.
         with tempfile.TemporaryFile() as status:
             passed = [status.fileno(), *self._passed]
+            if not self._has_user_namespace:
+                passed.append(powerless_root())
             self._bwrap = spawn(self._command(status.fileno()), environment=self.environment, pass_fds=passed)
             try:
                 self.pid = self._await_up(status)
@@ -140,10 +144,9 @@ class Sandbox:
 
     def entered(self, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` inside."""
-        user = ["-U", "--preserve-credentials"] if self._has_user_namespace else []
         # -r: where this machine is itself a chroot, the root of the mount namespace is not that of the sandbox
-        enter = ["nsenter", "-t", str(self.pid), *user, "-r", "-m", "-p", "-i", "-n", "-u", "--no-fork", "--"]
-        return [*enter, BUSYBOX, "sh", "-c", _ENTERED, "sh", *command]
+        enter = ["nsenter", "-t", str(self.pid), "-U", "--preserve-credentials", "-r", *"-m -p -i -n -u".split()]
+        return [*enter, "--no-fork", "--", BUSYBOX, "sh", "-c", _ENTERED, "sh", *command]
 
     def signal(self, pid: int, name: str) -> None:
         """Send a signal (KILL, STOP, TERM) to the process that has this pid inside; one that is gone is no error."""
@@ -165,8 +168,8 @@ class Sandbox:
         command = ["--unshare-pid", "--as-pid-1"]
         if self._has_user_namespace:
             uid = os.getuid() if self.isolation.uid is None else self.isolation.uid
-            command += ["--unshare-user", "--uid", str(uid), "--gid", str(uid)]
-        return command
+            return [*command, "--unshare-user", "--uid", str(uid), "--gid", str(uid)]
+        return [*command, "--userns2", str(powerless_root())]
 
     def _command(self, status: int) -> list[str]:
         command = ["bwrap", *self._namespaces(), "--unshare-ipc", "--unshare-net", "--unshare-uts"]
@@ -200,7 +203,10 @@ class Sandbox:
         command += ["--tmpfs", "/dev", "--dir", "/dev/shm", "--symlink", "/proc/self/fd", "/dev/fd"]
         for device in ("null", "zero", "full", "random", "urandom", "tty"):
             command += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
-        command += ["--proc", "/proc", "--ro-bind", "/sys", "/sys"]
+        # root needs no capability to write what root owns there (sysctls, /proc/sysrq-trigger)
+        command += ["--proc", "/proc", "--remount-ro", "/proc"]
+        for shown in _SYSTEM:
+            command += ["--ro-bind-try", shown, shown]
         if self.isolation.kvm:
             command += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
         return command

@@ -1,0 +1,67 @@
+"""Root's user namespace: whoever is in it is root of its files, and has no power over this machine.
+
+It owns no other namespace. Those of a sandbox are made outside it, so that root inside can neither mount nor unmount,
+make no device, set no address and no host name: the kernel asks for that in the namespace that owns what is changed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from harness.errors import CommandFailed, Unusable
+from harness.keeping.directory import static_busybox
+from harness.process import Child, end, read_until, spawn
+from harness.waiting import scaled
+
+_UP = b"up\n"
+# in a mount namespace of its own: the kernel makes no user namespace for whoever is in a chroot
+_MAKER = ("bwrap", "--dev-bind", "/", "/", "--", "unshare", "--user", "--")
+_REMEDY = "user namespaces must be allowed, for root too (sysctl user.max_user_namespaces; in a container: --privileged)"
+
+
+@cache
+def powerless_root() -> int:
+    """A descriptor of the namespace, which this process makes once and keeps (15 ms).
+
+    Every uid in it is what it is outside. Raises Unusable.
+    """
+    maker = spawn([*_MAKER, static_busybox(), "sh", "-c", "echo up; read -r _"])
+    try:
+        return _made(maker)
+    finally:
+        end(maker, timeout=5)
+
+
+def _made(maker: Child) -> int:
+    assert maker.stdout is not None
+    assert maker.stderr is not None
+    if read_until(maker.stdout.fileno(), _UP, "a user namespace", seconds=scaled(20)) != _UP:
+        words = maker.stderr.read().decode(errors="replace").strip()
+        raise Unusable("root cannot make a user namespace", _REMEDY, words)
+    process = _in_another_user_namespace(maker.pid)
+    try:
+        for name in ("uid_map", "gid_map"):
+            (process / name).write_text(_same(Path("/proc/self", name).read_text().splitlines()))
+        return os.open(process / "ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unusable("root cannot make a user namespace", _REMEDY, str(error)) from error
+
+
+def _in_another_user_namespace(pid: int) -> Path:
+    """The process of those that `pid` started, one by another, that is in another user namespace than we are."""
+    process = Path(f"/proc/{pid}")
+    while (process / "ns/user").readlink() == Path("/proc/self/ns/user").readlink():
+        children = (process / "task" / process.name / "children").read_text().split()
+        if not children:
+            raise CommandFailed(_MAKER, 0, "", "it made no user namespace")
+        process = Path(f"/proc/{children[0]}")
+    return process
+
+
+def _same(lines: Sequence[str]) -> str:
+    """A map of the ids that the present map (lines of first inside, first outside, how many) has, each to itself."""
+    ranges = [line.split() for line in lines]
+    return "".join(f"{first} {first} {number}\n" for first, _, number in ranges)
