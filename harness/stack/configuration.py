@@ -15,7 +15,6 @@ _LOG = PurePosixPath("/var/log/libvirt/libvirtd.log")
 _SESSION = """\
 security_driver = "none"
 namespaces = [ ]
-seccomp_sandbox = 0
 stdio_handler = "file"
 """
 _SYSTEM = f"""\

@@ -145,7 +145,7 @@ class Sandbox:
     def entered(self, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` inside."""
         # -r: where this machine is itself a chroot, the root of the mount namespace is not that of the sandbox
-        enter = ["nsenter", "-t", str(self.pid), "-U", "--preserve-credentials", "-r", *"-m -p -i -n -u".split()]
+        enter = ["nsenter", "-t", str(self.pid), "-U", "--preserve-credentials", "-r", "-m", "-p", "-i", "-n", "-u"]
         return [*enter, "--no-fork", "--", BUSYBOX, "sh", "-c", _ENTERED, "sh", *command]
 
     def signal(self, pid: int, name: str) -> None:
