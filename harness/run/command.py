@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
             verb, *rest = arguments
             if verb == "compare":
                 return compare(rest, interruption)
-            return run_pytest(pytest_arguments(verb, rest), interruption)
+            return run_pytest(verb, pytest_arguments(verb, rest), interruption)
         except BadCommand as error:
             print(f"ci/run: {error}", file=sys.stderr)
             return Status.UNUSABLE
@@ -90,11 +90,21 @@ def _names_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(arguments[:first]), list(more)
 
 
-def run_pytest(arguments: Sequence[str], interruption: Interruption) -> int:
+class _Named:
+    """A plugin: usage and errors speak of what was typed."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+
+    def pytest_addoption(self, parser: pytest.Parser) -> None:
+        parser.prog = f"ci/run {self._verb}"
+
+
+def run_pytest(verb: str, arguments: Sequence[str], interruption: Interruption) -> int:
     """Run pytest in this process, to the exit status that its end comes to, whatever the end."""
     ending = Ending(interruption.status)
     try:
-        return ending.final(pytest.main(list(arguments), plugins=[ending]))
+        return ending.final(pytest.main(list(arguments), plugins=[ending, _Named(verb)]))
     except KeyboardInterrupt:
         return interruption.status() or Status.INTERRUPTED
     except SystemExit as error:  # a plugin's: pytest itself returns
@@ -113,7 +123,7 @@ def compare(arguments: Sequence[str], interruption: Interruption) -> int:
     with _results(more) as results:
         if to_run:
             options = [*_in("scenarios"), *_spread(), *_stacks(to_run), "--every-stack", "--results", str(results)]
-            status = run_pytest([*options, *more], interruption)
+            status = run_pytest("compare", [*options, *more], interruption)
             if status > Status.FAILED:  # what failed on both is no difference; a run that broke off is no comparison
                 return status
         before, after = (f"{results}:{name}" if name in to_run else name for name in names)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 import libvirt
 
@@ -13,7 +14,7 @@ from harness.errors import Unusable, WaitTimeout
 from harness.process import STDOUT, Child, Completed, wait
 from harness.settings import Mode
 from harness.stack.answering import require_libvirt
-from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, lay_out
+from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, SOCKETS, lay_out
 from harness.stack.events import EventHub, start_event_loop
 from harness.stack.joined import JoinedSandbox
 from harness.stack.run_directory import RunDirectory
@@ -76,6 +77,7 @@ class Daemon:
             (setup.guest, GUEST, False),
             (setup.warm, WARM, False),
             (directory / "export", IMAGES.parent, True),
+            (directory / "sock", SOCKETS, True),
             (etc, PurePosixPath("/etc/libvirt"), True),
             *((etc / name, PurePosixPath("/etc") / name, False) for name in ("passwd", "group", "nsswitch.conf")),
             (var / "run", PurePosixPath("/run/libvirt"), True),
@@ -90,7 +92,7 @@ class Daemon:
             "XDG_CACHE_HOME": "/var/cache",
             "XDG_DATA_HOME": "/var/lib",
         }
-        environment = {"LIBVIRT_DEFAULT_URI": self.uri, **(session if self.mode == "session" else {})}
+        environment = {"LIBVIRT_DEFAULT_URI": _uri(self.mode, SOCKETS), **(session if self.mode == "session" else {})}
         uid = SESSION_UID if self.mode == "session" else None
         isolation = replace(stack.isolation(), uid=uid, kvm=self.kvm, binds=binds, environment=environment)
         self.sandbox = Sandbox(run_directory, isolation)
@@ -99,13 +101,18 @@ class Daemon:
 
     @property
     def uri(self) -> str:
-        """Where the daemon listens, inside the sandbox and out."""
-        return f"qemu+unix:///{self.mode}?socket={self.directory}/sock/libvirt-sock"
+        """Where the daemon listens, for clients outside the sandbox."""
+        return _uri(self.mode, self.directory / "sock")
 
     @property
     def log(self) -> Path:
         """The daemon's log: warnings and errors."""
         return self.directory / "var/log/libvirtd.log"
+
+    @property
+    def _output(self) -> Path:
+        """What it writes to stdout and stderr; not seen inside, where a link could stand in for it."""
+        return self.directory / "libvirtd.out"
 
     def qemu_log(self, domain: str) -> Path:
         """The log of a domain's QEMU: its command line and its stderr."""
@@ -156,7 +163,7 @@ class Daemon:
         """Start the daemon and connect. Raises Unusable with the tail of its log if it does not come up."""
         start_event_loop()
         (self.directory / "sock/libvirt-sock").unlink(missing_ok=True)
-        with (self.directory / "var/log/libvirtd.out").open("ab") as out:
+        with self._output.open("ab") as out:
             command = [self.stack.libvirtd, "-f", str(LIBVIRTD_CONF), "-p", f"/run/libvirt/{_PIDFILE}"]
             self._process = self._place.spawn(command, stdout=out, stderr=STDOUT)
         # ready is an open connection: the socket accepts before the drivers are up, which can still fail
@@ -246,7 +253,11 @@ class Daemon:
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of what the daemon wrote."""
         texts = []
-        for file in (self.directory / "var/log/libvirtd.out", self.log):
+        for file in (self._output, self.log):
             if file.exists():
                 texts += file.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(texts)
+
+
+def _uri(mode: Mode, sockets: PurePath) -> str:
+    return f"qemu+unix:///{mode}?socket={quote(bytes(sockets / 'libvirt-sock'))}"

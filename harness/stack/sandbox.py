@@ -65,10 +65,9 @@ class Isolation:
 
 
 class Sandbox:
-    """Private PID, mount, IPC, network and UTS namespaces around a run directory.
+    """Private PID, mount, IPC, network and UTS namespaces, of which `pid` is the first process, on this machine.
 
-    The run directory belongs to the sandbox: it is bound at its own path inside, and goes with it. `pid` is that of the
-    first process inside, on this machine.
+    The run directory belongs to the sandbox, and goes with it. Inside, only what of it is bound can be seen.
     """
 
     def __init__(self, run_directory: RunDirectory, isolation: Isolation) -> None:
@@ -146,17 +145,16 @@ class Sandbox:
         """The command line that runs `command` inside."""
         # -r: where this machine is itself a chroot, the root of the mount namespace is not that of the sandbox
         enter = ["nsenter", "-t", str(self.pid), "-U", "--preserve-credentials", "-r", "-m", "-p", "-i", "-n", "-u"]
-        return [*enter, "--no-fork", "--", BUSYBOX, "sh", "-c", _ENTERED, "sh", *command]
+        return [*enter, "--no-fork", "--", BUSYBOX, "sh", "-c", _ENTERED, str(self.directory), *command]
 
     def signal(self, pid: int, name: str) -> None:
         """Send a signal (KILL, STOP, TERM) to the process that has this pid inside; one that is gone is no error."""
         self.run([BUSYBOX, "kill", f"-{name}", str(pid)], timeout=10)
 
     def outside(self, path: PurePosixPath) -> Path:
-        """The path on this machine of a path inside, for the directories that both can see."""
-        for there, here in ((IMAGES.parent, self.directory / "export"), (self.directory, self.directory)):
-            if path.is_relative_to(there):
-                return here / path.relative_to(there)
+        """The path on this machine of a path inside, for the directory that both can see."""
+        if path.is_relative_to(IMAGES.parent):
+            return self.directory / "export" / path.relative_to(IMAGES.parent)
         raise ValueError(f"{path} is not visible outside the sandbox")
 
     @property
@@ -180,9 +178,8 @@ class Sandbox:
         if self.isolation.programs:
             into = next(path for path in map(self._bin, count()) if not path.exists())
             command += programs.install(self.isolation.programs, self.isolation.tree, into)
-        command += ["--bind", str(self.directory), str(self.directory)]
         command += ["--ro-bind", static_busybox(), BUSYBOX]
-        return [*command, "--", BUSYBOX, "sh", "-c", _SUPERVISOR]
+        return [*command, "--", BUSYBOX, "sh", "-c", _SUPERVISOR, str(self.directory)]  # so that ps tells whose it is
 
     def _bin(self, number: int) -> Path:
         return self.directory / f"bin-{number}"
