@@ -74,6 +74,13 @@ def _in(paths: str) -> list[str]:
     ]
 
 
+def remembering(arguments: Sequence[str], directory: str | None) -> list[str]:
+    """`arguments` with pytest's cache in `directory`, unless that is None or they have no cache."""
+    if directory is None or any(argument.endswith("no:cacheprovider") for argument in arguments):
+        return list(arguments)
+    return ["-o", f"cache_dir={directory}", *arguments]
+
+
 def _spread() -> list[str]:
     """One worker more than there are cores: a scenario waits for a quarter of its time."""
     return ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
@@ -103,8 +110,9 @@ class _Named:
 def run_pytest(verb: str, arguments: Sequence[str], interruption: Interruption) -> int:
     """Run pytest in this process, to the exit status that its end comes to, whatever the end."""
     ending = Ending(interruption.status)
+    arguments = remembering(arguments, os.environ.get("CHAINPROOF_PYTEST_CACHE"))
     try:
-        return ending.final(pytest.main(list(arguments), plugins=[ending, _Named(verb)]))
+        return ending.final(pytest.main(arguments, plugins=[ending, _Named(verb)]))
     except KeyboardInterrupt:
         return interruption.status() or Status.INTERRUPTED
     except SystemExit as error:  # a plugin's: pytest itself returns

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,14 +29,15 @@ def seen(mark: str, work: Path, wanted: str) -> None:
 
 
 def test_a_process_of_the_run_that_lives_on_is_found(tmp_path: Path) -> None:
-    with left(["cat"], **{MARK: "run-1"}) as child:
-        wait_until("the process to be found", lambda: seen("run-1", tmp_path, f"process {child.pid}"), timeout=5)
-        assert leftovers("run-2", tmp_path) == []
-    assert leftovers("run-1", tmp_path) == []
+    one, other = secrets.token_hex(8), secrets.token_hex(8)
+    with left(["cat"], **{MARK: one}) as child:
+        wait_until("the process to be found", lambda: seen(one, tmp_path, f"process {child.pid}"), timeout=5)
+        assert leftovers(other, tmp_path) == []
+    assert leftovers(one, tmp_path) == []
 
 
 def test_a_process_that_has_the_work_directory_mounted_is_found(tmp_path: Path) -> None:
-    # at its own path, as sandboxes have it: what is mounted is told as it lies in its file system, which may be its own
+    # at its own path: what is mounted is told as it lies in its file system, which may be its own
     inside = ["bwrap", "--dev-bind", "/", "/", "--bind", str(tmp_path), str(tmp_path), "cat"]
     with left(inside):
         wait_until("the process to be found", lambda: seen("no mark", tmp_path, ": cat"), timeout=5)
