@@ -10,13 +10,18 @@ from pathlib import Path
 import pytest
 
 from harness.detect.boundary import FOR_ANYBODY, OF_SOME_MACHINES, STEPS, OtherSide, outside
+from harness.errors import ImageError
 from harness.keeping.directory import static_busybox
 from harness.process import Completed, Runner, run
 from harness.settings import Mode
+from harness.stack.appliance import appliance_sandbox
 from harness.stack.daemon import Daemon
 from harness.stack.joined import JoinedSandbox
 from harness.stack.run_directory import RunDirectory
-from harness.stack.sandbox import BUSYBOX, Sandbox
+from harness.stack.sandbox import BUSYBOX, IMAGES, Sandbox
+from harness.storage.images import file_image
+from harness.storage.stores import file_name
+from harness.trial.appliances import appliance
 from harness.trial.ground import Platform
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
@@ -74,6 +79,31 @@ def test_every_step_leads_somewhere_outside(daemon: Daemon, other_side: OtherSid
     for step, script in steps(daemon).items():
         done = other_side.take(script, outside, static_busybox())
         assert done.exit_status == 0 or (os.getuid() != 0 and step not in FOR_ANYBODY), f"{step}: {done.output}"
+
+
+def test_no_step_leads_out_of_an_appliances_and_it_sees_the_images_alone(
+    daemon: Daemon, other_side: OtherSide, tmp_path: Path
+) -> None:
+    work = daemon.directory.parent
+    (tmp_path / "base").touch()
+    with appliance_sandbox(RunDirectory(work), tmp_path, tmp_path, readonly=True, kvm=False) as sandbox:
+        assert reached(other_side, sandbox.run, {**steps(daemon), "write an image": f": >>{IMAGES}/base"}) == set()
+        seen = sandbox.run([BUSYBOX, "ls", "-A", "/export", str(IMAGES), "/root", "/var"], timeout=10).check().stdout
+        etc = sandbox.run([BUSYBOX, "ls", "-A", "/etc"], timeout=10).check().stdout.split()
+    assert seen.split("\n\n") == ["/export:\nimages", f"{IMAGES}:\nbase\nsecret", "/root:", "/var:\nrun\ntmp\n"]
+    assert set(etc) <= {"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"}
+
+
+@pytest.mark.parametrize("backing", ["/usr/share/qemu/bios-256k.bin", "../../run/libvirt/libvirtd.pid", "nbd://host/x"])
+def test_libguestfs_is_given_no_image_that_leads_elsewhere(daemon: Daemon, tmp_path: Path, backing: str) -> None:
+    image = file_image(IMAGES, "lead")
+    daemon.sandbox.outside(IMAGES).mkdir(exist_ok=True)
+    make = ["qemu-img", "create", "-q", "-u", "-f", "qcow2", "-b", backing, "-F", "raw", file_name(image.store), "1M"]
+    daemon.sandbox.run(make, timeout=30).check()
+
+    with pytest.raises(ImageError, match=r"it lies outside|is not visible outside|not simply a path"):
+        appliance(daemon, tmp_path, [image], readonly=True)
+    daemon.sandbox.outside(IMAGES / "lead.qcow2").unlink()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root has power to lose")
