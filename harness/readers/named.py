@@ -33,6 +33,10 @@ def named_files(path: PurePosixPath, raw: bool, session: Session, *, chain: bool
         header = read_header(file)
         if header.has_data_file and header.data_file is not None:
             data = relative(header.data_file, at)
+            if not header.data_file.removeprefix("file:").startswith("/"):  # QEMU block/qcow2.c, qcow2_do_open
+                raise ImageError(
+                    str(at), f"names data file {in_one_line(header.data_file)}: QEMU would take its own directory"
+                )
             session.open(data, at)
             yield data
         below = backing_of(at, header) if chain else None

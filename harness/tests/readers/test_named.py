@@ -59,6 +59,15 @@ def as_data(images: Path) -> None:
     (images / "data.raw").symlink_to("../secret")
 
 
+def as_data_beside_qemu(images: Path) -> None:
+    """What lies in QEMU's directory, not in the image's, is opened."""
+    as_data(images)
+    (images / "data.raw").unlink()
+    (images / "data.raw").write_bytes(bytes(65536))
+    qemu_img("amend", "-f", "qcow2", "-o", "data_file=secret", images / "cur.qcow2")
+    (images / "secret").write_bytes(bytes(65536))
+
+
 def by_a_format_that_is_guessed(images: Path) -> None:
     """QEMU's guess is vmdk, whose descriptor names another file."""
     extent = 'RW 128 FLAT "../secret" 0'
@@ -85,6 +94,7 @@ WAYS: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "further down": (in_the_middle, r"secret: cannot be opened: .*\(the header of .*sn1.qcow2 names it\)"),
     "data file": (as_data, OUTSIDE),
+    "data file beside QEMU": (as_data_beside_qemu, "names data file secret: QEMU would take its own directory"),
     "guessed format": (by_a_format_that_is_guessed, "names no format of its backing file .*base"),
 }
 
@@ -111,7 +121,8 @@ def test_an_image_that_leads_elsewhere_is_refused_before_qemu_sees_it(images: Pa
 @pytest.mark.parametrize("way", WAYS)
 def test_qemu_by_itself_would_go_there(images: Path, way: str) -> None:
     WAYS[way][0](images)
-    run(["qemu-img", "convert", "-O", "raw", str(images / "cur.qcow2"), str(images / "out")], timeout=30).check()
+    convert = ["qemu-img", "convert", "-O", "raw", str(images / "cur.qcow2"), str(images / "out")]
+    run(convert, timeout=30, directory=images.parent).check()
 
     assert (images / "out").read_bytes() == SECRET
 
