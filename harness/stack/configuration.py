@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
+from urllib.parse import quote
 
 from harness.settings import Mode
 
@@ -54,3 +55,8 @@ def lay_out(directory: Path, mode: Mode, *, stock: bool) -> None:
     (etc / "qemu.conf").write_text(qemu_conf if stock else qemu_conf + _QUICK)
     libvirtd_conf = _LIBVIRTD.format(sockets=SOCKETS, uuid=uuid.uuid4(), log=_LOG)
     (etc / LIBVIRTD_CONF.name).write_text(libvirtd_conf)
+
+
+def uri_of(mode: Mode, sockets: PurePath) -> str:
+    """Where clients find the daemon whose socket is in the directory `sockets`, whatever that is called."""
+    return f"qemu+unix:///{mode}?socket={quote(bytes(sockets / 'libvirt-sock'))}"

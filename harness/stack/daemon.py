@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote
 
 import libvirt
 
@@ -14,7 +13,7 @@ from harness.errors import Unusable, WaitTimeout
 from harness.process import STDOUT, Child, Completed, wait
 from harness.settings import Mode
 from harness.stack.answering import require_libvirt
-from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, SOCKETS, lay_out
+from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, SOCKETS, lay_out, uri_of
 from harness.stack.events import EventHub, start_event_loop
 from harness.stack.joined import JoinedSandbox
 from harness.stack.run_directory import RunDirectory
@@ -92,7 +91,7 @@ class Daemon:
             "XDG_CACHE_HOME": "/var/cache",
             "XDG_DATA_HOME": "/var/lib",
         }
-        environment = {"LIBVIRT_DEFAULT_URI": _uri(self.mode, SOCKETS), **(session if self.mode == "session" else {})}
+        environment = {"LIBVIRT_DEFAULT_URI": uri_of(self.mode, SOCKETS), **(session if self.mode == "session" else {})}
         uid = SESSION_UID if self.mode == "session" else None
         isolation = replace(stack.isolation(), uid=uid, kvm=self.kvm, binds=binds, environment=environment)
         self.sandbox = Sandbox(run_directory, isolation)
@@ -102,7 +101,7 @@ class Daemon:
     @property
     def uri(self) -> str:
         """Where the daemon listens, for clients outside the sandbox."""
-        return _uri(self.mode, self.directory / "sock")
+        return uri_of(self.mode, self.directory / "sock")
 
     @property
     def log(self) -> Path:
@@ -257,7 +256,3 @@ class Daemon:
             if file.exists():
                 texts += file.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(texts)
-
-
-def _uri(mode: Mode, sockets: PurePath) -> str:
-    return f"qemu+unix:///{mode}?socket={quote(bytes(sockets / 'libvirt-sock'))}"

@@ -6,9 +6,8 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -19,17 +18,14 @@ from harness.keeping.directory import static_busybox
 from harness.process import PIPE, Child, Completed, finish, read_until, spawn, wait
 from harness.stack import programs
 from harness.stack.powerless import powerless_root
-from harness.stack.programs import Program
 from harness.stack.run_directory import RunDirectory
+from harness.stack.view import BUSYBOX as BUSYBOX
+from harness.stack.view import Isolation as Isolation
+from harness.stack.view import view
 from harness.waiting import scaled
 
 IMAGES = PurePosixPath("/export/images")
-BUSYBOX = "/chainproof/busybox"
 _ENVIRONMENT = {"PATH": f"{programs.DIRECTORY}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
-_SYSTEM = ("/sys/devices/system/cpu", "/sys/devices/system/node")  # libvirt's host capabilities
-_OWN = frozenset(
-    {"proc", "dev", "sys", "run", "tmp", "chainproof", "export"}
-)  # not the tree's, even if it is shown whole
 
 # PID 1 of the sandbox: says that it is up, holds still while its stdin (the life-line) is open, and reaps what is
 # orphaned; then ends, and the kernel kills everything else, whoever let go of the life-line and why.
@@ -44,24 +40,6 @@ wait $!
 # same way. nsenter's own wait stops when the command is stopped: then nobody reaps the command, and the sandbox's PID 1
 # waits for that forever.
 _ENTERED = '"$@"; status=$?; [ $status -le 128 ] || kill -$((status - 128)) $$; exit $status'
-
-
-@dataclass(frozen=True)
-class Isolation:
-    """How a sandbox looks: `tree` is the file system tree whose /usr it runs on.
-
-    `uid` other than None puts it into a user namespace under that uid; `kvm` shows it /dev/kvm; `whole` shows the
-    whole tree read-only instead of only its programs; `programs` come before the tree's own; `binds` are (outside,
-    inside, writable).
-    """
-
-    tree: Path = Path("/")
-    uid: int | None = None
-    kvm: bool = False
-    whole: bool = False
-    programs: tuple[Program, ...] = ()
-    binds: tuple[tuple[Path, PurePosixPath, bool], ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sandbox:
@@ -172,9 +150,7 @@ class Sandbox:
     def _command(self, status: int) -> list[str]:
         command = ["bwrap", *self._namespaces(), "--unshare-ipc", "--unshare-net", "--unshare-uts"]
         command += ["--hostname", "chainproof", "--json-status-fd", str(status)]
-        command += self._file_systems()
-        for outside, inside, writable in self.isolation.binds:
-            command += ["--bind" if writable else "--ro-bind", str(outside), str(inside)]
+        command += view(self.isolation)
         if self.isolation.programs:
             into = next(path for path in map(self._bin, count()) if not path.exists())
             command += programs.install(self.isolation.programs, self.isolation.tree, into)
@@ -183,30 +159,6 @@ class Sandbox:
 
     def _bin(self, number: int) -> Path:
         return self.directory / f"bin-{number}"
-
-    def _file_systems(self) -> list[str]:
-        tree = self.isolation.tree
-        command: list[str] = []
-        if self.isolation.whole:
-            command += _shown(tree, PurePosixPath("/"), [inside for _, inside, _ in self.isolation.binds])
-        else:
-            command += programs.tree_options(tree)
-            for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"):
-                command += ["--ro-bind-try", str(tree / "etc" / name), f"/etc/{name}"]
-            command += ["--dir", "/root", "--symlink", "../run", "/var/run"]
-        for scratch in ("/tmp", "/var/tmp", "/run", "/chainproof"):
-            command += ["--tmpfs", scratch]
-        # not --dev: for its devpts bwrap would make a second user namespace, and nsenter could not follow without root
-        command += ["--tmpfs", "/dev", "--dir", "/dev/shm", "--symlink", "/proc/self/fd", "/dev/fd"]
-        for device in ("null", "zero", "full", "random", "urandom", "tty"):
-            command += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
-        # root needs no capability to write what root owns there (sysctls, /proc/sysrq-trigger)
-        command += ["--proc", "/proc", "--remount-ro", "/proc"]
-        for shown in _SYSTEM:
-            command += ["--ro-bind-try", shown, shown]
-        if self.isolation.kvm:
-            command += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
-        return command
 
     def _await_up(self, status: IO[bytes]) -> int:
         """Wait until the supervisor runs; returns its pid, which bwrap wrote to `status` before."""
@@ -218,30 +170,6 @@ class Sandbox:
             raise Unusable("bubblewrap cannot build a sandbox", _remedy(), _last_words(bwrap))
         status.seek(0)
         return int(json.loads(status.readline())["child-pid"])
-
-
-def _shown(tree: Path, at: PurePosixPath, mount_points: Sequence[PurePosixPath]) -> list[str]:
-    """bwrap's options that show all below `tree` read-only at `at`, with room for `mount_points` that are not in it.
-
-    A mount point cannot be made in what is bound read-only: a directory that lacks one is shown entry by entry.
-    """
-    options: list[str] = []
-    for entry in sorted(tree.iterdir()):
-        inside = at / entry.name
-        lacking = [
-            point
-            for point in mount_points
-            if inside in point.parents and not (tree / entry.name / point.relative_to(inside)).exists()
-        ]
-        if at == PurePosixPath("/") and entry.name in _OWN:
-            continue
-        if entry.is_symlink():
-            options += ["--symlink", str(entry.readlink()), str(inside)]
-        elif lacking and entry.is_dir():
-            options += ["--dir", str(inside), *_shown(entry, inside, lacking)]
-        else:
-            options += ["--ro-bind", str(entry), str(inside)]
-    return options
 
 
 def _last_words(child: Child) -> str:
