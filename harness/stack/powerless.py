@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import Unusable
-from harness.process import Child, end, read_until, spawn
+from harness.process import Child, dying_with_us, end, read_until, spawn
 from harness.waiting import scaled
 
 _UP = b"up\n"
@@ -38,7 +38,7 @@ def powerless_root() -> int:
 
     Every uid in it is what it is outside. Raises Unusable.
     """
-    maker = spawn([sys.executable, "-I", "-S", "-c", _MAKER])
+    maker = spawn(dying_with_us([sys.executable, "-I", "-S", "-c", _MAKER]))
     try:
         return _made(maker)
     finally:
