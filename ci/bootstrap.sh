@@ -34,6 +34,7 @@ run   program virsh                          libvirt-clients            libvirt-
 run   program qemu-system-x86_64             qemu-system-x86            qemu-system-x86-core       qemu-system-x86   qemu-x86
 unit  program bwrap                          bubblewrap                 bubblewrap                 bubblewrap        bubblewrap
 unit  program busybox                        busybox-static             busybox                    busybox           busybox-static
+unit  program dumb-init                      dumb-init                  dumb-init                  dumb-init         dumb-init
 unit  program nsenter                        util-linux                 util-linux                 util-linux        util-linux
 run   program cpio                           cpio                       cpio                       cpio              cpio
 run   program lz4                            lz4                        lz4                        lz4               lz4

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from harness.keeping.directory import static_busybox
-from harness.process import Completed, Runner, end, run, spawn
+from harness.process import Completed, Runner, end, installed, run, spawn
 
 _SYSCTL = "/proc/sys/kernel/core_pattern"
 _REMOUNT = "mount -o remount,bind,rw /proc /proc"
@@ -68,7 +67,7 @@ class OtherSide:
         """While it is there to be reached."""
         self._file.write_text("secret\n")
         with ExitStack() as stack:
-            process = spawn([static_busybox(), "sh", "-c", "read -r _", self._mark])
+            process = spawn([installed("busybox", "busybox-static"), "sh", "-c", "read -r _", self._mark])
             stack.callback(end, process, timeout=5)
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
             abstract = stack.enter_context(socket.socket(socket.AF_UNIX))

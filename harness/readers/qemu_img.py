@@ -119,8 +119,9 @@ class QemuImg:
         require_inside(image, self.resolve, self._inside, chain=chain)
 
     def tool(self, *arguments: str) -> Completed:
-        """Run it; its exit status is not checked."""
-        return self.run(["qemu-img", *arguments], timeout=DEADLINE)
+        """Run it; its exit status is not checked. Raises CommandFailed if it crashes: that is no word on an image."""
+        done = self.run(["qemu-img", *arguments], timeout=DEADLINE)
+        return done if done.exit_status >= 0 else done.check()
 
 
 def objects(done: Completed) -> list[Mapping[str, object]]:

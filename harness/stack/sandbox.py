@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Sequence
@@ -13,33 +14,55 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Self
 
-from harness.errors import Unusable, WaitTimeout
-from harness.keeping.directory import static_busybox
-from harness.process import PIPE, Child, Completed, finish, read_until, spawn, wait
+from harness.errors import Ailing, Unusable, WaitTimeout, how_ended
+from harness.process import (
+    PIPE,
+    Child,
+    Completed,
+    ended_within,
+    finish,
+    has_stopped,
+    installed,
+    read_until,
+    spawn,
+    wait,
+)
 from harness.stack import programs
 from harness.stack.powerless import powerless_root
 from harness.stack.run_directory import RunDirectory
 from harness.stack.view import BUSYBOX as BUSYBOX
+from harness.stack.view import SMALL as SMALL
+from harness.stack.view import SMALL_BYTES as SMALL_BYTES
 from harness.stack.view import Isolation as Isolation
 from harness.stack.view import view
 from harness.waiting import scaled
 
 IMAGES = PurePosixPath("/export/images")
+_INIT = "/chainproof/dumb-init"
+_OURS = (("busybox", "busybox-static", BUSYBOX), ("dumb-init", "dumb-init", _INIT))
+_END = re.compile(r"A child with PID (\d+) (?:exited with exit status|was terminated by signal) (\d+)")
 _ENVIRONMENT = {"PATH": f"{programs.DIRECTORY}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
 
-# PID 1 of the sandbox: says that it is up, holds still while its stdin (the life-line) is open, and reaps what is
-# orphaned; then ends, and the kernel kills everything else, whoever let go of the life-line and why.
+# PID 1 of the sandbox reaps what is orphaned, as QEMU is, and says on stderr how it ended. It ends with its child,
+# which says that it is up, and holds still while its stdin (the life-line) is open. Then the kernel kills everything
+# else, whoever let go of the life-line and why.
+_FIRST = (_INIT, "--verbose", "--single-child", BUSYBOX, "sh", "-c")
 _SUPERVISOR = f"""
 exec 3<&0 </dev/null
 echo up
-{BUSYBOX} cat <&3 >/dev/null &
-wait $!
+exec {BUSYBOX} cat <&3 >/dev/null
 """
 
 # Between nsenter and what runs inside, outside the process namespace: starts it there, waits for its end, and ends the
 # same way. nsenter's own wait stops when the command is stopped: then nobody reaps the command, and the sandbox's PID 1
-# waits for that forever.
-_ENTERED = '"$@"; status=$?; [ $status -le 128 ] || kill -$((status - 128)) $$; exit $status'
+# waits for that forever. Its own words (of a signal) go nowhere: stderr is the command's, and may take none (held.py).
+_ENTERED = """
+exec 3>&2 2>/dev/null
+(exec "$@" 2>&3 3>&-)
+status=$?
+[ $status -le 128 ] || kill -$((status - 128)) $$
+exit $status
+"""
 
 
 class Sandbox:
@@ -61,11 +84,12 @@ class Sandbox:
         """Build the namespaces. Raises Unusable if bubblewrap cannot."""
         # A file, not a pipe: if we were killed now, bwrap would die of the pipe before it lets its child begin, and the
         # child would wait for that forever. What was begun ends by the life-line.
-        with tempfile.TemporaryFile() as status:
+        with tempfile.TemporaryFile() as status, self._said.open("ab") as said:
             passed = [status.fileno(), *self._passed]
             if not self._has_user_namespace:
                 passed.append(powerless_root())
-            self._bwrap = spawn(self._command(status.fileno()), environment=self.environment, pass_fds=passed)
+            command = self._command(status.fileno())
+            self._bwrap = spawn(command, environment=self.environment, pass_fds=passed, stderr=said)
             try:
                 self.pid = self._await_up(status)
             except BaseException:
@@ -89,17 +113,16 @@ class Sandbox:
         assert bwrap.stdin is not None
         bwrap.stdin.close()
         try:
-            wait(bwrap, "the end of the sandbox", timeout=20)
-        except WaitTimeout:
+            wait(bwrap, "the end of the sandbox", timeout=20, look=self._first_ailment)
+        except (WaitTimeout, Ailing):
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)  # bwrap has not reaped it: the pid is still its own
             bwrap.kill()
             bwrap.wait()
             raise
         finally:
-            for stream in (bwrap.stdout, bwrap.stderr):
-                assert stream is not None
-                stream.close()
+            assert bwrap.stdout is not None
+            bwrap.stdout.close()
 
     def run(self, command: Sequence[str], *, timeout: float, input_bytes: bytes | None = None) -> Completed:
         """As harness.process.run, inside; the Completed names the command as typed there.
@@ -107,7 +130,8 @@ class Sandbox:
         It dies with the sandbox, so with us. What waits for it out here must not die before it: the orphan would be
         the machine's PID 1's to reap, which takes seconds in some containers, and the sandbox would not end until then.
         """
-        return finish(self.spawn(command, stdout=PIPE, stderr=PIPE), command, timeout=timeout, input_bytes=input_bytes)
+        child = self.spawn(command, stdout=PIPE, stderr=PIPE)
+        return finish(child, command, timeout=timeout, input_bytes=input_bytes, look=self.ailment)
 
     def spawn(self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]) -> Child:
         """Start a command inside without waiting; it lives no longer than the sandbox."""
@@ -128,6 +152,46 @@ class Sandbox:
     def signal(self, pid: int, name: str) -> None:
         """Send a signal (KILL, STOP, TERM) to the process that has this pid inside; one that is gone is no error."""
         self.run([BUSYBOX, "kill", f"-{name}", str(pid)], timeout=10)
+
+    def process(self, pid: int) -> Path:
+        """The directory in /proc, seen from out here, of the process that has this pid inside."""
+        return Path(f"/proc/{self.pid}/root/proc/{pid}")
+
+    def ailment(self) -> str:
+        """What is wrong with the sandbox itself, in words, or nothing."""
+        bwrap = self._bwrap
+        if bwrap is not None and (bwrap.poll() is not None or not self.process(1).exists()):
+            ended_within(bwrap, 1)
+            return f"the first process of the sandbox {how_ended(bwrap.returncode or 0)}"
+        return self._first_ailment() or self.run_directory.ailment()
+
+    def _first_ailment(self) -> str:
+        return "the first process of the sandbox has stopped" if has_stopped(Path(f"/proc/{self.pid}")) else ""
+
+    def exit_status(self, pid: int) -> int | None:
+        """How the orphan that had this pid inside has ended, as of a Child; None if that is not known (yet).
+
+        Whatever daemonizes is an orphan, as QEMU is.
+        """
+        return dict(self.ends()).get(pid)
+
+    def ends(self) -> list[tuple[int, int]]:
+        """The orphans that have ended so far, in order: the pid that each had inside, and its status as of a Child."""
+        try:
+            log = self._said.read_text()
+        except FileNotFoundError:
+            return []
+        return [(int(end[1]), -int(end[2]) if "signal" in end[0] else int(end[2])) for end in _END.finditer(log)]
+
+    def processes(self) -> str:
+        """What runs inside, a line for each thread: pid, name, state, and what it waits for in the kernel."""
+        lines = []
+        for thread in sorted(self.process(1).parent.glob("[0-9]*/task/[0-9]*"), key=lambda path: int(path.name)):
+            with suppress(OSError, IndexError):
+                _, name, rest = re.split(r" \(|\) ", (thread / "stat").read_text(), maxsplit=2)
+                waits = (thread / "wchan").read_text()
+                lines.append(f"{thread.parents[1].name:>6} {thread.name:>6} {name:16} {rest[0]} {waits}")
+        return "\n".join(lines)
 
     def outside(self, path: PurePosixPath) -> Path:
         """The path on this machine of a path inside, for the directory that both can see."""
@@ -154,8 +218,14 @@ class Sandbox:
         if self.isolation.programs:
             into = next(path for path in map(self._bin, count()) if not path.exists())
             command += programs.install(self.isolation.programs, self.isolation.tree, into)
-        command += ["--ro-bind", static_busybox(), BUSYBOX]
-        return [*command, "--", BUSYBOX, "sh", "-c", _SUPERVISOR, str(self.directory)]  # so that ps tells whose it is
+        for program, package, at in _OURS:
+            command += ["--ro-bind", installed(program, package), at]
+        return [*command, "--", *_FIRST, _SUPERVISOR, str(self.directory)]  # so that ps tells whose it is
+
+    @property
+    def _said(self) -> Path:
+        """What bubblewrap and the first process inside have said."""
+        return self.directory / "sandbox.log"
 
     def _bin(self, number: int) -> Path:
         return self.directory / f"bin-{number}"
@@ -167,14 +237,10 @@ class Sandbox:
         assert bwrap.stdout is not None
         up = read_until(bwrap.stdout.fileno(), b"up\n", "the sandbox to come up", seconds=scaled(20))
         if b"up\n" not in up:
-            raise Unusable("bubblewrap cannot build a sandbox", _remedy(), _last_words(bwrap))
+            wait(bwrap, "bubblewrap to end", timeout=10)
+            raise Unusable("bubblewrap cannot build a sandbox", _remedy(), self._said.read_text().strip())
         status.seek(0)
         return int(json.loads(status.readline())["child-pid"])
-
-
-def _last_words(child: Child) -> str:
-    assert child.stderr is not None
-    return child.stderr.read().decode(errors="replace").strip()
 
 
 def _remedy() -> str:

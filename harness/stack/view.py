@@ -10,10 +10,13 @@ from harness.stack import programs
 from harness.stack.programs import Program
 
 BUSYBOX = "/chainproof/busybox"
+SMALL = PurePosixPath("/small")
+"""A file system of SMALL_BYTES inside: to see what a full one does."""
+SMALL_BYTES = 1 << 20
 _SYSTEM = ("/sys/devices/system/cpu", "/sys/devices/system/node")  # libvirt's host capabilities
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # not the tree's, even if it is shown whole
-_OWN = frozenset({"proc", "dev", "sys", "run", "tmp", "chainproof", "export"})
+_OWN = frozenset({"proc", "dev", "sys", "run", "tmp", "chainproof", "export", "small"})
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ def view(isolation: Isolation) -> list[str]:
         command += ["--dir", "/root", "--symlink", "../run", "/var/run"]
     for scratch in ("/tmp", "/var/tmp", "/run", "/chainproof"):
         command += ["--tmpfs", scratch]
+    command += ["--size", str(SMALL_BYTES), "--tmpfs", str(SMALL)]
     # not --dev: for its devpts bwrap would make a second user namespace, and nsenter could not follow without root
     command += ["--tmpfs", "/dev", "--dir", "/dev/shm", "--symlink", "/proc/self/fd", "/dev/fd"]
     for device in _DEVICES:

@@ -26,7 +26,7 @@ from harness.readers.nbd_reader import NbdReader
 from harness.readers.own import Reader
 from harness.readers.qemu_img import QemuImg
 from harness.stack.daemon import GUEST, Daemon
-from harness.stack.events import Event
+from harness.stack.events import Event, EventKind
 from harness.stack.held import HeldCommand
 from harness.stack.sandbox import IMAGES
 from harness.trial import looking, measure
@@ -39,6 +39,7 @@ from harness.vm.domain_xml import Machine
 from harness.vm.hands import BindingHand, Things, VirshHand
 from harness.vm.offline import OfflineWriter
 from harness.vm.warm import WarmGuests
+from harness.waiting import well
 
 BASE = "base"
 CELL = 65536
@@ -65,6 +66,7 @@ class Trial:
         self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside, daemon.sandbox.outside(IMAGES))
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
         self.first_event = daemon.events.mark()
+        self.first_end = len(daemon.sandbox.ends())
         self.machines = Machines(machine, warm, self.journal, lambda: self.state)
         self._vms: dict[str, Vm] = {}
         self._stack = ExitStack()
@@ -233,7 +235,11 @@ class Trial:
         with HeldCommand(self.daemon.sandbox, shlex.split(line)) as held:
             with self.stage.entered(Kind.COMMAND, line, means, TYPED) as entry:
                 entry.detail = {"held": True}
-            yield held
+            self.things.jobs.ailment = held.ailment
+            try:
+                yield held
+            finally:
+                self.things.jobs.ailment = well
             with self.stage.entered(Kind.OUTPUT, line, ends, TYPED) as entry:
                 done = held.release()
                 entry.detail = printed(done)
@@ -281,7 +287,8 @@ class Trial:
         self.journal.record(Kind.NOTE, text)
 
     def _enter_event(self, event: Event) -> None:
-        self.journal.record(Kind.EVENT, f"libvirt: {event}")
+        if event.kind is not EventKind.QEMU:  # they tell why, in the evidence; what is told, libvirt tells
+            self.journal.record(Kind.EVENT, f"libvirt: {event}")
 
 
 def printed(done: Completed) -> Detail:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from harness.errors import ChainproofError
 from harness.stack.events import Event, EventKind
 from harness.vm.domain import Domain
 from harness.vm.domain_view import disk_element
-from harness.waiting import NotYet, wait_until
+from harness.waiting import NotYet, wait_until, well
 
 TIMEOUT = 120.0
 _ENDS = ("failed", "canceled", "completed")
@@ -17,10 +19,14 @@ class BlockJobFailed(ChainproofError):
 
 
 class Jobs:
-    """The jobs of all disks of a daemon's domains; `timeout` is in seconds, for every wait."""
+    """The jobs of all disks of a daemon's domains; `timeout` is in seconds, for every wait.
+
+    `ailment` says what is wrong with that which was to begin them, or nothing.
+    """
 
     def __init__(self) -> None:
         self.timeout = TIMEOUT
+        self.ailment: Callable[[], str] = well
         self._began: dict[tuple[str, str], tuple[int, object]] = {}
 
     def expect(self, domain: Domain, target: str) -> None:
@@ -41,13 +47,22 @@ class Jobs:
         """Wait for the event, later than `since`, that the job is `status`. Raises BlockJobFailed if it ends else."""
 
         def wanted(event: Event) -> bool:
-            mine = event.kind is EventKind.BLOCK_JOB_2 and event.domain == domain.name and event.subject == target
-            return mine and (event.status == status or event.status in _ENDS)
+            if event.domain != domain.name:
+                return False
+            mine = event.kind is EventKind.BLOCK_JOB_2 and event.subject == target
+            return (mine and event.status in (status, *_ENDS)) or event.status == "stopped"
 
         what = f"the job of {target} to be {status}"
-        event = domain.daemon.events.wait(what, wanted, since=since, timeout=self.timeout)
+        events = domain.daemon.events
+        event = events.wait(
+            what, wanted, since=since, timeout=self.timeout, ailment=lambda: domain.dead() or self.ailment()
+        )
+        if event.status == "stopped":  # a job ends with its VM, and nobody tells of that
+            raise BlockJobFailed(f"the job of {target}: waited for {status}, but {domain.name} has ended: {event}")
         if event.status != status:
-            why = f"\nQEMU's log ends:\n{domain.qemu_log_tail()}" if event.status == "failed" else ""
+            why = "".join(f"\nQEMU: {reason}" for reason in _reasons(events.events[since:], domain.name))
+            if event.status == "failed":
+                why += f"\nQEMU's log ends:\n{domain.qemu_log_tail()}"
             raise BlockJobFailed(f"the {event.reason} of {target}: waited for {status}, but it {event.status}{why}")
 
     def _await_known_ready(self, domain: Domain, target: str) -> None:
@@ -75,6 +90,12 @@ class Jobs:
             mine = event.kind is EventKind.BLOCK_JOB_2 and (event.domain, event.subject) == (domain.name, target)
             if mine and event.status in ("failed", "canceled"):
                 raise BlockJobFailed(f"the {event.reason} of {target}: waited for its end, but it {event.status}")
+
+
+def _reasons(events: Sequence[Event], name: str) -> list[str]:
+    """What QEMU said of jobs that went wrong; it names them by libvirt's own names of them."""
+    told = [event for event in events if event.kind is EventKind.QEMU and event.domain == name]
+    return [str(event) for event in told if event.status == "BLOCK_JOB_ERROR" or '"error"' in event.reason]
 
 
 def mirror_state(domain: Domain, target: str) -> str:

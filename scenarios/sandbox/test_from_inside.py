@@ -11,8 +11,7 @@ import pytest
 
 from harness.detect.boundary import FOR_ANYBODY, OF_SOME_MACHINES, STEPS, OtherSide, outside
 from harness.errors import ImageError
-from harness.keeping.directory import static_busybox
-from harness.process import Completed, Runner, run
+from harness.process import Completed, Runner, installed, run
 from harness.settings import Mode
 from harness.stack.appliance import appliance_sandbox
 from harness.stack.daemon import Daemon
@@ -77,7 +76,7 @@ def test_no_step_leads_out_of_one_that_joined_it(apart: Daemon, other_side: Othe
 
 def test_every_step_leads_somewhere_outside(daemon: Daemon, other_side: OtherSide) -> None:
     for step, script in steps(daemon).items():
-        done = other_side.take(script, outside, static_busybox())
+        done = other_side.take(script, outside, installed("busybox", "busybox-static"))
         assert done.exit_status == 0 or (os.getuid() != 0 and step not in FOR_ANYBODY), f"{step}: {done.output}"
 
 
