@@ -82,7 +82,7 @@ def room(name: str, directory: Path) -> Fact:
 
 
 def user() -> Fact:
-    """Who we are, and whether we may make user namespaces: session mode needs them, and anybody but root."""
+    """Who we are, and whether we may make user namespaces; whether root can make its own shows with the sandbox."""
     name = "root" if os.getuid() == 0 else f"uid {os.getuid()}, not root"
     who = f"{name}, so libvirt's {default_mode()} mode"
     try:

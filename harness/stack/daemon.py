@@ -16,7 +16,7 @@ from harness.errors import CheckFailed, Unusable, WaitTimeout, how_ended
 from harness.process import STDOUT, Child, Completed, has_stopped, wait
 from harness.settings import Mode
 from harness.stack.answering import require_libvirt
-from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, lay_out
+from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, SOCKETS, lay_out, uri_of
 from harness.stack.events import EventHub, start_event_loop
 from harness.stack.joined import JoinedSandbox
 from harness.stack.run_directory import RunDirectory
@@ -83,6 +83,7 @@ class Daemon:
             (setup.guest, GUEST, False),
             (setup.warm, WARM, False),
             (directory / "export", IMAGES.parent, True),
+            (directory / "sock", SOCKETS, True),
             (etc, PurePosixPath("/etc/libvirt"), True),
             *((etc / name, PurePosixPath("/etc") / name, False) for name in ("passwd", "group", "nsswitch.conf")),
             (var / "run", PurePosixPath("/run/libvirt"), True),
@@ -97,7 +98,7 @@ class Daemon:
             "XDG_CACHE_HOME": "/var/cache",
             "XDG_DATA_HOME": "/var/lib",
         }
-        environment = {"LIBVIRT_DEFAULT_URI": self.uri, **(session if self.mode == "session" else {})}
+        environment = {"LIBVIRT_DEFAULT_URI": uri_of(self.mode, SOCKETS), **(session if self.mode == "session" else {})}
         uid = SESSION_UID if self.mode == "session" else None
         isolation = replace(stack.isolation(), uid=uid, kvm=self.kvm, binds=binds, environment=environment)
         self.sandbox = Sandbox(run_directory, isolation)
@@ -106,13 +107,18 @@ class Daemon:
 
     @property
     def uri(self) -> str:
-        """Where the daemon listens, inside the sandbox and out."""
-        return f"qemu+unix:///{self.mode}?socket={self.directory}/sock/libvirt-sock"
+        """Where the daemon listens, for clients outside the sandbox."""
+        return uri_of(self.mode, self.directory / "sock")
 
     @property
     def log(self) -> Path:
         """The daemon's log: warnings and errors."""
         return self.directory / "var/log/libvirtd.log"
+
+    @property
+    def _output(self) -> Path:
+        """What it writes to stdout and stderr; not seen inside, where a link could stand in for it."""
+        return self.directory / "libvirtd.out"
 
     def qemu_log(self, domain: str) -> Path:
         """The log of a domain's QEMU: its command line and its stderr."""
@@ -176,7 +182,7 @@ class Daemon:
         """Start the daemon and connect. Raises Unusable with the tail of its log if it does not come up."""
         start_event_loop()
         (self.directory / "sock/libvirt-sock").unlink(missing_ok=True)
-        with (self.directory / "var/log/libvirtd.out").open("ab") as out:
+        with self._output.open("ab") as out:
             command = [self.stack.libvirtd, "-f", str(LIBVIRTD_CONF), "-p", f"/run/libvirt/{_PIDFILE}"]
             self._process = self._place.spawn(command, stdout=out, stderr=STDOUT)
         # ready is an open connection: the socket accepts before the drivers are up, which can still fail
@@ -299,7 +305,7 @@ class Daemon:
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of what the daemon wrote."""
         texts = []
-        for file in (self.directory / "var/log/libvirtd.out", self.log):
+        for file in (self._output, self.log):
             if file.exists():
                 texts += file.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(texts)

@@ -7,9 +7,8 @@ import os
 import re
 import signal
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -29,22 +28,20 @@ from harness.process import (
     wait,
 )
 from harness.stack import programs
-from harness.stack.programs import Program
+from harness.stack.powerless import powerless_root
 from harness.stack.run_directory import RunDirectory
+from harness.stack.view import BUSYBOX as BUSYBOX
+from harness.stack.view import SMALL as SMALL
+from harness.stack.view import SMALL_BYTES as SMALL_BYTES
+from harness.stack.view import Isolation as Isolation
+from harness.stack.view import view
 from harness.waiting import scaled
 
 IMAGES = PurePosixPath("/export/images")
-SMALL = PurePosixPath("/small")
-"""A file system of SMALL_BYTES inside: to see what a full one does."""
-SMALL_BYTES = 1 << 20
-BUSYBOX = "/chainproof/busybox"
 _INIT = "/chainproof/dumb-init"
 _OURS = (("busybox", "busybox-static", BUSYBOX), ("dumb-init", "dumb-init", _INIT))
 _END = re.compile(r"A child with PID (\d+) (?:exited with exit status|was terminated by signal) (\d+)")
 _ENVIRONMENT = {"PATH": f"{programs.DIRECTORY}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
-_OWN = frozenset(
-    {"proc", "dev", "sys", "run", "tmp", "chainproof", "export", "small"}
-)  # not the tree's, even if it is shown whole
 
 # PID 1 of the sandbox reaps what is orphaned, as QEMU is, and says on stderr how it ended. It ends with its child,
 # which says that it is up, and holds still while its stdin (the life-line) is open. Then the kernel kills everything
@@ -68,29 +65,10 @@ exit $status
 """
 
 
-@dataclass(frozen=True)
-class Isolation:
-    """How a sandbox looks: `tree` is the file system tree whose /usr it runs on.
-
-    `uid` other than None puts it into a user namespace under that uid; `kvm` shows it /dev/kvm; `whole` shows the
-    whole tree read-only instead of only its programs; `programs` come before the tree's own; `binds` are (outside,
-    inside, writable).
-    """
-
-    tree: Path = Path("/")
-    uid: int | None = None
-    kvm: bool = False
-    whole: bool = False
-    programs: tuple[Program, ...] = ()
-    binds: tuple[tuple[Path, PurePosixPath, bool], ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
 class Sandbox:
-    """Private PID, mount, IPC, network and UTS namespaces around a run directory.
+    """Private PID, mount, IPC, network and UTS namespaces, of which `pid` is the first process, on this machine.
 
-    The run directory belongs to the sandbox: it is bound at its own path inside, and goes with it. `pid` is that of the
-    first process inside, on this machine.
+    The run directory belongs to the sandbox, and goes with it. Inside, only what of it is bound can be seen.
     """
 
     def __init__(self, run_directory: RunDirectory, isolation: Isolation) -> None:
@@ -108,6 +86,8 @@ class Sandbox:
         # child would wait for that forever. What was begun ends by the life-line.
         with tempfile.TemporaryFile() as status, self._said.open("ab") as said:
             passed = [status.fileno(), *self._passed]
+            if not self._has_user_namespace:
+                passed.append(powerless_root())
             command = self._command(status.fileno())
             self._bwrap = spawn(command, environment=self.environment, pass_fds=passed, stderr=said)
             try:
@@ -165,10 +145,9 @@ class Sandbox:
 
     def entered(self, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` inside."""
-        user = ["-U", "--preserve-credentials"] if self._has_user_namespace else []
         # -r: where this machine is itself a chroot, the root of the mount namespace is not that of the sandbox
-        enter = ["nsenter", "-t", str(self.pid), *user, "-r", "-m", "-p", "-i", "-n", "-u", "--no-fork", "--"]
-        return [*enter, BUSYBOX, "sh", "-c", _ENTERED, "sh", *command]
+        enter = ["nsenter", "-t", str(self.pid), "-U", "--preserve-credentials", "-r", "-m", "-p", "-i", "-n", "-u"]
+        return [*enter, "--no-fork", "--", BUSYBOX, "sh", "-c", _ENTERED, str(self.directory), *command]
 
     def signal(self, pid: int, name: str) -> None:
         """Send a signal (KILL, STOP, TERM) to the process that has this pid inside; one that is gone is no error."""
@@ -215,10 +194,9 @@ class Sandbox:
         return "\n".join(lines)
 
     def outside(self, path: PurePosixPath) -> Path:
-        """The path on this machine of a path inside, for the directories that both can see."""
-        for there, here in ((IMAGES.parent, self.directory / "export"), (self.directory, self.directory)):
-            if path.is_relative_to(there):
-                return here / path.relative_to(there)
+        """The path on this machine of a path inside, for the directory that both can see."""
+        if path.is_relative_to(IMAGES.parent):
+            return self.directory / "export" / path.relative_to(IMAGES.parent)
         raise ValueError(f"{path} is not visible outside the sandbox")
 
     @property
@@ -230,22 +208,19 @@ class Sandbox:
         command = ["--unshare-pid", "--as-pid-1"]
         if self._has_user_namespace:
             uid = os.getuid() if self.isolation.uid is None else self.isolation.uid
-            command += ["--unshare-user", "--uid", str(uid), "--gid", str(uid)]
-        return command
+            return [*command, "--unshare-user", "--uid", str(uid), "--gid", str(uid)]
+        return [*command, "--userns2", str(powerless_root())]
 
     def _command(self, status: int) -> list[str]:
         command = ["bwrap", *self._namespaces(), "--unshare-ipc", "--unshare-net", "--unshare-uts"]
         command += ["--hostname", "chainproof", "--json-status-fd", str(status)]
-        command += self._file_systems()
-        for outside, inside, writable in self.isolation.binds:
-            command += ["--bind" if writable else "--ro-bind", str(outside), str(inside)]
+        command += view(self.isolation)
         if self.isolation.programs:
             into = next(path for path in map(self._bin, count()) if not path.exists())
             command += programs.install(self.isolation.programs, self.isolation.tree, into)
-        command += ["--bind", str(self.directory), str(self.directory)]
         for program, package, at in _OURS:
             command += ["--ro-bind", installed(program, package), at]
-        return [*command, "--", *_FIRST, _SUPERVISOR]
+        return [*command, "--", *_FIRST, _SUPERVISOR, str(self.directory)]  # so that ps tells whose it is
 
     @property
     def _said(self) -> Path:
@@ -254,28 +229,6 @@ class Sandbox:
 
     def _bin(self, number: int) -> Path:
         return self.directory / f"bin-{number}"
-
-    def _file_systems(self) -> list[str]:
-        tree = self.isolation.tree
-        command: list[str] = []
-        if self.isolation.whole:
-            command += _shown(tree, PurePosixPath("/"), [inside for _, inside, _ in self.isolation.binds])
-        else:
-            command += programs.tree_options(tree)
-            for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"):
-                command += ["--ro-bind-try", str(tree / "etc" / name), f"/etc/{name}"]
-            command += ["--dir", "/root", "--symlink", "../run", "/var/run"]
-        for scratch in ("/tmp", "/var/tmp", "/run", "/chainproof"):
-            command += ["--tmpfs", scratch]
-        command += ["--size", str(SMALL_BYTES), "--tmpfs", str(SMALL)]
-        # not --dev: for its devpts bwrap would make a second user namespace, and nsenter could not follow without root
-        command += ["--tmpfs", "/dev", "--dir", "/dev/shm", "--symlink", "/proc/self/fd", "/dev/fd"]
-        for device in ("null", "zero", "full", "random", "urandom", "tty"):
-            command += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
-        command += ["--proc", "/proc", "--ro-bind", "/sys", "/sys"]
-        if self.isolation.kvm:
-            command += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
-        return command
 
     def _await_up(self, status: IO[bytes]) -> int:
         """Wait until the supervisor runs; returns its pid, which bwrap wrote to `status` before."""
@@ -288,30 +241,6 @@ class Sandbox:
             raise Unusable("bubblewrap cannot build a sandbox", _remedy(), self._said.read_text().strip())
         status.seek(0)
         return int(json.loads(status.readline())["child-pid"])
-
-
-def _shown(tree: Path, at: PurePosixPath, mount_points: Sequence[PurePosixPath]) -> list[str]:
-    """bwrap's options that show all below `tree` read-only at `at`, with room for `mount_points` that are not in it.
-
-    A mount point cannot be made in what is bound read-only: a directory that lacks one is shown entry by entry.
-    """
-    options: list[str] = []
-    for entry in sorted(tree.iterdir()):
-        inside = at / entry.name
-        lacking = [
-            point
-            for point in mount_points
-            if inside in point.parents and not (tree / entry.name / point.relative_to(inside)).exists()
-        ]
-        if at == PurePosixPath("/") and entry.name in _OWN:
-            continue
-        if entry.is_symlink():
-            options += ["--symlink", str(entry.readlink()), str(inside)]
-        elif lacking and entry.is_dir():
-            options += ["--dir", str(inside), *_shown(entry, inside, lacking)]
-        else:
-            options += ["--ro-bind", str(entry), str(inside)]
-    return options
 
 
 def _remedy() -> str:

@@ -63,7 +63,7 @@ class Trial:
         self.journal = Journal()
         self.reader = Reader(daemon.sandbox.outside, daemon.sandbox.outside(IMAGES))
         self.readers = Readers(self.reader, NbdReader(daemon.storage, self.reader), self.run)
-        self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside)
+        self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside, daemon.sandbox.outside(IMAGES))
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
         self.first_event = daemon.events.mark()
         self.first_end = len(daemon.sandbox.ends())
