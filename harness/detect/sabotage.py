@@ -42,7 +42,7 @@ for argument; do
 done
 exec qemu-system-x86_64 "$@"
 """
-_L1_OFFSET, _REFCOUNT_TABLE_OFFSET = 40, 48  # in the header of a qcow2 image (docs/interop/qcow2.rst)
+_SIZE, _L1_OFFSET, _REFCOUNT_TABLE_OFFSET = 24, 40, 48  # in the header of a qcow2 image (docs/interop/qcow2.rst)
 _POINTER = 0x00FF_FFFF_FFFF_FE00
 
 
@@ -132,6 +132,17 @@ def name_other_backing(trial: Trial, image: str, backing: str) -> None:
     """Write another backing file into the header of `image`, behind the oracle's back."""
     command = ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", str(trial.path(backing)), str(trial.path(image))]
     trial.daemon.sandbox.run(command, timeout=60).check()
+
+
+def name_other_format(trial: Trial, image: str, backing: str) -> None:
+    """Write into the header of `image` that its backing file is raw, behind the oracle's back."""
+    command = ["qemu-img", "rebase", "-u", "-F", "raw", "-b", str(trial.path(backing)), str(trial.path(image))]
+    trial.daemon.sandbox.run(command, timeout=60).check()
+
+
+def grow_disk(trial: Trial, image: str, size: int) -> None:
+    """Write another size of the virtual disk into the header of `image`."""
+    _patch(_file(trial, image), _SIZE, struct.pack(">Q", size))
 
 
 def make_with_other_clusters(trial: Trial, image: str) -> None:

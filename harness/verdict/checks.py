@@ -5,7 +5,6 @@ The numbers are those of the project's catalogue of invariants (O1-O15).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,6 +29,8 @@ from harness.verdict.allocation import most_bytes
 from harness.verdict.chain_checks import CHAIN_CHECKS
 from harness.verdict.check import DEFINED, OFF, ON, RUNNING, Check, Subject
 from harness.verdict.finding import ChecksFailed, Finding
+from harness.verdict.image_checks import IMAGE_CHECKS
+from harness.verdict.sight import Sight
 from harness.vm.domain_view import has_mirror
 from harness.waiting import NotYet, wait_until
 
@@ -107,8 +108,9 @@ def _still_on(trial: Trial) -> None:
 
 def _make(trial: Trial, made: Made, when: str, only: frozenset[Power]) -> None:
     findings: list[Finding] = []
+    sight = Sight(trial)
     for check in CHECKS:
-        for subject in check.subjects(trial, only=only):
+        for subject in check.subjects(sight, only=only):
             key = check.name, str(subject)
             if check.once and key in made.made:
                 continue
@@ -208,7 +210,7 @@ def no_job_left(subject: Subject) -> Iterator[Finding]:
 def no_job_in_qemu(subject: Subject) -> Iterator[Finding]:
     """Ask QEMU for jobs."""
     for command in ("query-block-jobs", "query-jobs"):
-        jobs = json.loads(subject.vm.domain.monitor(command))["return"]
+        jobs = subject.sight.qmp(subject.vm, command)
         if jobs:
             yield subject.wrong("no job is left in QEMU", f"{command}: {jobs}")
 
@@ -322,6 +324,7 @@ CHECKS: tuple[Check, ...] = (
     Check("no I/O error", "O8: no disk has an error", "vm", ON, no_io_error),
     Check("content", "O1, O2, O3: guest and images hold what the oracle says", "disk", RUNNING, content, _not_opaque),
     *CHAIN_CHECKS,
+    *IMAGE_CHECKS,
     Check("no job left", "O6: libvirt has no job, the disk has no mirror", "disk", ON, no_job_left),
     Check("no job in QEMU", "O6: QEMU has no job", "vm", ON, no_job_in_qemu),
     Check("events in order", "O7: one READY at most, before the one end of a job", "disk", DEFINED, events_in_order),

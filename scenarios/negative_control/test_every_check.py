@@ -72,6 +72,15 @@ def _other_backing(trial: Trial, vm: Vm, _: ExitStack) -> None:
     sabotage.name_other_backing(trial, "cur", "sn1")
 
 
+def _other_format(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    vm.shut_off()
+    sabotage.name_other_format(trial, "sn2", "sn1")
+
+
+def _grown(_: Trial, vm: Vm, __: ExitStack) -> None:
+    vm.domain.call("the resize", lambda handle: handle.blockResize("vda", 1 << 20, 1))  # BYTES
+
+
 def _free_metadata(trial: Trial, vm: Vm, _: ExitStack) -> None:
     vm.shut_off()
     sabotage.forget_reference(trial, "sn2")
@@ -93,6 +102,9 @@ CONTROLS: dict[str, Control] = {
     "chain in QEMU": _not_pivoted,
     "chain in the image headers": _other_backing,
     "chain in domblklist": _not_pivoted,
+    "backing format": _other_format,
+    "virtual size": lambda trial, _, __: sabotage.grow_disk(trial, "sn1", 1 << 20),
+    "size of the device": _grown,
     "no job left": _job_left,
     "no job in QEMU": _job_left,
     "events in order": _job_left,

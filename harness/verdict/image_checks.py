@@ -1,0 +1,94 @@
+"""The universal checks of what the images' headers say: the backing file's format, the size of the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from harness.oracle.state import Power
+from harness.storage.stores import path_of
+from harness.verdict.check import DEFINED, Check, Subject
+from harness.verdict.finding import Finding
+
+_OWN, _QEMU_IMG = "chainproof's reader", "qemu-img"
+
+Seen = Mapping[str, Mapping[str, object]]
+"""What each witness read, by the name of the image."""
+
+
+def backing_format(subject: Subject) -> Iterator[Finding]:
+    """Read it in the headers, of all images by our own reader, of those of the chain by qemu-img too."""
+    content = subject.disk.content
+    seen: Seen = {_OWN: _headers(subject, "backing_format"), _QEMU_IMG: _infos(subject, "backing_format")}
+    for name, layer in content.layers.items():
+        if layer.backing is None:
+            continue
+        below = content.layers.get(layer.backing)
+        true = layer.backing_format if below is None else below.format.name
+        claim = f"the header of {name} says that its backing file {layer.backing} is {true}"
+        yield from _told(subject, claim, name, true, seen)
+
+
+def virtual_size(subject: Subject) -> Iterator[Finding]:
+    """Read it in the headers, of all images by our own reader, of those of the chain by qemu-img too."""
+    reader, disk = subject.trial.reader, subject.disk
+    own: dict[str, object] = {image.name: reader.size(image) for image in disk.images() if reader.reads(image)}
+    seen: Seen = {_OWN: own, _QEMU_IMG: _infos(subject, "virtual_size")}
+    for name, layer in disk.content.layers.items():
+        yield from _told(subject, f"{name} is a disk of {layer.size} bytes", name, layer.size, seen)
+
+
+def size_of_the_device(subject: Subject) -> Iterator[Finding]:
+    """Ask libvirt for the disk's capacity, which it reads in the image if the VM is off, and the guest."""
+    disk, vm = subject.disk, subject.vm
+    capacity, _, _ = vm.domain.call("blockInfo", lambda handle: handle.blockInfo(disk.target))
+    expected = disk.content.size
+    if capacity != expected:
+        yield subject.wrong(f"{disk} has a capacity of {expected} bytes", f"libvirt says {capacity} (domblkinfo)")
+    if vm.state.power is not Power.RUNNING:
+        return
+    size = vm.domain.port.size(disk.target)
+    if size != expected:
+        yield subject.wrong(f"{disk} has {expected} bytes in the guest", f"it has {size}")
+
+
+def _headers(subject: Subject, field: str) -> dict[str, object]:
+    """A field of the images' headers, as our own reader reads them."""
+    reader = subject.trial.reader
+    headers = {image.name: reader.header(image) for image in subject.disk.images() if reader.reads(image)}
+    return {name: getattr(header, field) for name, header in headers.items() if header is not None}
+
+
+def _infos(subject: Subject, field: str) -> dict[str, object]:
+    """A field of what qemu-img says of the images of the chain."""
+    named = {subject.disk.name_of(info.store): info for info in subject.sight.infos(subject.disk)}
+    return {name: getattr(info, field) for name, info in named.items() if name is not None}
+
+
+def _told(subject: Subject, claim: str, name: str, expected: object, seen: Seen) -> Iterator[Finding]:
+    """A finding if a witness that has looked at the image of this name saw something else than is expected."""
+    told = {witness: found[name] for witness, found in seen.items() if name in found}
+    if any(value != expected for value in told.values()):
+        yield subject.wrong(claim, ", ".join(f"{value or 'nothing'} by {witness}" for witness, value in told.items()))
+
+
+def _libvirt_can_look(subject: Subject) -> str:
+    """libvirt itself opens the image of a VM that is off, and only if it is a path."""
+    store = subject.disk.image(subject.disk.content.active).store
+    on = subject.vm.state.is_on
+    return "" if on or path_of(store) is not None else f"libvirt cannot look into {store} while the VM is off"
+
+
+IMAGE_CHECKS: tuple[Check, ...] = (
+    Check(
+        "backing format", "O4: headers say the format of the backing file", "disk", DEFINED, backing_format, once=True
+    ),
+    Check("virtual size", "O2: every image is as large as it should be", "disk", DEFINED, virtual_size, once=True),
+    Check(
+        "size of the device",
+        "O2: so is the disk, to libvirt and to the guest",
+        "disk",
+        DEFINED,
+        size_of_the_device,
+        _libvirt_can_look,
+    ),
+)
