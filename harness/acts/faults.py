@@ -18,8 +18,11 @@ class _EndDaemon(Act):
     """What ends the daemon."""
 
     def after(self, state: State) -> State:
-        """No daemon runs."""
+        """No daemon runs, and nobody tells of jobs that end."""
         state.served()
+        for vm, machine in state.vms.items():
+            for target, content in machine.disks.items():
+                state = state.with_disk(vm, target, content.unheard())
         return replace(state, daemon=None)
 
 

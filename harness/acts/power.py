@@ -99,7 +99,7 @@ class Suspend(Act):
 
     def after(self, state: State) -> State:
         """Paused."""
-        return _turned(state, self.vm, Power.RUNNING, Power.PAUSED)
+        return _turned(state, self.vm, Power.RUNNING, Power.PAUSED).with_turns(self.vm, "suspended")
 
     def __str__(self) -> str:
         return f"pauses {self.vm}"
@@ -117,7 +117,7 @@ class Resume(Act):
 
     def after(self, state: State) -> State:
         """Running."""
-        return _turned(state, self.vm, Power.PAUSED, Power.RUNNING)
+        return _turned(state, self.vm, Power.PAUSED, Power.RUNNING).with_turns(self.vm, "resumed")
 
     def __str__(self) -> str:
         return f"resumes {self.vm}"

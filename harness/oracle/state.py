@@ -36,7 +36,8 @@ class VmState:
     """One VM. `boot` and `qemu` count its boots and its QEMU processes; both begin at 0, before the first one.
 
     `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes. `backup` is the disk of
-    the backup that is on.
+    the backup that is on. `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them
+    ("suspended", "resumed"), but for those that belong to a start.
     """
 
     disks: Mapping[str, Content] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class VmState:
     snapshots: Mapping[str, SnapshotRecord] = field(default_factory=dict)
     opaque: frozenset[str] = frozenset()
     backup: str = ""
+    turns: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def is_on(self) -> bool:
@@ -145,6 +147,11 @@ class State:
         """This state with another content of a disk."""
         machine = self.vm(vm)
         return self.with_vm(vm, replace(machine, disks={**machine.disks, target: content}))
+
+    def with_turns(self, vm: str, *turns: str) -> State:
+        """This state with one more pause of a VM, or the end of one."""
+        machine = self.vm(vm)
+        return self.with_vm(vm, replace(machine, turns=(*machine.turns, *turns)))
 
     def with_power(self, vm: str, power: Power) -> State:
         """This state with a VM that is on, off or paused."""

@@ -17,7 +17,7 @@ from harness.errors import AgentError, ChainproofError, CheckFailed, WaitTimeout
 from harness.journal import Kind
 from harness.oracle.image import File, Image
 from harness.oracle.state import Power
-from harness.stack.events import Event, EventKind
+from harness.stack.events import EventKind
 from harness.stack.sandbox import IMAGES
 from harness.stack.storage_daemon import QmpError
 from harness.storage.formats import node
@@ -28,6 +28,7 @@ from harness.trial.trial import Trial
 from harness.verdict.allocation import most_bytes
 from harness.verdict.chain_checks import CHAIN_CHECKS
 from harness.verdict.check import DEFINED, OFF, ON, RUNNING, Check, Subject
+from harness.verdict.event_checks import EVENT_CHECKS
 from harness.verdict.finding import ChecksFailed, Finding
 from harness.verdict.image_checks import IMAGE_CHECKS
 from harness.verdict.sight import Sight
@@ -177,7 +178,7 @@ def no_io_error(subject: Subject) -> Iterator[Finding]:
     errors = subject.vm.domain.call("diskErrors", lambda handle: handle.diskErrors())
     if errors:
         yield subject.wrong("no disk has an error", f"domblkerror: {errors}")
-    seen = [event for event in _events(subject, subject.vm.name) if event.kind is EventKind.IO_ERROR]
+    seen = [event for event in subject.sight.events(subject.vm) if event.kind is EventKind.IO_ERROR]
     if seen:
         yield subject.wrong("no I/O error event", "; ".join(map(str, seen)))
 
@@ -213,40 +214,6 @@ def no_job_in_qemu(subject: Subject) -> Iterator[Finding]:
         jobs = subject.sight.qmp(subject.vm, command)
         if jobs:
             yield subject.wrong("no job is left in QEMU", f"{command}: {jobs}")
-
-
-def events_in_order(subject: Subject) -> Iterator[Finding]:
-    """Read the disk's block-job events of both kinds."""
-    target = subject.disk.target
-    seen = _events(subject, subject.vm.name)
-    mine = [
-        event
-        for event in seen
-        if (event.kind is EventKind.BLOCK_JOB_2 and event.subject == target) or event.status == "stopped"
-    ]
-    # a job ends with its VM, too
-    order = [(event.reason if event.kind is EventKind.BLOCK_JOB_2 else "VM", event.status) for event in mine]
-    ready = False
-    for job, status in order:
-        if status == "ready" and (ready or job not in ("active-commit", "copy")):
-            yield subject.wrong("one READY at most, of a two-phase job", str(order))
-            return
-        ready = status == "ready"
-    if ready:
-        yield subject.wrong("every job has its terminal event", str(order))
-
-
-def events_alike(subject: Subject) -> Iterator[Finding]:
-    """Compare block-job events with block-job-2 events."""
-    seen = _events(subject, subject.vm.name)
-    kinds = (EventKind.BLOCK_JOB, EventKind.BLOCK_JOB_2)
-    older, newer = ([(event.reason, event.status) for event in seen if event.kind is kind] for kind in kinds)
-    if older != newer:
-        yield subject.wrong("block-job and block-job-2 tell the same", f"{older} and {newer}")
-    targets = {disk.target for disk in subject.vm.disks}
-    others = [event for event in seen if event.kind is EventKind.BLOCK_JOB_2 and event.subject not in targets]
-    if others:
-        yield subject.wrong(f"events come for {', '.join(sorted(targets))} only", "; ".join(map(str, others)))
 
 
 def files_as_expected(subject: Subject) -> Iterator[Finding]:
@@ -307,11 +274,6 @@ def daemon_unharmed(subject: Subject) -> Iterator[Finding]:
         yield subject.wrong("the daemon logs no error", "\n".join(unexpected[:10]))
 
 
-def _events(subject: Subject, domain: str) -> list[Event]:
-    seen = subject.trial.daemon.events.events[subject.trial.first_event :]
-    return [event for event in seen if event.domain == domain]
-
-
 def _images(trial: Trial, vm: str) -> Iterator[Image]:
     for target, content in trial.state.vm(vm).disks.items():
         yield from (trial.state.image(vm, target, name) for name in content.files())
@@ -327,10 +289,7 @@ CHECKS: tuple[Check, ...] = (
     *IMAGE_CHECKS,
     Check("no job left", "O6: libvirt has no job, the disk has no mirror", "disk", ON, no_job_left),
     Check("no job in QEMU", "O6: QEMU has no job", "vm", ON, no_job_in_qemu),
-    Check("events in order", "O7: one READY at most, before the one end of a job", "disk", DEFINED, events_in_order),
-    Check(
-        "events alike", "O7: both kinds of event tell the same, of disks that there are", "vm", DEFINED, events_alike
-    ),
+    *EVENT_CHECKS,
     Check("files", "O10: the images that should exist do, and no other file", "daemon", DEFINED, files_as_expected),
     Check("domains", "O10: the domains that should exist do, and no other", "daemon", DEFINED, domains_as_expected),
     Check("content, shut off", "O1, O3: the images hold what the oracle says", "disk", OFF, content, _not_opaque),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from harness.readers.qemu_img import ImageInfo
+from harness.stack.events import Event
 from harness.trial.nouns import Disk, Vm
 from harness.trial.trial import Trial
 
@@ -31,6 +32,11 @@ class Sight:
         answer = self._answers[key]
         assert isinstance(answer, list)
         return answer
+
+    def events(self, vm: Vm) -> list[Event]:
+        """What libvirt has told of the VM since the trial began."""
+        seen = self.trial.daemon.events.events[self.trial.first_event :]
+        return [event for event in seen if event.domain == vm.name]
 
     def infos(self, disk: Disk) -> tuple[ImageInfo, ...]:
         """What qemu-img says of the images of the disk's chain: the active one first."""

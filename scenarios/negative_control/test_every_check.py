@@ -63,6 +63,18 @@ def _other_event(trial: Trial, vm: Vm, _: ExitStack) -> None:
     trial.daemon.events.events.append(event)
 
 
+def _told_twice(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    trial.do(ActiveCommit("vda", "base"), AwaitReady("vda"), Pivot("vda"))
+    for kind in (EventKind.BLOCK_JOB, EventKind.BLOCK_JOB_2):
+        event = Event(now(), kind, vm.name, "vda", "completed", "active-commit")
+        trial.daemon.events.events.append(event)
+
+
+def _paused_for_a_moment(_: Trial, vm: Vm, __: ExitStack) -> None:
+    vm.domain.call("the pause", lambda handle: handle.suspend())
+    vm.domain.call("the resume", lambda handle: handle.resume())
+
+
 def _stray_file(trial: Trial, *_: object) -> None:
     trial.daemon.sandbox.outside(trial.path("base")).with_name("stray").touch()
 
@@ -109,6 +121,8 @@ CONTROLS: dict[str, Control] = {
     "no job in QEMU": _job_left,
     "events in order": _job_left,
     "events alike": _other_event,
+    "ends of jobs": _told_twice,
+    "pauses": _paused_for_a_moment,
     "files": _stray_file,
     "domains": lambda trial, _, stack: stack.enter_context(sabotage.another_domain(trial)),
     "content, shut off": _write_lost_when_off,
