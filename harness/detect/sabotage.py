@@ -14,6 +14,7 @@ from harness.acts.act import Act
 from harness.acts.calls import Call
 from harness.oracle import pattern
 from harness.process import PIPE, kill
+from harness.stack.events import Event
 from harness.trial.trial import Trial
 from harness.vm.domain import Domain
 
@@ -62,6 +63,19 @@ def _program(file: Path, text: str) -> Path:
     return file
 
 
+class _Deaf(list[Event]):
+    """A list of events to which none of this `status` is added."""
+
+    def __init__(self, events: list[Event], status: str) -> None:
+        super().__init__(events)
+        self._status = status
+
+    def append(self, event: Event) -> None:
+        """Add it."""
+        if event.status != self._status:
+            super().append(event)
+
+
 class LyingHand:
     """A hand that does something else, or nothing, and reports success: as a broken release does."""
 
@@ -87,6 +101,17 @@ def abort_the_job(trial: Trial) -> None:
     since = domain.daemon.events.mark()
     domain.call("the abort", lambda handle: handle.blockJobAbort("vda", 0))
     trial.things.jobs.await_event(domain, "vda", "canceled", since)
+
+
+@contextmanager
+def deaf_to(trial: Trial, status: str) -> Iterator[None]:
+    """For the body, no event of this status is heard of: as if libvirt had sent none."""
+    hub = trial.daemon.events
+    hub.events = _Deaf(hub.events, status)
+    try:
+        yield
+    finally:
+        hub.events = list(hub.events)
 
 
 @contextmanager

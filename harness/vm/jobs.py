@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from harness.errors import ChainproofError
+from collections.abc import Callable
+
+from harness.errors import ChainproofError, WaitTimeout
 from harness.stack.events import Event, EventKind
 from harness.vm.domain import Domain
 from harness.vm.domain_view import disk_element
-from harness.waiting import NotYet, wait_until
+from harness.waiting import NotYet, now, scaled, wait_until
 
 TIMEOUT = 120.0
+LATE = 5.0
+"""Seconds after which an event is missed that is about something that libvirt knows already."""
 _ENDS = ("failed", "canceled", "completed")
 
 
@@ -44,11 +48,28 @@ class Jobs:
             mine = event.kind is EventKind.BLOCK_JOB_2 and event.domain == domain.name and event.subject == target
             return mine and (event.status == status or event.status in _ENDS)
 
-        what = f"the job of {target} to be {status}"
-        event = domain.daemon.events.wait(what, wanted, since=since, timeout=self.timeout)
+        event = self._told(domain, target, status, wanted, since)
         if event.status != status:
             why = f"\nQEMU's log ends:\n{domain.qemu_log_tail()}" if event.status == "failed" else ""
             raise BlockJobFailed(f"the {event.reason} of {target}: waited for {status}, but it {event.status}{why}")
+
+    def _told(self, domain: Domain, target: str, status: str, wanted: Callable[[Event], bool], since: int) -> Event:
+        """The event; raises BlockJobFailed soon if it does not come though libvirt knows what it is about."""
+        what = f"the job of {target} to be {status}"
+        deadline = now() + scaled(self.timeout)
+        is_known = False
+        while True:
+            try:
+                return domain.daemon.events.wait(what, wanted, since=since, timeout=min(LATE, self.timeout))
+            except WaitTimeout as error:
+                if is_known:
+                    claim = f"libvirt sends no event that {what.replace(' to be ', ' is ')}"
+                    seen = f"came since the job began: {error.last_seen}"
+                    raise BlockJobFailed(f"{claim}, though by its own state it has been for a while; {seen}") from error
+                if now() >= deadline:
+                    raise WaitTimeout(what, scaled(self.timeout), error.last_seen) from error
+            state = mirror_state(domain, target)
+            is_known = state == "ready" if status == "ready" else state == "no job"
 
     def _await_known_ready(self, domain: Domain, target: str) -> None:
         """Wait until a daemon that was started anew knows that the job is ready: no event tells it twice.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from harness.acts.chain import Pivot, Snapshot
+from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot
 from harness.acts.faults import StartDaemon, StopDaemon
-from harness.detect.sabotage import abort_the_job, flipped_bit, pretend, put_back
+from harness.detect.sabotage import abort_the_job, deaf_to, flipped_bit, pretend, put_back
 from harness.errors import AgentError, CheckFailed, WaitTimeout
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 from harness.verdict.checks import explain, verify_all
 from harness.verdict.finding import ChecksFailed
+from harness.vm.jobs import LATE, BlockJobFailed
+from harness.waiting import now, scaled
 
 pytestmark = pytest.mark.sabotaged
 
@@ -60,6 +62,16 @@ def test_an_extra_image_left_in_the_chain_is_found(trial: Trial, layered: Vm) ->
         verify_all(trial)
     assert "base <- /export/images/extra.qcow2" in str(caught.value)
     assert "the files are base.qcow2, cur.qcow2, sn1.qcow2, sn2.qcow2" in str(caught.value)
+
+
+@pytest.mark.parametrize("status", ["ready", "completed"])
+@pytest.mark.usefixtures("layered")
+def test_an_event_that_never_comes_is_named_early(trial: Trial, status: str) -> None:
+    began, named = now(), f"no event that the job of vda is {status}, though by its own state it has been"
+
+    with deaf_to(trial, status), pytest.raises(BlockJobFailed, match=named):
+        trial.do(ActiveCommit("vda", "base"), AwaitReady("vda"), Pivot("vda"))
+    assert now() - began < scaled(4 * LATE)
 
 
 def test_a_qemu_that_ended_after_the_last_act_is_found(trial: Trial, layered: Vm) -> None:
