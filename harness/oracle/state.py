@@ -23,6 +23,13 @@ class Power(StrEnum):
     PAUSED = "paused"
 
 
+class Death(StrEnum):
+    """How a QEMU was ended."""
+
+    SHUT_OFF = "shut off"
+    KILLED = "killed"
+
+
 @dataclass(frozen=True)
 class SnapshotRecord:
     """A snapshot that libvirt keeps a record of: the overlay of each disk, and the file with the memory, if any."""
@@ -37,7 +44,7 @@ class VmState:
 
     `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes. `backup` is the disk of
     the backup that is on. `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them
-    ("suspended", "resumed"), but for those that belong to a start.
+    ("suspended", "resumed"), but for those that belong to a start. `deaths` are how its QEMUs were ended, in order.
     """
 
     disks: Mapping[str, Content] = field(default_factory=dict)
@@ -48,6 +55,7 @@ class VmState:
     opaque: frozenset[str] = frozenset()
     backup: str = ""
     turns: tuple[str, ...] = field(default=(), compare=False)
+    deaths: tuple[Death, ...] = field(default=(), compare=False)
 
     @property
     def is_on(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.acts.calls import Argument
 from harness.journal import Journal, Kind
 from harness.oracle.state import State
+from harness.stack.ended import Watched
 from harness.stack.sandbox import IMAGES
 from harness.vm.domain import Domain
 from harness.vm.domain_xml import DiskSpec, Machine, domain_xml
@@ -18,13 +19,14 @@ from harness.vm.warm import FELL_BACK, WarmGuests
 class Machines:
     """Makes the VMs of `state` of a `machine`; `warm` has the saved guests that they may be restored from, if any.
 
-    `came_up` has how each guest came up, in order.
+    `came_up` has how each guest came up, in order; `qemus` are the QEMUs of each VM, None where one cannot be watched.
     """
 
     def __init__(self, machine: Machine, warm: WarmGuests | None, journal: Journal, state: Callable[[], State]) -> None:
         self.machine = machine
         self.warm = warm
         self.came_up: list[str] = []
+        self.qemus: dict[str, list[Watched | None]] = {}
         self._journal = journal
         self._state = state
         self._shapes: dict[str, tuple[Machine, bool]] = {}  # what each is made of, and whether disks have iothreads
@@ -45,7 +47,7 @@ class Machines:
         """Boot it."""
         with self._journal.timed("boot"):
             domain.start()
-        self._is_up("booted")
+        self._is_up(domain, "booted")
 
     def bring_up(self, domain: Domain) -> None:
         """Restore it from a saved guest; boot it if that fails. Raises ValueError if the trial may use none."""
@@ -56,7 +58,7 @@ class Machines:
             why = self.warm.bring_up(domain, self._shapes[name][0], self._disks(name), self._sizes(name))
         if why:
             self._journal.record(Kind.NOTE, why)
-        self._is_up(FELL_BACK if why else "restored")
+        self._is_up(domain, FELL_BACK if why else "restored")
 
     def _disks(self, vm: str) -> list[DiskSpec]:
         state, (_, iothread) = self._state(), self._shapes[vm]
@@ -68,6 +70,13 @@ class Machines:
     def _sizes(self, vm: str) -> list[int]:
         return [content.size for content in self._state().vm(vm).disks.values()]
 
-    def _is_up(self, how: str) -> None:
+    def close(self) -> None:
+        """Let go of all QEMUs."""
+        for qemu in (qemu for qemus in self.qemus.values() for qemu in qemus if qemu is not None):
+            qemu.close()
+        self.qemus.clear()
+
+    def _is_up(self, domain: Domain, how: str) -> None:
         self.came_up.append(how)
+        self.qemus.setdefault(domain.name, []).append(Watched.found(domain.daemon.sandbox, domain.qemu_pid))
         self._journal.record(Kind.GUEST, "is ready: its agent has connected")

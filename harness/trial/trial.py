@@ -64,6 +64,8 @@ class Trial:
         self.readers = Readers(self.reader, NbdReader(daemon.storage, self.reader), self.run)
         self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside)
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
+        logs = daemon.qemu_log(VM).parent.glob("*.log")
+        self.qemu_log_starts = {log: log.stat().st_size for log in logs}
         self.first_event = daemon.events.mark()
         self.machines = Machines(machine, warm, self.journal, lambda: self.state)
         self._vms: dict[str, Vm] = {}
@@ -105,6 +107,7 @@ class Trial:
             self._stack.close()
         finally:
             self.things.domains.clear()
+            self.machines.close()
             shutil.rmtree(self.daemon.sandbox.outside(IMAGES), ignore_errors=True)
 
     def another(self) -> Trial:
@@ -137,6 +140,13 @@ class Trial:
         """The files that lie where images do."""
         directory = self.daemon.sandbox.outside(IMAGES)
         return [IMAGES / file.name for file in sorted(directory.iterdir())]
+
+    def qemu_log(self, vm: Vm) -> str:
+        """What was written into the log of the VM's QEMUs since the trial began."""
+        log = self.daemon.qemu_log(vm.name)
+        with log.open("rb") as stream:
+            stream.seek(self.qemu_log_starts.get(log, 0))
+            return stream.read().decode(errors="replace")
 
     # what is done
 

@@ -31,6 +31,7 @@ from harness.verdict.check import DEFINED, OFF, ON, RUNNING, Check, Subject
 from harness.verdict.event_checks import EVENT_CHECKS
 from harness.verdict.finding import ChecksFailed, Finding
 from harness.verdict.image_checks import IMAGE_CHECKS
+from harness.verdict.qemu_checks import QEMU_CHECKS
 from harness.verdict.sight import Sight
 from harness.vm.domain_view import has_mirror
 from harness.waiting import NotYet, wait_until
@@ -297,5 +298,6 @@ CHECKS: tuple[Check, ...] = (
     Check("images clean", "O5: qemu-img check finds no error and no leak", "image", OFF, images_clean, _has_metadata),
     Check("locks released", "O11: the image can be opened for writing", "image", OFF, locks_released),
     Check("allocation", "O13: no image takes more than data and metadata", "image", OFF, allocation, _has_room),
+    *QEMU_CHECKS,
     Check("daemon unharmed", "O14: the daemon lives, and logs no error", "daemon", DEFINED, daemon_unharmed),
 )

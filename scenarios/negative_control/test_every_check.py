@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
-from harness.acts.power import Suspend
+from harness.acts.power import ShutOff, Suspend
 from harness.detect import sabotage
 from harness.errors import AgentError
 from harness.readers.own import Reader
@@ -75,6 +75,10 @@ def _paused_for_a_moment(_: Trial, vm: Vm, __: ExitStack) -> None:
     vm.domain.call("the resume", lambda handle: handle.resume())
 
 
+def _killed_in_place_of_shut_off(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    sabotage.pretend(trial, ShutOff(), instead=vm.domain.kill_qemu)
+
+
 def _stray_file(trial: Trial, *_: object) -> None:
     trial.daemon.sandbox.outside(trial.path("base")).with_name("stray").touch()
 
@@ -129,6 +133,9 @@ CONTROLS: dict[str, Control] = {
     "images clean": _free_metadata,
     "locks released": _locked,
     "allocation": lambda trial, _, __: sabotage.grow_file(trial, "cur", 1 << 20),
+    "QEMU's log": lambda _, vm, __: sabotage.write_into_log(vm.domain, "free(): invalid pointer"),
+    "QEMU's end": _killed_in_place_of_shut_off,
+    "QEMU's exit status": _killed_in_place_of_shut_off,
     "daemon unharmed": lambda _, vm, __: sabotage.refused_pivot(vm.domain),
 }
 ELSEWHERE = {
