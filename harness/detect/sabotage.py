@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import libvirt
+import libvirt_qemu
 
 from harness.acts.act import Act
 from harness.acts.calls import Call
@@ -207,6 +209,20 @@ def start_other_qemu(domain: Domain) -> None:
     """End QEMU and start another one for the same domain, behind the oracle's back."""
     domain.call("destroy", lambda handle: handle.destroy())
     domain.call("create", lambda handle: handle.create())
+
+
+def qmp(domain: Domain, command: str, **arguments: object) -> None:
+    """Have QEMU do something behind libvirt's back."""
+    text = json.dumps({"execute": command, "arguments": arguments})
+    answer = domain.call(command, lambda handle: libvirt_qemu.qemuMonitorCommand(handle, text, 0))
+    if "error" in json.loads(answer):
+        raise AssertionError(f"{text}: {answer}")
+
+
+def throttle(domain: Domain, target: str) -> None:
+    """Have QEMU slow a disk down, by libvirt's own means."""
+    limits = {"total_iops_sec": 100000}
+    domain.call("the limits", lambda handle: handle.setBlockIoTune(target, limits, libvirt.VIR_DOMAIN_AFFECT_LIVE))
 
 
 def write_into_log(domain: Domain, words: str) -> None:

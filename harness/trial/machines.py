@@ -35,13 +35,21 @@ class Machines:
         """The XML of a VM, from the arguments of the call that defines it."""
         machine = replace(self.machine, root_on_vda=bool(arguments["root_on_vda"]))
         self._shapes[vm] = machine, bool(arguments["iothread"])
-        return domain_xml(vm, machine, self._disks(vm), IMAGES.parent)
+        return domain_xml(vm, machine, self.disks(vm), IMAGES.parent)
+
+    def disks(self, vm: str) -> list[DiskSpec]:
+        """The disks of a VM that was defined, as they are now."""
+        state, (_, iothread) = self._state(), self._shapes[vm]
+        return [
+            DiskSpec(target, state.image(vm, target, content.active), iothread=iothread)
+            for target, content in state.vm(vm).disks.items()
+        ]
 
     def saved(self, vm: str) -> Path:
         """The file of the saved guest that fits a VM; raises ValueError if the trial may use none."""
         if self.warm is None:
             raise ValueError("this trial has no saved guests")
-        return self.warm.file(self._shapes[vm][0], self._disks(vm), self._sizes(vm), vm)
+        return self.warm.file(self._shapes[vm][0], self.disks(vm), self._sizes(vm), vm)
 
     def boot(self, domain: Domain) -> None:
         """Boot it."""
@@ -55,17 +63,10 @@ class Machines:
             raise ValueError("this trial has no saved guests: boot the VM")
         name = domain.name
         with self._journal.timed("boot"):
-            why = self.warm.bring_up(domain, self._shapes[name][0], self._disks(name), self._sizes(name))
+            why = self.warm.bring_up(domain, self._shapes[name][0], self.disks(name), self._sizes(name))
         if why:
             self._journal.record(Kind.NOTE, why)
         self._is_up(domain, FELL_BACK if why else "restored")
-
-    def _disks(self, vm: str) -> list[DiskSpec]:
-        state, (_, iothread) = self._state(), self._shapes[vm]
-        return [
-            DiskSpec(target, state.image(vm, target, content.active), iothread=iothread)
-            for target, content in state.vm(vm).disks.items()
-        ]
 
     def _sizes(self, vm: str) -> list[int]:
         return [content.size for content in self._state().vm(vm).disks.values()]

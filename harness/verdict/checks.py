@@ -31,6 +31,7 @@ from harness.verdict.check import DEFINED, OFF, ON, RUNNING, Check, Subject
 from harness.verdict.event_checks import EVENT_CHECKS
 from harness.verdict.finding import ChecksFailed, Finding
 from harness.verdict.image_checks import IMAGE_CHECKS
+from harness.verdict.node_checks import NODE_CHECKS
 from harness.verdict.qemu_checks import QEMU_CHECKS
 from harness.verdict.sight import Sight
 from harness.vm.domain_view import has_mirror
@@ -288,6 +289,7 @@ CHECKS: tuple[Check, ...] = (
     Check("content", "O1, O2, O3: guest and images hold what the oracle says", "disk", RUNNING, content, _not_opaque),
     *CHAIN_CHECKS,
     *IMAGE_CHECKS,
+    *NODE_CHECKS,
     Check("no job left", "O6: libvirt has no job, the disk has no mirror", "disk", ON, no_job_left),
     Check("no job in QEMU", "O6: QEMU has no job", "vm", ON, no_job_in_qemu),
     *EVENT_CHECKS,

@@ -79,6 +79,16 @@ def _killed_in_place_of_shut_off(trial: Trial, vm: Vm, _: ExitStack) -> None:
     sabotage.pretend(trial, ShutOff(), instead=vm.domain.kill_qemu)
 
 
+def _second_node(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    file = {"driver": "file", "filename": str(trial.path("base"))}
+    node = {"driver": "qcow2", "node-name": "left", "read-only": True, "backing": None, "file": file}
+    sabotage.qmp(vm.domain, "blockdev-add", **node)
+
+
+def _bitmap(_: Trial, vm: Vm, __: ExitStack) -> None:
+    sabotage.qmp(vm.domain, "block-dirty-bitmap-add", node="libvirt-4-format", name="left")
+
+
 def _stray_file(trial: Trial, *_: object) -> None:
     trial.daemon.sandbox.outside(trial.path("base")).with_name("stray").touch()
 
@@ -121,6 +131,9 @@ CONTROLS: dict[str, Control] = {
     "backing format": _other_format,
     "virtual size": lambda trial, _, __: sabotage.grow_disk(trial, "sn1", 1 << 20),
     "size of the device": _grown,
+    "block nodes": _second_node,
+    "options of block nodes": lambda _, vm, __: sabotage.throttle(vm.domain, "vda"),
+    "exports and bitmaps": _bitmap,
     "no job left": _job_left,
     "no job in QEMU": _job_left,
     "events in order": _job_left,
