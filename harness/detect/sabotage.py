@@ -260,6 +260,28 @@ def forget_jobs(trial: Trial) -> None:
         file.write_text(re.sub(r"<blockjobs.*</blockjobs>", "<blockjobs active='no'/>", file.read_text(), flags=re.S))
 
 
+def forget_layer(trial: Trial, image: str, below: str) -> None:
+    """Put `below` in the place of `image` in all that libvirtd has on disk of the VM: what the next one will read."""
+    for file in [*_running_state(trial), *(trial.daemon.directory / "etc").rglob("vm1.xml")]:
+        file.write_text(file.read_text().replace(f"/{image}.", f"/{below}."))
+
+
+@contextmanager
+def left_beside(domain: Domain) -> Iterator[None]:
+    """For the body, another file lies where libvirt has the definition of the domain."""
+    file = domain.daemon.directory / f"etc/qemu/{domain.name}.left"
+    file.touch()
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
+def change_mode(trial: Trial, image: str) -> None:
+    """Let everybody write to the file of `image`."""
+    _file(trial, image).chmod(0o666)
+
+
 def open_the_end(trial: Trial) -> None:
     """Take the terminator of the chain out of what the stopped libvirtd kept of running VMs."""
     for file in _running_state(trial):

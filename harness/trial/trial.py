@@ -31,6 +31,7 @@ from harness.stack.held import HeldCommand
 from harness.stack.sandbox import IMAGES
 from harness.trial import looking, measure
 from harness.trial.appliances import appliance, written_together
+from harness.trial.files import Files
 from harness.trial.machines import Machines
 from harness.trial.measure import Readers
 from harness.trial.nouns import Disk, Job, Vm
@@ -68,6 +69,7 @@ class Trial:
         self.qemu_log_starts = {log: log.stat().st_size for log in logs}
         self.first_event = daemon.events.mark()
         self.machines = Machines(machine, warm, self.journal, lambda: self.state)
+        self.files = Files(daemon.sandbox.outside(IMAGES))
         self._vms: dict[str, Vm] = {}
         self._stack = ExitStack()
         self.things = Things(
@@ -95,6 +97,7 @@ class Trial:
         listeners = self.daemon.events.listeners
         listeners.append(self._enter_event)
         self._stack.callback(listeners.remove, self._enter_event)
+        self.journal.listeners.append(self.files.after)
         return self
 
     def __exit__(

@@ -15,10 +15,9 @@ import libvirt
 
 from harness.errors import AgentError, ChainproofError, CheckFailed, WaitTimeout
 from harness.journal import Kind
-from harness.oracle.image import File, Image
+from harness.oracle.image import File
 from harness.oracle.state import Power
 from harness.stack.events import EventKind
-from harness.stack.sandbox import IMAGES
 from harness.stack.storage_daemon import QmpError
 from harness.storage.formats import node
 from harness.storage.stores import path_of, protocol_node
@@ -29,6 +28,7 @@ from harness.verdict.allocation import most_bytes
 from harness.verdict.chain_checks import CHAIN_CHECKS
 from harness.verdict.check import DEFINED, OFF, ON, RUNNING, Check, Subject
 from harness.verdict.event_checks import EVENT_CHECKS
+from harness.verdict.file_checks import FILE_CHECKS, status_files
 from harness.verdict.finding import ChecksFailed, Finding
 from harness.verdict.image_checks import IMAGE_CHECKS
 from harness.verdict.node_checks import NODE_CHECKS
@@ -58,13 +58,14 @@ def verify_all(trial: Trial) -> Made:
     made = Made()
     if trial.state.daemon is None:
         raise CheckFailed("libvirtd runs at the end of a scenario", "it was stopped, and not started again")
+    kept = status_files(trial)
     _still_on(trial)
     running = [vm for vm in trial.vms if vm.state.is_on]
     if running:
-        _make(trial, made, "with the VMs on", ON)
+        _make(Sight(trial, kept), made, "with the VMs on", ON)
         for vm in running:
             vm.shut_off()
-    _make(trial, made, "with all VMs off", OFF)
+    _make(Sight(trial), made, "with all VMs off", OFF)
     not_made = "; ".join(f"{check} of {subject}: {why}" for (check, subject), why in made.not_made.items())
     trial.journal.record(Kind.CHECK, str(made), {"not made": not_made} if not_made else None)
     return made
@@ -109,9 +110,8 @@ def _still_on(trial: Trial) -> None:
             raise CheckFailed("QEMU answers its monitor", f"it does not: {error}") from error
 
 
-def _make(trial: Trial, made: Made, when: str, only: frozenset[Power]) -> None:
+def _make(sight: Sight, made: Made, when: str, only: frozenset[Power]) -> None:
     findings: list[Finding] = []
-    sight = Sight(trial)
     for check in CHECKS:
         for subject in check.subjects(sight, only=only):
             key = check.name, str(subject)
@@ -218,18 +218,6 @@ def no_job_in_qemu(subject: Subject) -> Iterator[Finding]:
             yield subject.wrong("no job is left in QEMU", f"{command}: {jobs}")
 
 
-def files_as_expected(subject: Subject) -> Iterator[Finding]:
-    """List the directory of images."""
-    trial = subject.trial
-    expected = {path for vm in trial.state.vms for image in _images(trial, vm) if (path := path_of(image.store))}
-    expected |= trial.state.files
-    expected = {path for path in expected if path.parent == IMAGES}
-    seen = set(trial.image_paths())
-    if seen != expected:
-        names = [", ".join(sorted(path.name for path in paths)) or "nothing" for paths in (expected, seen)]
-        yield subject.wrong(f"the files are {names[0]}", f"they are {names[1]}")
-
-
 def domains_as_expected(subject: Subject) -> Iterator[Finding]:
     """Ask libvirt for all domains."""
     expected = sorted(vm.name for vm in subject.trial.vms)
@@ -276,11 +264,6 @@ def daemon_unharmed(subject: Subject) -> Iterator[Finding]:
         yield subject.wrong("the daemon logs no error", "\n".join(unexpected[:10]))
 
 
-def _images(trial: Trial, vm: str) -> Iterator[Image]:
-    for target, content in trial.state.vm(vm).disks.items():
-        yield from (trial.state.image(vm, target, name) for name in content.files())
-
-
 CHECKS: tuple[Check, ...] = (
     Check("same boot of the guest", "O8: the guest has not rebooted", "vm", RUNNING, same_boot),
     Check("same QEMU process", "O8: QEMU is the process that the VM was started with", "vm", ON, same_qemu),
@@ -293,7 +276,7 @@ CHECKS: tuple[Check, ...] = (
     Check("no job left", "O6: libvirt has no job, the disk has no mirror", "disk", ON, no_job_left),
     Check("no job in QEMU", "O6: QEMU has no job", "vm", ON, no_job_in_qemu),
     *EVENT_CHECKS,
-    Check("files", "O10: the images that should exist do, and no other file", "daemon", DEFINED, files_as_expected),
+    *FILE_CHECKS,
     Check("domains", "O10: the domains that should exist do, and no other", "daemon", DEFINED, domains_as_expected),
     Check("content, shut off", "O1, O3: the images hold what the oracle says", "disk", OFF, content, _not_opaque),
     Check("readers agree", "O3: two readers read the same", "image", OFF, readers_agree, _opaque_only),

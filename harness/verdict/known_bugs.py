@@ -157,7 +157,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         measured="shows on 1:7.2+dfsg-7+deb12u18, not on 1:10.0.2+ds-2+deb13u1~bpo12+1",
     ),
     KnownBug(
-        scenario=r"test_abort_after_ready_leaves_the_chain",
+        scenario=r"test_abort_after_ready_leaves_the_chain|_is_refused_.*[\[-](second job|snapshot during a job)\]",
         check="options of block nodes",
         shows=r"the node \S+ of base runs with ro True\nit runs with ro False",
         component="QEMU",

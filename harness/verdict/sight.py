@@ -14,13 +14,15 @@ Json = Mapping[str, object]
 
 
 class Sight:
-    """What can be seen of `trial` while its checks are made, which change nothing.
+    """What can be seen of `trial` while its checks are made, which change nothing that they look at.
 
-    Its methods raise what they meet: libvirtError, WaitTimeout, CommandFailed, ImageError.
+    `kept` is what libvirt had on disk of each running VM before the first of them: a command to QEMU's monitor has it
+    written anew. Its methods raise what they meet: libvirtError, WaitTimeout, CommandFailed, ImageError.
     """
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, kept: Mapping[str, str] | None = None) -> None:
         self.trial = trial
+        self.kept = kept or {}
         self._answers: dict[tuple[str, str], object] = {}
         self._infos: dict[str, tuple[ImageInfo, ...]] = {}
 

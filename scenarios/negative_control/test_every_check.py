@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import libvirt
 import pytest
 
-from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
+from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot
 from harness.acts.power import ShutOff, Suspend
 from harness.detect import sabotage
 from harness.errors import AgentError
@@ -89,6 +90,17 @@ def _bitmap(_: Trial, vm: Vm, __: ExitStack) -> None:
     sabotage.qmp(vm.domain, "block-dirty-bitmap-add", node="libvirt-4-format", name="left")
 
 
+def _kept_otherwise(trial: Trial, *_: object) -> None:
+    sabotage.forget_layer(trial, "sn1", "base")
+
+
+def _no_record(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    meant, done = Snapshot("vda", "late", name="late"), Snapshot("vda", "late").call(trial.state)
+    flags = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY | libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA
+    instead = lambda: vm.domain.call("the snapshot", lambda handle: handle.snapshotCreateXML(done.xml, flags))  # noqa: E731
+    sabotage.pretend(trial, meant, instead=instead)
+
+
 def _stray_file(trial: Trial, *_: object) -> None:
     trial.daemon.sandbox.outside(trial.path("base")).with_name("stray").touch()
 
@@ -141,6 +153,11 @@ CONTROLS: dict[str, Control] = {
     "ends of jobs": _told_twice,
     "pauses": _paused_for_a_moment,
     "files": _stray_file,
+    "mode and owner": lambda trial, _, __: sabotage.change_mode(trial, "sn1"),
+    "definition on disk": _kept_otherwise,
+    "status on disk": _kept_otherwise,
+    "snapshots": _no_record,
+    "left of a VM": lambda _, vm, stack: stack.enter_context(sabotage.left_beside(vm.domain)),
     "domains": lambda trial, _, stack: stack.enter_context(sabotage.another_domain(trial)),
     "content, shut off": _write_lost_when_off,
     "images clean": _free_metadata,
