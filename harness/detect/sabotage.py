@@ -149,6 +149,17 @@ def forget_reference(trial: Trial, image: str) -> None:
     _patch(file, block + 2 * (_pointer(file, _L1_OFFSET) // 65536), b"\0\0")
 
 
+def write_zeros(trial: Trial, image: str, at: int, length: int) -> None:
+    """Write zeros as data into `image` alone: whoever reads it sees no difference where it held nothing."""
+    command = ["qemu-io", "-f", "qcow2", "-c", f"write -q -P 0 {at} {length}", str(trial.path(image))]
+    trial.daemon.sandbox.run(command, timeout=60).check()
+
+
+def leave_snapshot_inside(trial: Trial, image: str) -> None:
+    """Make a snapshot inside `image`, as `savevm` does."""
+    trial.daemon.sandbox.run(["qemu-img", "snapshot", "-c", "left", str(trial.path(image))], timeout=60).check()
+
+
 def grow_file(trial: Trial, image: str, size: int) -> None:
     """Append `size` bytes of data to the file of `image`."""
     with _file(trial, image).open("ab") as stream:

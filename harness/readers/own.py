@@ -17,6 +17,7 @@ from harness.oracle.image import Image, Raw
 from harness.oracle.table import Row
 from harness.readers.extents import Extent
 from harness.readers.qcow2_header import Header, read_header
+from harness.readers.refcounts import Bookkeeper, Wrong
 from harness.readers.rows import Measured, row_of
 from harness.readers.session import OpenImage, Session, backing_of, here, open_image, relative
 from harness.readers.shown import shown_by, shown_once, stray_in, vacant_in
@@ -59,6 +60,12 @@ class Reader:
             return None
         with self._session(image) as session:
             return read_header(session.open(_path(image)))
+
+    def wrong_refcounts(self, image: Image) -> list[Wrong]:
+        """The clusters of a qcow2 image whose refcounts are not how often they are referred to: see Bookkeeper."""
+        with self._session(image) as session:
+            file = session.open(_path(image))
+            return Bookkeeper(file, read_header(file)).wrong()
 
     def backing(self, image: Image) -> PurePosixPath | None:
         """The backing file that the image's header names, as a path like that of the image; None if it names none."""

@@ -1,12 +1,15 @@
-"""The universal checks of what the images' headers say: the backing file's format, the size of the disk."""
+"""The universal checks of the images' metadata: what the headers say, the refcounts, what is allocated."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from harness.oracle.state import Power
+from harness.errors import ImageError
+from harness.oracle.parts import HOLE
+from harness.oracle.state import Death, Power
+from harness.readers.extents import Kind
 from harness.storage.stores import path_of
-from harness.verdict.check import DEFINED, Check, Subject
+from harness.verdict.check import DEFINED, OFF, Check, Subject
 from harness.verdict.finding import Finding
 
 _OWN, _QEMU_IMG = "chainproof's reader", "qemu-img"
@@ -51,6 +54,44 @@ def size_of_the_device(subject: Subject) -> Iterator[Finding]:
         yield subject.wrong(f"{disk} has {expected} bytes in the guest", f"it has {size}")
 
 
+def refcounts(subject: Subject) -> Iterator[Finding]:
+    """Count what refers to each cluster by our own reader, and compare with the refcounts in the image."""
+    wrong = subject.trial.reader.wrong_refcounts(subject.image)
+    if wrong:
+        kinds = f"{sum(each.is_leak for each in wrong)} leaks, {sum(not each.is_leak for each in wrong)} others"
+        claim = f"each refcount in {subject.image} is how often its cluster is referred to"
+        yield subject.wrong(claim, f"{kinds}, by {_OWN}", "\n".join(map(str, wrong[:10])))
+
+
+def nothing_inside(subject: Subject) -> Iterator[Finding]:
+    """Read in the header what no act makes: snapshots and bitmaps in the image, and a mark that it is in use."""
+    header = subject.trial.reader.header(subject.image)
+    if header is None:
+        return
+    inside = {"snapshots": header.own.snapshots.count, "bitmaps": header.own.bitmaps.count}
+    left = ", ".join(f"{count} {name}" for name, count in inside.items() if count)
+    if left:
+        yield subject.wrong(f"{subject.image} has neither snapshots nor bitmaps inside", f"it has {left}")
+    deaths = subject.vm.state.deaths
+    if header.own.is_dirty and (not deaths or deaths[-1] is Death.SHUT_OFF):
+        yield subject.wrong(f"{subject.image} is not marked as dirty", "it is: whoever wrote to it did not close it")
+
+
+def holes(subject: Subject) -> Iterator[Finding]:
+    """Read by our own reader where the image holds data of its own, though nobody has written there."""
+    image, content = subject.image, subject.disk.content
+    own, size = content.contains(image.name), content.geometry.part_size
+    held: list[int] = []
+    for extent in subject.trial.reader.own(image):
+        if extent.kind is not Kind.HOLE:
+            last = min(-(-(extent.offset + extent.length) // size), content.geometry.parts)
+            held += [part for part in range(extent.offset // size, last) if own[part] is HOLE]
+    if held:
+        where = ", ".join(str(part * size) for part in held[:10])
+        claim = f"{image} holds nothing where nothing was written"
+        yield subject.wrong(claim, f"{len(held) * size} bytes are allocated, by {_OWN}: at {where}")
+
+
 def _headers(subject: Subject, field: str) -> dict[str, object]:
     """A field of the images' headers, as our own reader reads them."""
     reader = subject.trial.reader
@@ -78,6 +119,31 @@ def _libvirt_can_look(subject: Subject) -> str:
     return "" if on or path_of(store) is not None else f"libvirt cannot look into {store} while the VM is off"
 
 
+def _has_bookkeeping(subject: Subject) -> str:
+    """Of an image that is not closed, the refcounts may be older than the tables."""
+    why_not = _is_qcow2(subject)
+    if why_not:
+        return why_not
+    try:
+        header = subject.trial.reader.header(subject.image)
+    except ImageError:  # the check will say so
+        return ""
+    is_late = header is not None and header.own.is_dirty
+    return f"{subject.image} is marked as dirty: its refcounts may be old" if is_late else ""
+
+
+def _is_qcow2(subject: Subject) -> str:
+    image = subject.image
+    if not image.format.has_metadata:
+        return f"{image.format.name} has no metadata"
+    return "" if subject.trial.reader.reads(image) else f"{image} is no file: it is {image.store}"
+
+
+def _holes_are_known(subject: Subject) -> str:
+    """Of raw, the file system decides what is allocated together."""
+    return "its bytes are the guest's own" if subject.disk.opaque else _is_qcow2(subject)
+
+
 IMAGE_CHECKS: tuple[Check, ...] = (
     Check(
         "backing format", "O4: headers say the format of the backing file", "disk", DEFINED, backing_format, once=True
@@ -91,4 +157,7 @@ IMAGE_CHECKS: tuple[Check, ...] = (
         size_of_the_device,
         _libvirt_can_look,
     ),
+    Check("refcounts", "O5: they are right, by our own count", "image", OFF, refcounts, _has_bookkeeping),
+    Check("inside images", "O10: no act leaves snapshots or bitmaps in one", "image", OFF, nothing_inside, _is_qcow2),
+    Check("holes", "O13: what nobody wrote to is not allocated", "image", OFF, holes, _holes_are_known),
 )

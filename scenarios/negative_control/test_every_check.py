@@ -119,6 +119,16 @@ def _grown(_: Trial, vm: Vm, __: ExitStack) -> None:
     vm.domain.call("the resize", lambda handle: handle.blockResize("vda", 1 << 20, 1))  # BYTES
 
 
+def _snapshot_inside(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    vm.shut_off()
+    sabotage.leave_snapshot_inside(trial, "cur")
+
+
+def _allocated_in_vain(trial: Trial, vm: Vm, _: ExitStack) -> None:
+    vm.shut_off()
+    sabotage.write_zeros(trial, "base", 10 * 65536, 65536)
+
+
 def _free_metadata(trial: Trial, vm: Vm, _: ExitStack) -> None:
     vm.shut_off()
     sabotage.forget_reference(trial, "sn2")
@@ -161,6 +171,9 @@ CONTROLS: dict[str, Control] = {
     "domains": lambda trial, _, stack: stack.enter_context(sabotage.another_domain(trial)),
     "content, shut off": _write_lost_when_off,
     "images clean": _free_metadata,
+    "refcounts": _free_metadata,
+    "inside images": _snapshot_inside,
+    "holes": _allocated_in_vain,
     "locks released": _locked,
     "allocation": lambda trial, _, __: sabotage.grow_file(trial, "cur", 1 << 20),
     "QEMU's log": lambda _, vm, __: sabotage.write_into_log(vm.domain, "free(): invalid pointer"),
