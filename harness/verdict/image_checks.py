@@ -78,12 +78,15 @@ def nothing_inside(subject: Subject) -> Iterator[Finding]:
 
 
 def holes(subject: Subject) -> Iterator[Finding]:
-    """Read by our own reader where the image holds data of its own, though nobody has written there."""
+    """Read by our own reader where the image holds data of its own, though nobody has written there.
+
+    A mark that it reads as zeros is none: a full copy marks what the whole chain does not hold (QEMU block/mirror.c).
+    """
     image, content = subject.image, subject.disk.content
     own, size = content.contains(image.name), content.geometry.part_size
     held: list[int] = []
     for extent in subject.trial.reader.own(image):
-        if extent.kind is not Kind.HOLE:
+        if extent.kind is Kind.DATA:
             last = min(-(-(extent.offset + extent.length) // size), content.geometry.parts)
             held += [part for part in range(extent.offset // size, last) if own[part] is HOLE]
     if held:
