@@ -116,6 +116,11 @@ def deaf_to(trial: Trial, status: str) -> Iterator[None]:
         hub.events = list(hub.events)
 
 
+def read_wrong(data: bytes) -> bytes:
+    """What a guest would read whose device loses its first sector."""
+    return bytes(512) + data[512:]
+
+
 @contextmanager
 def flipped_bit(trial: Trial, image: str, label: str, cell: int) -> Iterator[None]:
     """For the body, one bit in the middle of layer `label`'s marker of `cell` is another in the file of `image`."""

@@ -6,7 +6,7 @@ import pytest
 
 from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot
 from harness.acts.faults import StartDaemon, StopDaemon
-from harness.detect.sabotage import abort_the_job, deaf_to, flipped_bit, pretend, put_back
+from harness.detect.sabotage import abort_the_job, deaf_to, flipped_bit, misplace_cluster, pretend, put_back, read_wrong
 from harness.errors import AgentError, CheckFailed, WaitTimeout
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
@@ -25,6 +25,26 @@ def test_a_flipped_bit_in_any_layer_is_found_and_named(trial: Trial, layered: Vm
         with flipped_bit(trial, image, label, cell), pytest.raises(CheckFailed, match=found):
             trial.verify("a bit is flipped")
         trial.verify("the bit is as it was")
+
+
+def test_what_the_guest_reads_wrong_is_said_of_the_guest(
+    trial: Trial, layered: Vm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, honest = layered.domain.port, layered.domain.port.read
+    monkeypatch.setattr(port, "read", lambda *where: read_wrong(honest(*where)))
+
+    with pytest.raises(CheckFailed, match="guest shows: cell 0") as caught:
+        trial.verify("read wrong")
+    assert caught.value.seen == "otherwise, by the guest; as expected, by chainproof's qcow2 reader and QEMU over NBD"
+
+
+def test_a_layer_that_cannot_be_read_is_named(trial: Trial, layered: Vm) -> None:
+    layered.shut_off()
+    misplace_cluster(trial, "sn2", cluster=6)
+
+    with pytest.raises(CheckFailed, match=r"sn2: it cannot be read: .*lies at \d+, no cluster boundary") as caught:
+        trial.verify("a cluster is misplaced")
+    assert caught.value.seen == "otherwise, by chainproof's qcow2 reader and QEMU over NBD"
 
 
 def test_a_write_to_the_base_that_the_commit_lost_is_found(trial: Trial, layered: Vm) -> None:
