@@ -130,7 +130,7 @@ class Bookkeeper:
         table = self._file.read(offset, header.cluster_size, f"the L2 table at byte {offset}")
         self._spend("L2 tables", len(table) // 32 if is_zero(table) else len(table), qcow2.L2_BYTES)
         step = header.l2_entry_size
-        for at in range(0, len(table) if not is_zero(table) else 0, step):
+        for at in range(0, len(table.rstrip(b"\0")), step):
             entry = int.from_bytes(table[at : at + 8])
             if not entry and not any(table[at : at + step]):
                 continue
