@@ -27,6 +27,7 @@ class Machines:
         self.warm = warm
         self.came_up: list[str] = []
         self.qemus: dict[str, list[Watched | None]] = {}
+        self._former: dict[str, str] = {}
         self._journal = journal
         self._state = state
         self._shapes: dict[str, tuple[Machine, bool]] = {}  # what each is made of, and whether disks have iothreads
@@ -53,6 +54,7 @@ class Machines:
 
     def boot(self, domain: Domain) -> None:
         """Boot it."""
+        self._keep_log(domain)
         with self._journal.timed("boot"):
             domain.start()
         self._is_up(domain, "booted")
@@ -62,6 +64,7 @@ class Machines:
         if self.warm is None:
             raise ValueError("this trial has no saved guests: boot the VM")
         name = domain.name
+        self._keep_log(domain)
         with self._journal.timed("boot"):
             why = self.warm.bring_up(domain, self._shapes[name][0], self.disks(name), self._sizes(name))
         if why:
@@ -70,6 +73,18 @@ class Machines:
 
     def _sizes(self, vm: str) -> list[int]:
         return [content.size for content in self._state().vm(vm).disks.values()]
+
+    def log(self, domain: Domain, since: int) -> str:
+        """What is in the log of the VM's QEMUs; `since` is the byte at which the first one's began."""
+        with domain.daemon.qemu_log(domain.name).open("rb") as log:
+            log.seek(since if domain.daemon.mode == "system" else 0)
+            return self._former.get(domain.name, "") + log.read().decode(errors="replace")
+
+    def _keep_log(self, domain: Domain) -> None:
+        """Keep what the last QEMU wrote: in session mode libvirt empties the log when it starts the next one."""
+        if domain.daemon.mode == "session" and self.qemus.get(domain.name):
+            domain.state()  # and libvirt has written that it has ended
+            self._former[domain.name] = self.log(domain, 0)
 
     def close(self) -> None:
         """Let go of all QEMUs."""

@@ -66,7 +66,7 @@ class Trial:
         self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside)
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
         logs = daemon.qemu_log(VM).parent.glob("*.log")
-        self.qemu_log_starts = {log: log.stat().st_size for log in logs}
+        self._qemu_logs = {log: log.stat().st_size for log in logs}
         self.first_event = daemon.events.mark()
         self.machines = Machines(machine, warm, self.journal, lambda: self.state)
         self.files = Files(daemon.sandbox.outside(IMAGES))
@@ -146,10 +146,7 @@ class Trial:
 
     def qemu_log(self, vm: Vm) -> str:
         """What was written into the log of the VM's QEMUs since the trial began."""
-        log = self.daemon.qemu_log(vm.name)
-        with log.open("rb") as stream:
-            stream.seek(self.qemu_log_starts.get(log, 0))
-            return stream.read().decode(errors="replace")
+        return self.machines.log(vm.domain, self._qemu_logs.get(self.daemon.qemu_log(vm.name), 0))
 
     # what is done
 
