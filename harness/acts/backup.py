@@ -8,6 +8,7 @@ from xml.sax.saxutils import quoteattr
 from harness.acts.act import VM, Act
 from harness.acts.calls import Libvirt
 from harness.oracle.content import Impossible
+from harness.oracle.job import End
 from harness.oracle.state import DIRECTORY, State
 from harness.storage.elements import backup_disk
 from harness.storage.images import file_image
@@ -53,7 +54,9 @@ class EndBackup(Act):
         """No backup is on."""
         if not state.live(self.vm).backup:
             raise Impossible(f"{self.vm} has no backup that is on")
-        return state.with_vm(self.vm, replace(state.vm(self.vm), backup=""))
+        disk = state.vm(self.vm).backup
+        ended = state.with_disk(self.vm, disk, state.disk(self.vm, disk).with_end(End("backup", "canceled")))
+        return ended.with_vm(self.vm, replace(ended.vm(self.vm), backup=""))
 
     def __str__(self) -> str:
         return "the backup ends"

@@ -10,7 +10,7 @@ from harness.acts.act import VM, Act
 from harness.acts.calls import Await, Libvirt
 from harness.oracle.content import Content, Impossible
 from harness.oracle.job import Phase
-from harness.oracle.state import SnapshotRecord, State
+from harness.oracle.state import Power, SnapshotRecord, State
 from harness.storage.elements import copy_disk, snapshot_disk
 from harness.storage.stores import file_name
 
@@ -55,6 +55,9 @@ class Snapshot(Act):
             state.require_free(self.overlay)
         if self.memory:
             state = replace(state, files=state.files | {PurePosixPath(self.memory)})
+            if machine.power is Power.RUNNING:  # it stands still while its memory is saved
+                state = state.with_turns(self.vm, "suspended", "resumed")
+                machine = state.vm(self.vm)
         if self.name:
             if self.name in machine.snapshots:
                 raise Impossible(f"{self.vm} has a snapshot {self.name}")

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from harness.acts.act import VM, Act
 from harness.acts.calls import Signal
-from harness.acts.power import crashed
+from harness.acts.power import ended
 from harness.oracle.content import Impossible
-from harness.oracle.state import State
+from harness.oracle.state import Death, State
 
 # what libvirt 7 and 9 log as errors at every start in a sandbox: other drivers of theirs find nothing to drive
 _AT_START = r"dnsmasqCaps|virGDBusGet(System|Session)Bus|udevGetDMIData|virFirewall(ValidateBackend|Apply):"
@@ -18,8 +18,11 @@ class _EndDaemon(Act):
     """What ends the daemon."""
 
     def after(self, state: State) -> State:
-        """No daemon runs."""
+        """No daemon runs, and nobody tells of jobs that end."""
         state.served()
+        for vm, machine in state.vms.items():
+            for target, content in machine.disks.items():
+                state = state.with_disk(vm, target, content.unheard())
         return replace(state, daemon=None)
 
 
@@ -80,7 +83,7 @@ class KillQemu(Act):
 
     def after(self, state: State) -> State:
         """Off; what was not flushed is undefined, no more."""
-        return state.with_vm(self.vm, crashed(state.on(self.vm)))
+        return state.with_vm(self.vm, ended(state.on(self.vm), Death.KILLED))
 
     def __str__(self) -> str:
         return f"kills the QEMU of {self.vm}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from harness.acts.act import VM, Act
 from harness.acts.calls import Argument, Libvirt
 from harness.oracle.content import Impossible
-from harness.oracle.state import Power, State, VmState
+from harness.oracle.state import Death, Power, State, VmState
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,8 +80,8 @@ class ShutOff(Act):
     def after(self, state: State) -> State:
         """Off; nothing is lost, but a job is."""
         machine = state.live(self.vm)
-        disks = {target: content.flush().crash() for target, content in machine.disks.items()}
-        return state.with_vm(self.vm, replace(machine, power=Power.OFF, disks=disks, backup=""))
+        flushed = {target: content.flush() for target, content in machine.disks.items()}
+        return state.with_vm(self.vm, ended(replace(machine, disks=flushed), Death.SHUT_OFF))
 
     def __str__(self) -> str:
         return f"shuts {self.vm} off"
@@ -99,7 +99,7 @@ class Suspend(Act):
 
     def after(self, state: State) -> State:
         """Paused."""
-        return _turned(state, self.vm, Power.RUNNING, Power.PAUSED)
+        return _turned(state, self.vm, Power.RUNNING, Power.PAUSED).with_turns(self.vm, "suspended")
 
     def __str__(self) -> str:
         return f"pauses {self.vm}"
@@ -117,7 +117,7 @@ class Resume(Act):
 
     def after(self, state: State) -> State:
         """Running."""
-        return _turned(state, self.vm, Power.PAUSED, Power.RUNNING)
+        return _turned(state, self.vm, Power.PAUSED, Power.RUNNING).with_turns(self.vm, "resumed")
 
     def __str__(self) -> str:
         return f"resumes {self.vm}"
@@ -144,10 +144,10 @@ class Reset(Act):
         return f"resets {self.vm}"
 
 
-def crashed(machine: VmState) -> VmState:
+def ended(machine: VmState, death: Death) -> VmState:
     """A VM whose QEMU is gone at once: what its guest did not flush may be lost."""
     disks = {target: content.crash() for target, content in machine.disks.items()}
-    return replace(machine, power=Power.OFF, disks=disks, backup="")
+    return replace(machine, power=Power.OFF, disks=disks, backup="", deaths=(*machine.deaths, death))
 
 
 def _turned(state: State, vm: str, before: Power, after: Power) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -9,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import libvirt
+import libvirt_qemu
 
 from harness.acts.act import Act
 from harness.acts.calls import Call
 from harness.oracle import pattern
 from harness.process import PIPE, kill
+from harness.stack.events import Event
 from harness.trial.trial import Trial
 from harness.vm.domain import Domain
 
@@ -52,7 +55,7 @@ for argument; do
 done
 exec qemu-system-x86_64 "$@"
 """
-_L1_OFFSET, _REFCOUNT_TABLE_OFFSET = 40, 48  # in the header of a qcow2 image (docs/interop/qcow2.rst)
+_SIZE, _L1_OFFSET, _REFCOUNT_TABLE_OFFSET = 24, 40, 48  # in the header of a qcow2 image (docs/interop/qcow2.rst)
 _POINTER = 0x00FF_FFFF_FFFF_FE00
 
 
@@ -82,6 +85,19 @@ def _program(file: Path, text: str) -> Path:
     return file
 
 
+class _Deaf(list[Event]):
+    """A list of events to which none of this `status` is added."""
+
+    def __init__(self, events: list[Event], status: str) -> None:
+        super().__init__(events)
+        self._status = status
+
+    def append(self, event: Event) -> None:
+        """Add it."""
+        if event.status != self._status:
+            super().append(event)
+
+
 class LyingHand:
     """A hand that does something else, or nothing, and reports success: as a broken release does."""
 
@@ -107,6 +123,22 @@ def abort_the_job(trial: Trial) -> None:
     since = domain.daemon.events.mark()
     domain.call("the abort", lambda handle: handle.blockJobAbort("vda", 0))
     trial.things.jobs.await_event(domain, "vda", "canceled", since)
+
+
+@contextmanager
+def deaf_to(trial: Trial, status: str) -> Iterator[None]:
+    """For the body, no event of this status is heard of: as if libvirt had sent none."""
+    hub = trial.daemon.events
+    hub.events = _Deaf(hub.events, status)
+    try:
+        yield
+    finally:
+        hub.events = list(hub.events)
+
+
+def read_wrong(data: bytes) -> bytes:
+    """What a guest would read whose device loses its first sector."""
+    return bytes(512) + data[512:]
 
 
 @contextmanager
@@ -142,6 +174,17 @@ def forget_reference(trial: Trial, image: str) -> None:
     _patch(file, block + 2 * (_pointer(file, _L1_OFFSET) // 65536), b"\0\0")
 
 
+def write_zeros(trial: Trial, image: str, at: int, length: int) -> None:
+    """Write zeros as data into `image` alone: whoever reads it sees no difference where it held nothing."""
+    command = ["qemu-io", "-f", "qcow2", "-c", f"write -q -P 0 {at} {length}", str(trial.path(image))]
+    trial.daemon.sandbox.run(command, timeout=60).check()
+
+
+def leave_snapshot_inside(trial: Trial, image: str) -> None:
+    """Make a snapshot inside `image`, as `savevm` does."""
+    trial.daemon.sandbox.run(["qemu-img", "snapshot", "-c", "left", str(trial.path(image))], timeout=60).check()
+
+
 def grow_file(trial: Trial, image: str, size: int) -> None:
     """Append `size` bytes of data to the file of `image`."""
     with _file(trial, image).open("ab") as stream:
@@ -152,6 +195,17 @@ def name_other_backing(trial: Trial, image: str, backing: str) -> None:
     """Write another backing file into the header of `image`, behind the oracle's back."""
     command = ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", str(trial.path(backing)), str(trial.path(image))]
     trial.daemon.sandbox.run(command, timeout=60).check()
+
+
+def name_other_format(trial: Trial, image: str, backing: str) -> None:
+    """Write into the header of `image` that its backing file is raw, behind the oracle's back."""
+    command = ["qemu-img", "rebase", "-u", "-F", "raw", "-b", str(trial.path(backing)), str(trial.path(image))]
+    trial.daemon.sandbox.run(command, timeout=60).check()
+
+
+def grow_disk(trial: Trial, image: str, size: int) -> None:
+    """Write another size of the virtual disk into the header of `image`."""
+    _patch(_file(trial, image), _SIZE, struct.pack(">Q", size))
 
 
 def make_with_other_clusters(trial: Trial, image: str) -> None:
@@ -193,6 +247,26 @@ def start_other_qemu(domain: Domain) -> None:
     domain.call("create", lambda handle: handle.create())
 
 
+def qmp(domain: Domain, command: str, **arguments: object) -> None:
+    """Have QEMU do something behind libvirt's back."""
+    text = json.dumps({"execute": command, "arguments": arguments})
+    answer = domain.call(command, lambda handle: libvirt_qemu.qemuMonitorCommand(handle, text, 0))
+    if "error" in json.loads(answer):
+        raise AssertionError(f"{text}: {answer}")
+
+
+def throttle(domain: Domain, target: str) -> None:
+    """Have QEMU slow a disk down, by libvirt's own means."""
+    limits = {"total_iops_sec": 100000}
+    domain.call("the limits", lambda handle: handle.setBlockIoTune(target, limits, libvirt.VIR_DOMAIN_AFFECT_LIVE))
+
+
+def write_into_log(domain: Domain, words: str) -> None:
+    """Add a line to the log of QEMU, as glibc does when it finds a process's memory broken."""
+    with domain.daemon.qemu_log(domain.name).open("a") as log:
+        log.write(f"{words}\n")
+
+
 def reboot(domain: Domain) -> None:
     """Reset the guest behind the oracle's back."""
     since = domain.daemon.events.mark()
@@ -220,6 +294,28 @@ def forget_jobs(trial: Trial) -> None:
     """Remove the block jobs from what the stopped libvirtd kept of running VMs."""
     for file in _running_state(trial):
         file.write_text(re.sub(r"<blockjobs.*</blockjobs>", "<blockjobs active='no'/>", file.read_text(), flags=re.S))
+
+
+def forget_layer(trial: Trial, image: str, below: str) -> None:
+    """Put `below` in the place of `image` in all that libvirtd has on disk of the VM: what the next one will read."""
+    for file in [*_running_state(trial), *(trial.daemon.directory / "etc").rglob("vm1.xml")]:
+        file.write_text(file.read_text().replace(f"/{image}.", f"/{below}."))
+
+
+@contextmanager
+def left_beside(domain: Domain) -> Iterator[None]:
+    """For the body, another file lies where libvirt has the definition of the domain."""
+    file = domain.daemon.directory / f"etc/qemu/{domain.name}.left"
+    file.touch()
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
+def change_mode(trial: Trial, image: str) -> None:
+    """Let everybody write to the file of `image`."""
+    _file(trial, image).chmod(0o666)
 
 
 def open_the_end(trial: Trial) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.oracle.geometry import Geometry, Range
 from harness.oracle.image import QCOW2, Format, Qcow2
-from harness.oracle.job import TWO_PHASES, Job, Kind, Phase
+from harness.oracle.job import TWO_PHASES, End, Job, Kind, Phase
 from harness.oracle.layer import Layer, Parts, discarded, doubtful, either, in_doubt, over, union, written
 from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Blank, Part, Perhaps, check_label
 from harness.oracle.table import Row, Table
@@ -31,6 +31,7 @@ class Content:
     `unflushed` are the parts of the active file that the guest wrote since its last flush.
     `in_flight` are writes that the guest began and that nobody has waited for: part to label. `acknowledged` are parts
     that the guest must see, though nobody can tell which image holds them: their write met a snapshot.
+    `ends` are those of all its jobs, in order.
     """
 
     geometry: Geometry
@@ -40,6 +41,7 @@ class Content:
     unflushed: frozenset[int] = frozenset()
     in_flight: Mapping[int, str] = field(default_factory=dict)
     acknowledged: Mapping[int, str] = field(default_factory=dict)
+    ends: tuple[End, ...] = field(default=(), compare=False)
     _shown: dict[str, Parts] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -272,7 +274,8 @@ class Content:
         job = self._job()
         if job.kind in TWO_PHASES:
             raise Impossible(f"a {job.kind} does not complete by itself: it is pivoted or aborted")
-        done = replace(self._holding(job.target, job.settled), job=None)
+        ended = self.with_end(End(job.kind, "completed", certain=not job.unheard))
+        done = replace(ended._holding(job.target, job.settled), job=None)
         if job.kind == "pull":
             return done.rebase(job.target, job.base)
         chain = self.chain()
@@ -284,15 +287,22 @@ class Content:
         job = self._job()
         if job.phase is not Phase.READY:
             raise Impossible(f"{job} is not ready")
-        done = self._holding(job.target, job.settled)
+        done = self.with_end(End(job.kind, "completed"))._holding(job.target, job.settled)
         return replace(done, active=job.target, job=None, unflushed=frozenset())
 
     def abort(self) -> Content:
         """End the job and stay with the active file; the target keeps what it holds: in sync, what the guest sees."""
         job = self._job()
-        if job.phase is Phase.READY:
-            return replace(self._holding(job.target, job.settled), job=None)
-        return replace(self, job=None)
+        ended = replace(self.with_end(End(job.kind, "canceled")), job=None)
+        return ended._holding(job.target, job.settled) if job.phase is Phase.READY else ended
+
+    def with_end(self, end: End) -> Content:
+        """Self with the end of one more job."""
+        return replace(self, ends=(*self.ends, end))
+
+    def unheard(self) -> Content:
+        """No daemon runs: of the end of a job that comes now nobody may hear."""
+        return self if self.job is None else replace(self, job=replace(self.job, unheard=True))
 
     def remove(self, name: str) -> Content:
         """Delete a file that is not in use."""
@@ -316,7 +326,10 @@ class Content:
             self._holding(self.active, own), job=None, unflushed=frozenset(), in_flight={}, acknowledged=known
         )
         job = self.job
-        if job is None or job.target == self.active:
+        if job is None:
+            return done
+        done = done.with_end(End(job.kind, "failed", certain=False))
+        if job.target == self.active:
             return done
         doubt = in_doubt(job.began, job.settled, self._holding(job.target, job.began).shows(job.target))
         # what the guest has written meanwhile may have been there in any of its versions
@@ -329,7 +342,8 @@ class Content:
             name: replace(layer, own=either(layer.own, other.contains(name))) if name in other.layers else layer
             for name, layer in self.layers.items()
         }
-        return replace(self, layers=held, unflushed=self.unflushed | other.unflushed)
+        perhaps = tuple(replace(end, certain=False) for end in other.ends[len(self.ends) :])
+        return replace(self, layers=held, unflushed=self.unflushed | other.unflushed, ends=(*self.ends, *perhaps))
 
     # how it is done
 

@@ -28,7 +28,7 @@ class Job:
 
     `top` is the highest layer that a commit folds, `base` what the target of a pull is backed by at the end (None:
     nothing). `settled` is what the target holds itself once the job has caught up with the guest; `began` is what it
-    held before the job.
+    held before the job. `unheard`: for a while no daemon ran that could have told of its end.
     """
 
     kind: Kind
@@ -38,6 +38,19 @@ class Job:
     top: str | None = None
     base: str | None = None
     phase: Phase = Phase.RUNNING
+    unheard: bool = False
 
     def __str__(self) -> str:
         return f"the {self.kind} that writes to {self.target}"
+
+
+@dataclass(frozen=True)
+class End:
+    """How a job has ended, of which libvirt must tell once; unless it is `certain`, once at most."""
+
+    kind: Kind | Literal["backup"]
+    how: Literal["completed", "canceled", "failed"]
+    certain: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.how}"

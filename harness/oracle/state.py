@@ -23,6 +23,13 @@ class Power(StrEnum):
     PAUSED = "paused"
 
 
+class Death(StrEnum):
+    """How a QEMU was ended."""
+
+    SHUT_OFF = "shut off"
+    KILLED = "killed"
+
+
 @dataclass(frozen=True)
 class SnapshotRecord:
     """A snapshot that libvirt keeps a record of: the overlay of each disk, and the file with the memory, if any."""
@@ -36,7 +43,8 @@ class VmState:
     """One VM. `boot` and `qemu` count its boots and its QEMU processes; both begin at 0, before the first one.
 
     `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes. `backup` is the disk of
-    the backup that is on.
+    the backup that is on. `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them
+    ("suspended", "resumed"), but for those that belong to a start. `deaths` are how its QEMUs were ended, in order.
     """
 
     disks: Mapping[str, Content] = field(default_factory=dict)
@@ -46,6 +54,8 @@ class VmState:
     snapshots: Mapping[str, SnapshotRecord] = field(default_factory=dict)
     opaque: frozenset[str] = frozenset()
     backup: str = ""
+    turns: tuple[str, ...] = field(default=(), compare=False)
+    deaths: tuple[Death, ...] = field(default=(), compare=False)
 
     @property
     def is_on(self) -> bool:
@@ -145,6 +155,11 @@ class State:
         """This state with another content of a disk."""
         machine = self.vm(vm)
         return self.with_vm(vm, replace(machine, disks={**machine.disks, target: content}))
+
+    def with_turns(self, vm: str, *turns: str) -> State:
+        """This state with one more pause of a VM, or the end of one."""
+        machine = self.vm(vm)
+        return self.with_vm(vm, replace(machine, turns=(*machine.turns, *turns)))
 
     def with_power(self, vm: str, power: Power) -> State:
         """This state with a VM that is on, off or paused."""

@@ -12,12 +12,13 @@ from pathlib import Path, PurePosixPath
 
 from harness.errors import ImageError, in_one_line
 from harness.oracle.content import Content
-from harness.oracle.geometry import Geometry
+from harness.oracle.geometry import SECTOR, Geometry
 from harness.oracle.image import Image, Raw
 from harness.oracle.table import Row
 from harness.readers.extents import Extent
 from harness.readers.named import DEEPEST
-from harness.readers.qcow2_header import read_header
+from harness.readers.qcow2_header import Header, read_header
+from harness.readers.refcounts import Bookkeeper, Wrong
 from harness.readers.rows import Measured, row_of
 from harness.readers.session import OpenImage, Session, backing_of, here, open_image, relative
 from harness.readers.shown import shown_by, shown_once, stray_in, vacant_in
@@ -44,15 +45,30 @@ class Reader:
         return path_of(image.store) is not None
 
     def size(self, image: Image) -> int:
-        """The size of the image's virtual disk in bytes."""
-        return sum(extent.length for extent in self.own(image))
+        """The size of the image's virtual disk in bytes; that of a raw one counts in whole sectors, as for QEMU."""
+        header = self.header(image)
+        if header is not None:
+            return header.size
+        with self._session(image) as session:
+            return -(-session.open(_path(image)).size // SECTOR) * SECTOR
 
-    def backing(self, image: Image) -> PurePosixPath | None:
-        """The backing file that the image's header names, as a path like that of the image; None if it names none."""
+    def header(self, image: Image) -> Header | None:
+        """What the image's header says; None of a raw one, which has none."""
         if isinstance(image.format, Raw):
             return None
         with self._session(image) as session:
-            return backing_of(_path(image), read_header(session.open(_path(image))))
+            return read_header(session.open(_path(image)))
+
+    def wrong_refcounts(self, image: Image) -> list[Wrong]:
+        """The clusters of a qcow2 image whose refcounts are not how often they are referred to: see Bookkeeper."""
+        with self._session(image) as session:
+            file = session.open(_path(image))
+            return Bookkeeper(file, read_header(file)).wrong()
+
+    def backing(self, image: Image) -> PurePosixPath | None:
+        """The backing file that the image's header names, as a path like that of the image; None if it names none."""
+        header = self.header(image)
+        return None if header is None else backing_of(_path(image), header)
 
     def files(self, image: Image) -> tuple[PurePosixPath, ...]:
         """The files that hold the image itself: its own, and after it the external data file that its header names."""

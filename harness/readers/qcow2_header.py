@@ -14,10 +14,37 @@ MAGIC = b"QFI\xfb"
 _V2 = struct.Struct(">4sIQIIQIIQQIIQ")
 _V3 = struct.Struct(">QQQII")
 _EXTENSION = struct.Struct(">II")
-_BACKING_FORMAT, _DATA_FILE = 0xE2792ACA, 0x44415441
+_BACKING_FORMAT, _DATA_FILE, _BITMAPS = 0xE2792ACA, 0x44415441, 0x23852875
+_BITMAPS_EXTENSION = struct.Struct(">IIQQ")
+_HAS_BITMAPS = 1  # of the autoclear features: without it, what the extension says counts no more
 _DIRTY, _CORRUPT, _EXTERNAL_DATA, _COMPRESSION, _EXTENDED_L2 = (1 << bit for bit in range(5))
 _KNOWN = _DIRTY | _CORRUPT | _EXTERNAL_DATA | _COMPRESSION | _EXTENDED_L2
 _MAX_L1 = 32 << 20  # bytes: QEMU's own limit
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that the header has a pointer to: its first byte, and how many there are of what it has."""
+
+    offset: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Bookkeeping:
+    """What a header says of the image's own bookkeeping.
+
+    `refcounts` counts the clusters of the refcount table; a refcount has 2^`refcount_order` bits. `snapshots` are those
+    inside the image. `bitmaps` has the directory of them, which takes `bitmap_bytes`. `is_dirty`: the refcounts may be
+    older than what they count.
+    """
+
+    refcounts: Table
+    refcount_order: int
+    snapshots: Table
+    bitmaps: Table
+    bitmap_bytes: int
+    is_dirty: bool
 
 
 @dataclass(frozen=True)
@@ -39,6 +66,7 @@ class Header:
     backing_format: str | None
     has_data_file: bool
     data_file: str | None
+    own: Bookkeeping
 
     @property
     def cluster_size(self) -> int:
@@ -60,7 +88,7 @@ def read_header(file: OpenFile) -> Header:
     """Read and check the header. Raises ImageError if the image cannot be read by this reader, and says why."""
     if file.size < _V2.size:
         raise ImageError(file.image, f"is no qcow2 image: it ends after {file.size} bytes, within the header")
-    (magic, version, backing_at, backing_length, cluster_bits, size, crypt, l1_entries, l1_offset, *_) = _V2.unpack(
+    (magic, version, backing_at, backing_length, cluster_bits, size, crypt, l1_entries, l1_offset, *own) = _V2.unpack(
         file.read(0, _V2.size, "the header")
     )
     if magic != MAGIC:
@@ -71,8 +99,9 @@ def read_header(file: OpenFile) -> Header:
         raise ImageError(file.image, f"has clusters of 2^{cluster_bits} bytes; 2^9 to 2^21 are known")
     if crypt:
         raise ImageError(file.image, f"is encrypted ({ {1: 'AES', 2: 'LUKS'}.get(crypt, f'method {crypt}') })")
-    features, autoclear_free_length, compression = _version_3(file, version, cluster_bits)
-    extensions = _extensions(file, autoclear_free_length, backing_at or 1 << cluster_bits, cluster_bits)
+    newer = _version_3(file, version, cluster_bits)
+    features = newer.features
+    extensions = _extensions(file, newer.length, backing_at or 1 << cluster_bits, cluster_bits)
     header = Header(
         version,
         cluster_bits,
@@ -80,21 +109,32 @@ def read_header(file: OpenFile) -> Header:
         l1_offset,
         l1_entries,
         bool(features & _EXTENDED_L2),
-        bool(features & _COMPRESSION) and compression == 1,
+        bool(features & _COMPRESSION) and newer.compression == 1,
         _backing(file, backing_at, backing_length, cluster_bits),
-        extensions.get(_BACKING_FORMAT),
+        _string(file, extensions, _BACKING_FORMAT),
         bool(features & _EXTERNAL_DATA),
-        extensions.get(_DATA_FILE),
+        _string(file, extensions, _DATA_FILE),
+        _bookkeeping(file, own, newer, extensions),
     )
     _check_tables(file, header, size)
     return header
 
 
-def _version_3(file: OpenFile, version: int, cluster_bits: int) -> tuple[int, int, int]:
-    """Incompatible features, length of the header and type of compression."""
+@dataclass(frozen=True)
+class _Newer:
+    """What version 2 does not have, but for extensions; `length` is the header's."""
+
+    features: int
+    autoclear: int
+    refcount_order: int
+    length: int
+    compression: int
+
+
+def _version_3(file: OpenFile, version: int, cluster_bits: int) -> _Newer:
     if version == 2:
-        return 0, _V2.size, 0
-    features, _, _, refcount_order, length = _V3.unpack(file.read(_V2.size, _V3.size, "the header"))
+        return _Newer(0, 0, 4, _V2.size, 0)
+    features, _, autoclear, refcount_order, length = _V3.unpack(file.read(_V2.size, _V3.size, "the header"))
     if not _V2.size + _V3.size <= length <= 1 << cluster_bits:
         raise ImageError(file.image, f"has a header of {length} bytes, which cannot be")
     if refcount_order > 6:
@@ -108,12 +148,12 @@ def _version_3(file: OpenFile, version: int, cluster_bits: int) -> tuple[int, in
     compression = file.read(104, 1, "the header")[0] if length > 104 else 0
     if bool(features & _COMPRESSION) != (compression != 0) or compression > 1:
         raise ImageError(file.image, f"has a type of compression that is not known: {compression}")
-    return features, length, compression
+    return _Newer(features, autoclear, refcount_order, length, compression)
 
 
-def _extensions(file: OpenFile, at: int, end: int, cluster_bits: int) -> dict[int, str]:
-    """The header extensions that are strings, by their type, between the header and byte `end`."""
-    found: dict[int, str] = {}
+def _extensions(file: OpenFile, at: int, end: int, cluster_bits: int) -> dict[int, tuple[int, int]]:
+    """Where the header extensions are that reading needs, by their type: the last one of each, and its length."""
+    found: dict[int, tuple[int, int]] = {}
     end = min(end, 1 << cluster_bits)
     while at + _EXTENSION.size <= end:
         kind, length = _EXTENSION.unpack(file.read(at, _EXTENSION.size, "a header extension"))
@@ -123,9 +163,36 @@ def _extensions(file: OpenFile, at: int, end: int, cluster_bits: int) -> dict[in
         if length > end - at:
             raise ImageError(file.image, f"has a header extension {kind:#x} of {length} bytes, longer than its place")
         if kind in (_BACKING_FORMAT, _DATA_FILE):
-            found[kind] = _text(file, at, length, "a header extension")
+            _text(file, at, length, "a header extension")
+        if kind in (_BACKING_FORMAT, _DATA_FILE, _BITMAPS):
+            found[kind] = at, length
         at += -(-length // 8) * 8
     return found
+
+
+def _string(file: OpenFile, extensions: dict[int, tuple[int, int]], kind: int) -> str | None:
+    return _text(file, *extensions[kind], "a header extension") if kind in extensions else None
+
+
+def _bookkeeping(file: OpenFile, own: list[int], newer: _Newer, extensions: dict[int, tuple[int, int]]) -> Bookkeeping:
+    """`own` are the last fields of the header of version 2."""
+    refcount_offset, refcount_clusters, snapshots, snapshots_offset = own
+    bitmaps, bitmap_bytes, bitmaps_offset = 0, 0, 0
+    at, length = extensions.get(_BITMAPS, (0, 0))
+    if at and newer.autoclear & _HAS_BITMAPS:
+        if length != _BITMAPS_EXTENSION.size:
+            raise ImageError(file.image, f"has a header extension of {length} bytes for bitmaps, which cannot be")
+        bitmaps, _, bitmap_bytes, bitmaps_offset = _BITMAPS_EXTENSION.unpack(
+            file.read(at, length, "a header extension")
+        )
+    return Bookkeeping(
+        Table(refcount_offset, refcount_clusters),
+        newer.refcount_order,
+        Table(snapshots_offset, snapshots),
+        Table(bitmaps_offset, bitmaps),
+        bitmap_bytes,
+        bool(newer.features & _DIRTY),
+    )
 
 
 def _backing(file: OpenFile, at: int, length: int, cluster_bits: int) -> str | None:

@@ -18,13 +18,15 @@ from harness.vm.warm import FELL_BACK, WarmGuests
 class Machines:
     """Makes the VMs of `state` of a `machine`; `warm` has the saved guests that they may be restored from, if any.
 
-    `came_up` has how each guest came up, in order.
+    `came_up` has how each guest came up, in order; `qemus` are the pids of each VM's QEMUs.
     """
 
     def __init__(self, machine: Machine, warm: WarmGuests | None, journal: Journal, state: Callable[[], State]) -> None:
         self.machine = machine
         self.warm = warm
         self.came_up: list[str] = []
+        self.qemus: dict[str, list[int]] = {}
+        self._former: dict[str, str] = {}
         self._journal = journal
         self._state = state
         self._shapes: dict[str, tuple[Machine, bool]] = {}  # what each is made of, and whether disks have iothreads
@@ -33,41 +35,57 @@ class Machines:
         """The XML of a VM, from the arguments of the call that defines it."""
         machine = replace(self.machine, root_on_vda=bool(arguments["root_on_vda"]))
         self._shapes[vm] = machine, bool(arguments["iothread"])
-        return domain_xml(vm, machine, self._disks(vm), IMAGES.parent)
+        return domain_xml(vm, machine, self.disks(vm), IMAGES.parent)
 
-    def saved(self, vm: str) -> Path:
-        """The file of the saved guest that fits a VM; raises ValueError if the trial may use none."""
-        if self.warm is None:
-            raise ValueError("this trial has no saved guests")
-        return self.warm.file(self._shapes[vm][0], self._disks(vm), self._sizes(vm), vm)
-
-    def boot(self, domain: Domain) -> None:
-        """Boot it."""
-        with self._journal.timed("boot"):
-            domain.start()
-        self._is_up("booted")
-
-    def bring_up(self, domain: Domain) -> None:
-        """Restore it from a saved guest; boot it if that fails. Raises ValueError if the trial may use none."""
-        if self.warm is None:
-            raise ValueError("this trial has no saved guests: boot the VM")
-        name = domain.name
-        with self._journal.timed("boot"):
-            why = self.warm.bring_up(domain, self._shapes[name][0], self._disks(name), self._sizes(name))
-        if why:
-            self._journal.record(Kind.NOTE, why)
-        self._is_up(FELL_BACK if why else "restored")
-
-    def _disks(self, vm: str) -> list[DiskSpec]:
+    def disks(self, vm: str) -> list[DiskSpec]:
+        """The disks of a VM that was defined, as they are now."""
         state, (_, iothread) = self._state(), self._shapes[vm]
         return [
             DiskSpec(target, state.image(vm, target, content.active), iothread=iothread)
             for target, content in state.vm(vm).disks.items()
         ]
 
+    def saved(self, vm: str) -> Path:
+        """The file of the saved guest that fits a VM; raises ValueError if the trial may use none."""
+        if self.warm is None:
+            raise ValueError("this trial has no saved guests")
+        return self.warm.file(self._shapes[vm][0], self.disks(vm), self._sizes(vm), vm)
+
+    def boot(self, domain: Domain) -> None:
+        """Boot it."""
+        self._keep_log(domain)
+        with self._journal.timed("boot"):
+            domain.start()
+        self._is_up(domain, "booted")
+
+    def bring_up(self, domain: Domain) -> None:
+        """Restore it from a saved guest; boot it if that fails. Raises ValueError if the trial may use none."""
+        if self.warm is None:
+            raise ValueError("this trial has no saved guests: boot the VM")
+        name = domain.name
+        self._keep_log(domain)
+        with self._journal.timed("boot"):
+            why = self.warm.bring_up(domain, self._shapes[name][0], self.disks(name), self._sizes(name))
+        if why:
+            self._journal.record(Kind.NOTE, why)
+        self._is_up(domain, FELL_BACK if why else "restored")
+
     def _sizes(self, vm: str) -> list[int]:
         return [content.size for content in self._state().vm(vm).disks.values()]
 
-    def _is_up(self, how: str) -> None:
+    def log(self, domain: Domain, since: int) -> str:
+        """What is in the log of the VM's QEMUs; `since` is the byte at which the first one's began."""
+        with domain.daemon.qemu_log(domain.name).open("rb") as log:
+            log.seek(since if domain.daemon.mode == "system" else 0)
+            return self._former.get(domain.name, "") + log.read().decode(errors="replace")
+
+    def _keep_log(self, domain: Domain) -> None:
+        """Keep what the last QEMU wrote: in session mode libvirt empties the log when it starts the next one."""
+        if domain.daemon.mode == "session" and self.qemus.get(domain.name):
+            domain.state()  # and libvirt has written that it has ended
+            self._former[domain.name] = self.log(domain, 0)
+
+    def _is_up(self, domain: Domain, how: str) -> None:
         self.came_up.append(how)
+        self.qemus.setdefault(domain.name, []).append(domain.first_qemu_pid)
         self._journal.record(Kind.GUEST, "is ready: its agent has connected")

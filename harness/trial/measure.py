@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.acts.guest import Flush
-from harness.errors import CheckFailed
+from harness.errors import ChainproofError, CheckFailed, ImageError
 from harness.journal import Kind
 from harness.oracle.state import Power
 from harness.oracle.table import Row, Table, difference, known
@@ -14,6 +15,7 @@ from harness.readers.nbd_reader import NbdReader
 from harness.readers.offline import Offline
 from harness.readers.own import Reader
 from harness.readers.rows import read_row
+from harness.storage.stores import file_name
 from harness.trial.nouns import Disk
 
 
@@ -78,26 +80,64 @@ def _require(disk: Disk) -> None:
         raise ValueError(f"{disk.vm.name} is paused, and cannot flush {disk}: resume it first")
 
 
+@dataclass(frozen=True)
+class Witness:
+    """One that has looked: the `rows` that it read of those that it can read (`names`), or why it could read none."""
+
+    who: str
+    names: Sequence[str]
+    rows: tuple[Row, ...] = ()
+    failure: str = ""
+
+    def difference(self, expected: Table) -> str:
+        """In what it saw something else than is expected; "" if it did not."""
+        return self.failure or difference(expected.of(self.names), Table(self.rows, expected.geometry))
+
+
+def held_to(expected: Table, witnesses: Sequence[Witness], claim: str) -> None:
+    """Raise CheckFailed with what each witness saw, if one of them saw something else than is expected."""
+    told: dict[str, list[str]] = {}
+    for witness in witnesses:
+        told.setdefault(witness.difference(expected), []).append(witness.who)
+    agreeing = told.pop("", [])
+    if told:
+        seen = f"otherwise, by {' and '.join(who for names in told.values() for who in names)}"
+        seen += f"; as expected, by {' and '.join(agreeing)}" if agreeing else ""
+        parts = [f"{' and '.join(names)}:\n{words}" for words, names in told.items()]
+        raise CheckFailed(claim, seen, "\n".join(parts) if len(told) > 1 else next(iter(told)))
+
+
 def _verified(disk: Disk, moment: str, readers: Readers) -> Table:
     running = disk.vm.state.is_on
     if running:
         _flush(disk)
     content, run = disk.content, readers.run
     images = disk.images()
+    files, ours = ([i.name for i in some] for some in (images, filter(readers.own.reads, images)))
     with ThreadPoolExecutor(2) as aside:  # while QEMU reads for us, the guest reads its device, and we the images
-        guest = aside.submit(lambda: (_guest_row(disk, run),) if running else ())
-        own = aside.submit(readers.own.measure, images, content.geometry, run, content)
-        by_qemu = readers.storage.measure(images, content.geometry, run, content)
-    read = (("chainproof's qcow2 reader", own.result()), ("QEMU over NBD", by_qemu))
-    expected = content.table(guest=running)
-    files = [*(image.name for image in images if readers.own.reads(image)), "guest"]
-    for who, rows in read:
-        seen = Table((*rows, *guest.result()), content.geometry)
-        wrong = difference(expected.of(files) if rows is own.result() else expected, seen)
-        if wrong:
-            claim = f"the disk's content at {moment} is as the oracle says{_of(disk)}"
-            raise CheckFailed(claim, f"otherwise, by {who}", wrong)
-    return seen
+        guest = aside.submit(lambda: (_guest_row(disk, run),)) if running else None
+        own = aside.submit(_read, "chainproof's qcow2 reader", ours, disk, readers.own, run)
+        by_qemu = _read("QEMU over NBD", files, disk, readers.storage, run)
+    witnesses = [own.result(), by_qemu]
+    if guest is not None:
+        try:
+            witnesses.insert(0, Witness("the guest", ["guest"], guest.result()))
+        except ChainproofError as error:
+            for each in witnesses:
+                error.add_note(f"{each.who}: {each.difference(content.table()) or 'as expected'}")
+            raise
+    claim = f"the disk's content at {moment} is as the oracle says{_of(disk)}"
+    held_to(content.table(guest=running), witnesses, claim)
+    return Table((*by_qemu.rows, *(guest.result() if guest else ())), content.geometry)
+
+
+def _read(who: str, names: Sequence[str], disk: Disk, reader: Reader | NbdReader, run: str) -> Witness:
+    content, images = disk.content, disk.images()
+    try:
+        return Witness(who, names, reader.measure(images, content.geometry, run, content))
+    except ImageError as error:
+        layer = next((f"{i.name}: " for i in images if file_name(i.store) == error.image), "")
+        return Witness(who, names, failure=f"{layer}it cannot be read: {error}")
 
 
 def _flush(disk: Disk) -> None:

@@ -31,6 +31,7 @@ from harness.stack.held import HeldCommand
 from harness.stack.sandbox import IMAGES
 from harness.trial import looking, measure
 from harness.trial.appliances import appliance, written_together
+from harness.trial.files import Files
 from harness.trial.machines import Machines
 from harness.trial.measure import Readers
 from harness.trial.nouns import Disk, Job, Vm
@@ -65,9 +66,12 @@ class Trial:
         self.readers = Readers(self.reader, NbdReader(daemon.storage, self.reader), self.run)
         self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside, daemon.sandbox.outside(IMAGES))
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
+        logs = daemon.qemu_log(VM).parent.glob("*.log")
+        self._qemu_logs = {log: log.stat().st_size for log in logs}
         self.first_event = daemon.events.mark()
         self.first_end = len(daemon.sandbox.ends())
         self.machines = Machines(machine, warm, self.journal, lambda: self.state)
+        self.files = Files(daemon.sandbox.outside(IMAGES))
         self._vms: dict[str, Vm] = {}
         self._stack = ExitStack()
         self.things = Things(
@@ -95,6 +99,7 @@ class Trial:
         listeners = self.daemon.events.listeners
         listeners.append(self._enter_event)
         self._stack.callback(listeners.remove, self._enter_event)
+        self.journal.listeners.append(self.files.after)
         return self
 
     def __exit__(
@@ -139,6 +144,10 @@ class Trial:
         """The files that lie where images do."""
         directory = self.daemon.sandbox.outside(IMAGES)
         return [IMAGES / file.name for file in sorted(directory.iterdir())]
+
+    def qemu_log(self, vm: Vm) -> str:
+        """What was written into the log of the VM's QEMUs since the trial began."""
+        return self.machines.log(vm.domain, self._qemu_logs.get(self.daemon.qemu_log(vm.name), 0))
 
     # what is done
 

@@ -11,6 +11,7 @@ from harness.oracle.state import Power
 from harness.trial.nouns import Disk, Vm
 from harness.trial.trial import Trial
 from harness.verdict.finding import Finding
+from harness.verdict.sight import Sight
 
 RUNNING = frozenset({Power.RUNNING})
 ON = frozenset({Power.RUNNING, Power.PAUSED})
@@ -20,13 +21,21 @@ DEFINED = ON | OFF
 
 @dataclass(frozen=True)
 class Subject:
-    """What a check looks at: the daemon; a VM; a disk of it; an image of that. `check` is the check's name."""
+    """What a check looks at: the daemon; a VM; a disk of it; an image of that. `check` is the check's name.
 
-    trial: Trial
+    `sight` has the answers that several checks of a round read.
+    """
+
+    sight: Sight
     check: str
     of_vm: Vm | None = None
     of_disk: Disk | None = None
     of_image: Image | None = None
+
+    @property
+    def trial(self) -> Trial:
+        """The trial that it is of."""
+        return self.sight.trial
 
     @property
     def vm(self) -> Vm:
@@ -80,19 +89,19 @@ class Check:
     applies: Callable[[Subject], str] = always
     once: bool = False
 
-    def subjects(self, trial: Trial, *, only: frozenset[Power]) -> Iterator[Subject]:
+    def subjects(self, sight: Sight, *, only: frozenset[Power]) -> Iterator[Subject]:
         """All that it is to look at, of VMs whose state is one of `only`."""
         if self.per == "daemon":
-            yield Subject(trial, self.name)
+            yield Subject(sight, self.name)
             return
-        for vm in trial.vms:
+        for vm in sight.trial.vms:
             if vm.state.power not in self.when & only:
                 continue
             if self.per == "vm":
-                yield Subject(trial, self.name, vm)
+                yield Subject(sight, self.name, vm)
                 continue
             for disk in vm.disks:
                 if self.per == "disk":
-                    yield Subject(trial, self.name, vm, disk)
+                    yield Subject(sight, self.name, vm, disk)
                 else:
-                    yield from (Subject(trial, self.name, vm, disk, image) for image in disk.images())
+                    yield from (Subject(sight, self.name, vm, disk, image) for image in disk.images())

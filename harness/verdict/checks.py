@@ -5,7 +5,6 @@ The numbers are those of the project's catalogue of invariants (O1-O15).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,10 +14,9 @@ import libvirt
 
 from harness.errors import ChainproofError, CheckFailed, QmpError
 from harness.journal import Kind
-from harness.oracle.image import File, Image
+from harness.oracle.image import File
 from harness.oracle.state import Power
-from harness.stack.events import Event, EventKind
-from harness.stack.sandbox import IMAGES
+from harness.stack.events import EventKind
 from harness.storage.formats import node
 from harness.storage.stores import path_of, protocol_node
 from harness.trial import measure
@@ -26,8 +24,14 @@ from harness.trial.trial import Trial
 from harness.verdict.allocation import most_bytes
 from harness.verdict.chain_checks import CHAIN_CHECKS
 from harness.verdict.check import DEFINED, OFF, ON, RUNNING, Check, Subject
-from harness.verdict.explanation import ended_well, no_crash, require_on
+from harness.verdict.event_checks import EVENT_CHECKS
+from harness.verdict.explanation import no_crash, require_on
+from harness.verdict.file_checks import FILE_CHECKS, status_files
 from harness.verdict.finding import ChecksFailed, Finding
+from harness.verdict.image_checks import IMAGE_CHECKS
+from harness.verdict.node_checks import NODE_CHECKS
+from harness.verdict.qemu_checks import QEMU_CHECKS
+from harness.verdict.sight import Sight
 from harness.vm.domain_view import has_mirror
 
 
@@ -51,22 +55,23 @@ def verify_all(trial: Trial) -> Made:
     made = Made()
     if trial.state.daemon is None:
         raise CheckFailed("libvirtd runs at the end of a scenario", "it was stopped, and not started again")
+    kept = status_files(trial)
     require_on(trial)
     running = [vm for vm in trial.vms if vm.state.is_on]
     if running:
-        _make(trial, made, "with the VMs on", ON)
+        _make(Sight(trial, kept), made, "with the VMs on", ON)
         for vm in running:
             vm.shut_off()
-    _make(trial, made, "with all VMs off", OFF)
+    _make(Sight(trial), made, "with all VMs off", OFF)
     not_made = "; ".join(f"{check} of {subject}: {why}" for (check, subject), why in made.not_made.items())
     trial.journal.record(Kind.CHECK, str(made), {"not made": not_made} if not_made else None)
     return made
 
 
-def _make(trial: Trial, made: Made, when: str, only: frozenset[Power]) -> None:
+def _make(sight: Sight, made: Made, when: str, only: frozenset[Power]) -> None:
     findings: list[Finding] = []
     for check in CHECKS:
-        for subject in check.subjects(trial, only=only):
+        for subject in check.subjects(sight, only=only):
             key = check.name, str(subject)
             if check.once and key in made.made:
                 continue
@@ -133,7 +138,7 @@ def no_io_error(subject: Subject) -> Iterator[Finding]:
     errors = subject.vm.domain.call("diskErrors", lambda handle: handle.diskErrors())
     if errors:
         yield subject.wrong("no disk has an error", f"domblkerror: {errors}")
-    seen = [event for event in _events(subject, subject.vm.name) if event.kind is EventKind.IO_ERROR]
+    seen = [event for event in subject.sight.events(subject.vm) if event.kind is EventKind.IO_ERROR]
     if seen:
         yield subject.wrong("no I/O error event", "; ".join(map(str, seen)))
 
@@ -166,55 +171,9 @@ def no_job_left(subject: Subject) -> Iterator[Finding]:
 def no_job_in_qemu(subject: Subject) -> Iterator[Finding]:
     """Ask QEMU for jobs."""
     for command in ("query-block-jobs", "query-jobs"):
-        jobs = json.loads(subject.vm.domain.monitor(command))["return"]
+        jobs = subject.sight.qmp(subject.vm, command)
         if jobs:
             yield subject.wrong("no job is left in QEMU", f"{command}: {jobs}")
-
-
-def events_in_order(subject: Subject) -> Iterator[Finding]:
-    """Read the disk's block-job events of both kinds."""
-    target = subject.disk.target
-    seen = _events(subject, subject.vm.name)
-    mine = [
-        event
-        for event in seen
-        if (event.kind is EventKind.BLOCK_JOB_2 and event.subject == target) or event.status == "stopped"
-    ]
-    # a job ends with its VM, too
-    order = [(event.reason if event.kind is EventKind.BLOCK_JOB_2 else "VM", event.status) for event in mine]
-    ready = False
-    for job, status in order:
-        if status == "ready" and (ready or job not in ("active-commit", "copy")):
-            yield subject.wrong("one READY at most, of a two-phase job", str(order))
-            return
-        ready = status == "ready"
-    if ready:
-        yield subject.wrong("every job has its terminal event", str(order))
-
-
-def events_alike(subject: Subject) -> Iterator[Finding]:
-    """Compare block-job events with block-job-2 events."""
-    seen = _events(subject, subject.vm.name)
-    kinds = (EventKind.BLOCK_JOB, EventKind.BLOCK_JOB_2)
-    older, newer = ([(event.reason, event.status) for event in seen if event.kind is kind] for kind in kinds)
-    if older != newer:
-        yield subject.wrong("block-job and block-job-2 tell the same", f"{older} and {newer}")
-    targets = {disk.target for disk in subject.vm.disks}
-    others = [event for event in seen if event.kind is EventKind.BLOCK_JOB_2 and event.subject not in targets]
-    if others:
-        yield subject.wrong(f"events come for {', '.join(sorted(targets))} only", "; ".join(map(str, others)))
-
-
-def files_as_expected(subject: Subject) -> Iterator[Finding]:
-    """List the directory of images."""
-    trial = subject.trial
-    expected = {path for vm in trial.state.vms for image in _images(trial, vm) if (path := path_of(image.store))}
-    expected |= trial.state.files
-    expected = {path for path in expected if path.parent == IMAGES}
-    seen = set(trial.image_paths())
-    if seen != expected:
-        names = [", ".join(sorted(path.name for path in paths)) or "nothing" for paths in (expected, seen)]
-        yield subject.wrong(f"the files are {names[0]}", f"they are {names[1]}")
 
 
 def domains_as_expected(subject: Subject) -> Iterator[Finding]:
@@ -266,16 +225,6 @@ def daemon_unharmed(subject: Subject) -> Iterator[Finding]:
         yield subject.wrong("the daemon logs no error", "\n".join(unexpected[:10]))
 
 
-def _events(subject: Subject, domain: str) -> list[Event]:
-    seen = subject.trial.daemon.events.events[subject.trial.first_event :]
-    return [event for event in seen if event.domain == domain]
-
-
-def _images(trial: Trial, vm: str) -> Iterator[Image]:
-    for target, content in trial.state.vm(vm).disks.items():
-        yield from (trial.state.image(vm, target, name) for name in content.files())
-
-
 CHECKS: tuple[Check, ...] = (
     Check("same boot of the guest", "O8: the guest has not rebooted", "vm", RUNNING, same_boot),
     Check("same QEMU process", "O8: QEMU is the process that the VM was started with", "vm", ON, same_qemu),
@@ -283,20 +232,19 @@ CHECKS: tuple[Check, ...] = (
     Check("no I/O error", "O8: no disk has an error", "vm", ON, no_io_error),
     Check("content", "O1, O2, O3: guest and images hold what the oracle says", "disk", RUNNING, content, _not_opaque),
     *CHAIN_CHECKS,
+    *IMAGE_CHECKS,
+    *NODE_CHECKS,
     Check("no job left", "O6: libvirt has no job, the disk has no mirror", "disk", ON, no_job_left),
     Check("no job in QEMU", "O6: QEMU has no job", "vm", ON, no_job_in_qemu),
-    Check("events in order", "O7: one READY at most, before the one end of a job", "disk", DEFINED, events_in_order),
-    Check(
-        "events alike", "O7: both kinds of event tell the same, of disks that there are", "vm", DEFINED, events_alike
-    ),
-    Check("files", "O10: the images that should exist do, and no other file", "daemon", DEFINED, files_as_expected),
+    *EVENT_CHECKS,
+    *FILE_CHECKS,
     Check("domains", "O10: the domains that should exist do, and no other", "daemon", DEFINED, domains_as_expected),
     Check("content, shut off", "O1, O3: the images hold what the oracle says", "disk", OFF, content, _not_opaque),
     Check("readers agree", "O3: two readers read the same", "image", OFF, readers_agree, _opaque_only),
     Check("images clean", "O5: qemu-img check finds no error and no leak", "image", OFF, images_clean, _has_metadata),
     Check("locks released", "O11: the image can be opened for writing", "image", OFF, locks_released),
     Check("allocation", "O13: no image takes more than data and metadata", "image", OFF, allocation, _has_room),
-    Check("QEMU's end", "O14: a QEMU that is ended politely ends with status 0", "vm", OFF, ended_well),
+    *QEMU_CHECKS,
     Check("no crash", "O14: no process of the release crashes", "daemon", DEFINED, no_crash),
     Check("daemon unharmed", "O14: the daemon lives, and logs no error", "daemon", DEFINED, daemon_unharmed),
 )

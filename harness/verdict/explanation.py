@@ -103,7 +103,7 @@ def require_on(trial: Trial) -> None:
             log = domain.qemu_log_tail()
             own = [line for line in log.splitlines() if line.startswith("qemu-system")]  # its own words come last
             words = "\n".join([*own[-1:], "its log ends:", log])
-            how = _how_ended(vm, domain.first_qemu_pid)
+            how = how_it_ended(vm, domain.first_qemu_pid)
             raise CheckFailed(f"{vm.name} runs until it is shut off", f"QEMU has ended by itself: it {how}", words)
         try:
             domain.monitor("query-status")
@@ -116,15 +116,7 @@ def no_crash(subject: Subject) -> Iterator[Finding]:
     yield from (subject.wrong("no process crashes", crash) for crash in crashes(subject.trial))
 
 
-def ended_well(subject: Subject) -> Iterator[Finding]:
-    """Read how each QEMU of the VM ended that was ended politely."""
-    for pid in subject.vm.domain.ended_politely:
-        how = _how_ended(subject.vm, pid)
-        if how != how_ended(0):
-            yield subject.wrong(f"QEMU, process {pid}, {how_ended(0)}", f"it {how}")
-
-
-def _how_ended(vm: Vm, pid: int) -> str:
+def how_it_ended(vm: Vm, pid: int) -> str:
     """In words; a process that has ended is reaped a moment later."""
 
     def reaped() -> int:

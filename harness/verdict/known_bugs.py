@@ -148,13 +148,48 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"test_a_client_reads_the_instant_at_which_the_backup_began.*[\[-]iothread",
         check="",
-        shows=r"QEMU has ended by itself\n(.*\n)*.*nbd_blockdev_client_closed: Assertion `qemu_in_main_thread\(\)",
+        shows=r"QEMU has ended by itself: it was ended by SIGABRT\n(.*\n)*"
+        r".*nbd_blockdev_client_closed: Assertion `qemu_in_main_thread\(\)",
         component="QEMU",
         since="7.2.14",  # Debian's: it came with the fix of CVE-2024-7409
         fixed="10.0.2",
         url="https://github.com/abbbi/virtnbdbackup/issues/254",
         sentence="The NBD client of a pull backup that leaves ends the VM, if its disk is on an iothread.",
         measured="shows on 1:7.2+dfsg-7+deb12u18, not on 1:10.0.2+ds-2+deb13u1~bpo12+1",
+    ),
+    KnownBug(
+        scenario=r"test_abort_after_ready_leaves_the_chain|_is_refused_.*[\[-](second job|snapshot during a job)\]",
+        check="options of block nodes",
+        shows=r"the node \S+ of base runs with ro True\nit runs with ro False",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="An active commit that is cancelled at READY leaves its base open for writing.",
+        measured="shows on 1:5.2+dfsg-11+deb11u5, 1:7.2+dfsg-7+deb12u18 and 1:10.0.13+ds-0+deb13u1, also in"
+        " qemu-storage-daemon (block-commit, block-job-cancel with force); no reference found",
+    ),
+    KnownBug(
+        scenario=r"test_an_active_commit_into_a_raw_base",
+        check="exports and bitmaps",
+        shows=r"of base has no bitmap\n.*libvirt-tmp-activewrite",
+        component="libvirt",
+        since="11.3.0",
+        fixed=None,
+        url="",
+        sentence="An active commit into a raw base leaves libvirt's bitmap of the last writes on it.",
+        measured="shows on 11.3.0-3+deb13u3, not on 7.0.0-3+deb11u4 and 9.0.0-4+deb12u2; no reference found",
+    ),
+    KnownBug(
+        scenario=r"test_a_copy_that_is_pivoted",
+        check="exports and bitmaps",
+        shows=r"of copy has no bitmap\n.*libvirt-tmp-activewrite",
+        component="libvirt",
+        since="7.0.0",
+        fixed="9.0.0",  # between them nobody looked
+        url="",
+        sentence="A copy that is pivoted keeps libvirt's bitmap of the last writes, which goes on recording.",
+        measured="shows on 7.0.0-3+deb11u4, not on 9.0.0-4+deb12u2 and 11.3.0-3+deb13u3; no reference found",
     ),
 )
 

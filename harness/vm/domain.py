@@ -50,7 +50,6 @@ class Domain:
         self.name = name
         self.call_timeout = CALL_TIMEOUT
         self.first_qemu_pid = 0
-        self.ended_politely: list[int] = []
         self._note = note
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="shut-off")
         self._shut_off: Future[int] | None = None
@@ -177,7 +176,6 @@ class Domain:
             how = f"QEMU {how_ended(status)}: " if status is not None else ""
             raise DomainFailed(f"{self.name} was not saved: {how}{error}") from error
         self.await_end(since)
-        self.ended_politely.append(pid)
 
     def reset(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Press the reset button and reach the guest that boots."""
@@ -198,7 +196,6 @@ class Domain:
         # libvirt polls for QEMU's exit every 0.2 s, but QEMU exits in 0.02 s: we watch the process ourselves
         watch = f"while {BUSYBOX} kill -0 {pid} 2>/dev/null; do {BUSYBOX} usleep 1000; done"
         self.daemon.sandbox.run([BUSYBOX, "sh", "-c", watch], timeout=CALL_TIMEOUT).check()
-        self.ended_politely.append(pid)
 
     def stop_hard(self) -> None:
         """End QEMU if it runs, at once and without flushing anything."""

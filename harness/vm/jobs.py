@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from harness.errors import ChainproofError
+from harness.errors import ChainproofError, WaitTimeout
 from harness.stack.events import Event, EventKind
 from harness.vm.domain import Domain
 from harness.vm.domain_view import disk_element
-from harness.waiting import NotYet, wait_until, well
+from harness.waiting import NotYet, now, scaled, wait_until, well
 
 TIMEOUT = 120.0
+LATE = 5.0
+"""Seconds after which an event is missed that is about something that libvirt knows already."""
 _ENDS = ("failed", "canceled", "completed")
 
 
@@ -52,18 +54,37 @@ class Jobs:
             mine = event.kind is EventKind.BLOCK_JOB_2 and event.subject == target
             return (mine and event.status in (status, *_ENDS)) or event.status == "stopped"
 
-        what = f"the job of {target} to be {status}"
-        events = domain.daemon.events
-        event = events.wait(
-            what, wanted, since=since, timeout=self.timeout, ailment=lambda: domain.dead() or self.ailment()
-        )
+        event = self._told(domain, target, status, wanted, since)
         if event.status == "stopped":  # a job ends with its VM, and nobody tells of that
             raise BlockJobFailed(f"the job of {target}: waited for {status}, but {domain.name} has ended: {event}")
         if event.status != status:
-            why = "".join(f"\nQEMU: {reason}" for reason in _reasons(events.events[since:], domain.name))
+            why = "".join(f"\nQEMU: {reason}" for reason in _reasons(domain.daemon.events.events[since:], domain.name))
             if event.status == "failed":
                 why += f"\nQEMU's log ends:\n{domain.qemu_log_tail()}"
             raise BlockJobFailed(f"the {event.reason} of {target}: waited for {status}, but it {event.status}{why}")
+
+    def _told(self, domain: Domain, target: str, status: str, wanted: Callable[[Event], bool], since: int) -> Event:
+        """The event; raises BlockJobFailed soon if it does not come though libvirt knows what it is about."""
+
+        def ailment() -> str:
+            return domain.dead() or self.ailment()
+
+        what = f"the job of {target} to be {status}"
+        deadline = now() + scaled(self.timeout)
+        is_known = False
+        while True:
+            try:
+                seconds = min(LATE, self.timeout)
+                return domain.daemon.events.wait(what, wanted, since=since, timeout=seconds, ailment=ailment)
+            except WaitTimeout as error:
+                if is_known:
+                    claim = f"libvirt sends no event that {what.replace(' to be ', ' is ')}"
+                    seen = f"came since the job began: {error.last_seen}"
+                    raise BlockJobFailed(f"{claim}, though by its own state it has been for a while; {seen}") from error
+                if now() >= deadline:
+                    raise WaitTimeout(what, scaled(self.timeout), error.last_seen) from error
+            state = mirror_state(domain, target)
+            is_known = state == "ready" if status == "ready" else state == "no job"
 
     def _await_known_ready(self, domain: Domain, target: str) -> None:
         """Wait until a daemon that was started anew knows that the job is ready: no event tells it twice.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from harness.acts.chain import Pivot, Snapshot
+from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot
 from harness.acts.faults import StartDaemon, StopDaemon
-from harness.detect.sabotage import abort_the_job, flipped_bit, pretend, put_back
+from harness.detect.sabotage import abort_the_job, deaf_to, flipped_bit, misplace_cluster, pretend, put_back, read_wrong
 from harness.errors import AgentError, Ailing, CheckFailed
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.explanation import explain
 from harness.verdict.finding import ChecksFailed
+from harness.vm.jobs import LATE, BlockJobFailed
+from harness.waiting import now, scaled
 
 pytestmark = pytest.mark.sabotaged
 
@@ -24,6 +26,26 @@ def test_a_flipped_bit_in_any_layer_is_found_and_named(trial: Trial, layered: Vm
         with flipped_bit(trial, image, label, cell), pytest.raises(CheckFailed, match=found):
             trial.verify("a bit is flipped")
         trial.verify("the bit is as it was")
+
+
+def test_what_the_guest_reads_wrong_is_said_of_the_guest(
+    trial: Trial, layered: Vm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, honest = layered.domain.port, layered.domain.port.read
+    monkeypatch.setattr(port, "read", lambda *where: read_wrong(honest(*where)))
+
+    with pytest.raises(CheckFailed, match="guest shows: cell 0") as caught:
+        trial.verify("read wrong")
+    assert caught.value.seen == "otherwise, by the guest; as expected, by chainproof's qcow2 reader and QEMU over NBD"
+
+
+def test_a_layer_that_cannot_be_read_is_named(trial: Trial, layered: Vm) -> None:
+    layered.shut_off()
+    misplace_cluster(trial, "sn2", cluster=6)
+
+    with pytest.raises(CheckFailed, match=r"sn2: it cannot be read: .*lies at \d+, no cluster boundary") as caught:
+        trial.verify("a cluster is misplaced")
+    assert caught.value.seen == "otherwise, by chainproof's qcow2 reader and QEMU over NBD"
 
 
 def test_a_write_to_the_base_that_the_commit_lost_is_found(trial: Trial, layered: Vm) -> None:
@@ -61,6 +83,16 @@ def test_an_extra_image_left_in_the_chain_is_found(trial: Trial, layered: Vm) ->
         verify_all(trial)
     assert "base <- /export/images/extra.qcow2" in str(caught.value)
     assert "the files are base.qcow2, cur.qcow2, sn1.qcow2, sn2.qcow2" in str(caught.value)
+
+
+@pytest.mark.parametrize("status", ["ready", "completed"])
+@pytest.mark.usefixtures("layered")
+def test_an_event_that_never_comes_is_named_early(trial: Trial, status: str) -> None:
+    began, named = now(), f"no event that the job of vda is {status}, though by its own state it has been"
+
+    with deaf_to(trial, status), pytest.raises(BlockJobFailed, match=named):
+        trial.do(ActiveCommit("vda", "base"), AwaitReady("vda"), Pivot("vda"))
+    assert now() - began < scaled(4 * LATE)
 
 
 def test_a_qemu_that_ended_after_the_last_act_is_found(trial: Trial, layered: Vm) -> None:

@@ -102,6 +102,7 @@ def judged(reader: Reader, image: Image, deadline: float) -> str:
     questions: list[Callable[[], object]] = [
         *(lambda: reader.shows(image), lambda: reader.own(image), lambda: reader.chain(image)),
         *(lambda: reader.backing(image), lambda: reader.measure([image], GEOMETRY, "1a2b3c4d")),
+        lambda: reader.wrong_refcounts(image),
     ]
     outcomes = []
     for question in questions:
