@@ -49,10 +49,11 @@ def explain(trial: Trial, error: Exception) -> None:
         daemon.end_hard("it is put out of the way of the evidence")
         raise CheckFailed("libvirtd and all around it live as long as a scenario", ailment, str(error)) from error
     for vm in trial.vms:
-        if vm.state.power is not Power.PAUSED and vm.domain.ailment():
-            raise CheckFailed(f"{vm.name} goes on", vm.domain.ailment(), str(error)) from error
-        if isinstance(error, _OF_QEMU):
+        ailment = "" if vm.state.power is Power.PAUSED else vm.domain.ailment()
+        if ailment or isinstance(error, _OF_QEMU):
             _explain_by_qemu(trial, vm, error)
+        if ailment:
+            raise CheckFailed(f"{vm.name} goes on", ailment, str(error)) from error
     crashed = [*crashes(trial)]
     if crashed and not isinstance(error, CheckFailed):
         raise CheckFailed("no process crashes", "; ".join(crashed), str(error)) from error

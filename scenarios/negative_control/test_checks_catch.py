@@ -103,7 +103,7 @@ def test_a_qemu_that_ended_after_the_last_act_is_found(trial: Trial, layered: Vm
 
     with pytest.raises(CheckFailed, match="QEMU has ended by itself"):
         verify_all(trial)
-    with pytest.raises(CheckFailed, match="QEMU was ended by SIGKILL"):
+    with pytest.raises(CheckFailed, match="QEMU has ended by itself: it was ended by SIGKILL"):
         explain(trial, AgentError("disk server", "the connection is gone"))
 
 
