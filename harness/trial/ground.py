@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
@@ -108,7 +108,9 @@ class Daemons:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._close()
+        ill = self._running is not None and self._running.ailment()
+        with suppress(ChainproofError) if ill else nullcontext():  # what is ill was told by the scenario that had it
+            self._close()
 
     def sound(self) -> Daemon:
         """One that lives, answers, and has no domain. Raises Unusable or CheckFailed if none can be started."""
