@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import Unusable
 from harness.oracle.documented import LAYERS
 from harness.run import inputs, judging, session, stacks
 from harness.run.settings import ground_of
@@ -16,10 +15,9 @@ from harness.stack import kinds
 from harness.stack.daemon import Daemon
 from harness.stack.offers import OFFERS, require, require_upgrade
 from harness.stack.stack import Stack
-from harness.trial.ground import Ground, Platform
+from harness.trial.ground import Daemons, Ground, Platform
 from harness.trial.nouns import Disk, Vm
 from harness.trial.trial import Trial
-from harness.vm.domain import DomainFailed
 from harness.vm.warm import WarmGuests
 
 
@@ -75,9 +73,14 @@ def warm_guests(platform: Platform) -> WarmGuests:
 
 
 @pytest.fixture(scope="session")
-def daemon(platform: Platform) -> Iterator[Daemon]:
-    with platform.daemon() as running:
-        yield running
+def daemons(platform: Platform) -> Iterator[Daemons]:
+    with Daemons(platform) as daemons:
+        yield daemons
+
+
+@pytest.fixture
+def daemon(daemons: Daemons) -> Daemon:
+    return daemons.sound()
 
 
 @pytest.fixture
@@ -102,11 +105,7 @@ def trial(request: pytest.FixtureRequest, daemon: Daemon, platform: Platform) ->
 
 @pytest.fixture
 def vm(trial: Trial) -> Vm:
-    trial.create_base()
-    try:
-        return trial.define().bring_up()
-    except DomainFailed as error:  # before any act: the stack or the machine, not what a scenario is about
-        raise Unusable("no VM can be started", "see its last words", str(error)) from error
+    return judging.first_vm(trial)
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ run   program virsh                          libvirt-clients            libvirt-
 run   program qemu-system-x86_64             qemu-system-x86            qemu-system-x86-core       qemu-system-x86   qemu-x86
 unit  program bwrap                          bubblewrap                 bubblewrap                 bubblewrap        bubblewrap
 unit  program busybox                        busybox-static             busybox                    busybox           busybox-static
+unit  program dumb-init                      dumb-init                  dumb-init                  dumb-init         dumb-init
 unit  program nsenter                        util-linux                 util-linux                 util-linux        util-linux
 run   program cpio                           cpio                       cpio                       cpio              cpio
 run   program lz4                            lz4                        lz4                        lz4               lz4
@@ -281,7 +282,7 @@ find_venv() {
 
 stamped() {
     seen=
-    [ ! -r "$venv/chainproof-stamp" ] || read -r seen <"$venv/chainproof-stamp" || true
+    [ ! -r "$venv/chainproof-stamp" ] || IFS= read -r seen <"$venv/chainproof-stamp" || true
     [ "$seen" = "$stamp" ] && [ -x "$venv/bin/python" ]
 }
 
@@ -313,9 +314,11 @@ EOT
         "$venv/bin/python" -m pip install --no-input --disable-pip-version-check -r "$venv/requirements.txt"
 }
 
-# in a checkout that we cannot write to, the tools keep what they remember beside the environment
+# in a checkout that we cannot write to, the tools keep what they remember beside the environment, or in the cache
 caches_elsewhere() {
-    export MYPY_CACHE_DIR="$venv/cache/mypy" RUFF_CACHE_DIR="$venv/cache/ruff"
-    export HYPOTHESIS_STORAGE_DIRECTORY="$venv/cache/hypothesis" PYTHONDONTWRITEBYTECODE=1
-    export PYTEST_ADDOPTS="${PYTEST_ADDOPTS-} -o cache_dir=$venv/cache/pytest"
+    remembered=$venv/cache
+    [ -w "$venv" ] || remembered=$cache/tools
+    export MYPY_CACHE_DIR="$remembered/mypy" RUFF_CACHE_DIR="$remembered/ruff"
+    export HYPOTHESIS_STORAGE_DIRECTORY="$remembered/hypothesis" PYTHONDONTWRITEBYTECODE=1
+    export CHAINPROOF_PYTEST_CACHE="$remembered/pytest"
 }

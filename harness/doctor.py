@@ -13,11 +13,12 @@ from pathlib import Path
 
 from harness.errors import ChainproofError, Unusable
 from harness.process import run
-from harness.settings import Cache, default_cache, default_mode, default_work
-from harness.stack.acceleration import choose
+from harness.settings import Cache, Settings, default_cache, default_mode, default_work
+from harness.stack.acceleration import Acceleration, choose
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import Isolation, Sandbox
 from harness.stack.stack import Stack
+from harness.vm.images import GuestFiles
 
 _PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
 # a scenario's images and its guest are some 100 MB, on as many workers as there are cores
@@ -81,7 +82,7 @@ def room(name: str, directory: Path) -> Fact:
 
 
 def user() -> Fact:
-    """Who we are, and whether we may make user namespaces: session mode needs them, and anybody but root."""
+    """Who we are, and whether we may make user namespaces; whether root can make its own shows with the sandbox."""
     name = "root" if os.getuid() == 0 else f"uid {os.getuid()}, not root"
     who = f"{name}, so libvirt's {default_mode()} mode"
     try:
@@ -113,8 +114,20 @@ def guest_and_acceleration(work: Path, cache: Cache) -> Iterator[Fact]:
         yield Fact("guest", versions)
         chosen = choose("auto", Stack.host(), guest.directory, cache.verdicts, work)
         yield Fact("acceleration", f"{chosen}: {chosen.reason}")
+        yield libvirtd(Settings("auto", default_mode(), work, cache, work, 1.0, "warm"), guest, chosen)
     except ChainproofError as error:
         yield Fact("guest", one_line(error), enough=False)
+
+
+def libvirtd(settings: Settings, guest: GuestFiles, chosen: Acceleration) -> Fact:
+    """Whether this machine's libvirtd starts in a sandbox, and is the one that answers there."""
+    stack = Stack.host()
+    try:
+        ground = importlib.import_module("harness.trial.ground")
+        with ground.Platform(ground.Ground(settings, guest, chosen), stack).daemon() as daemon:
+            return Fact("libvirtd", f"{stack.libvirt_version} answers, as process {daemon.pid} of its sandbox")
+    except (ChainproofError, ImportError) as error:
+        return Fact("libvirtd", one_line(error), enough=False)
 
 
 def one_line(what: object) -> str:

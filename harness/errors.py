@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from collections.abc import Sequence
 
 
@@ -24,6 +25,14 @@ class Unusable(ChainproofError):
         super().__init__(f"{line}\n{detail}" if detail else line)
 
 
+def how_ended(status: int) -> str:
+    """A child's return code in words, a signal by its name; as after "it"."""
+    number = -status if status < 0 else status - 128
+    if status < 0 or number in set(signal.Signals):  # a shell, or bwrap, says 128 and the signal
+        return f"was ended by {signal.Signals(number).name}"
+    return f"has ended with exit status {status}"
+
+
 class CommandFailed(ChainproofError):
     """A child process ended with a status other than 0."""
 
@@ -33,7 +42,11 @@ class CommandFailed(ChainproofError):
         self.stdout = stdout
         self.stderr = stderr
         words = stderr.strip() or stdout.strip() or "(it printed nothing)"
-        super().__init__(f"exit status {exit_status} from: {shlex.join(command)}\n{words}")
+        line = shlex.join(command)
+        ended = (
+            f"exit status {exit_status} from: {line}" if exit_status >= 0 else f"it {how_ended(exit_status)}: {line}"
+        )
+        super().__init__(f"{ended}\n{words}")
 
 
 class WaitTimeout(ChainproofError):
@@ -59,6 +72,13 @@ class CheckFailed(ChainproofError, AssertionError):
         super().__init__("\n".join(lines))
 
 
+class Ailing(CheckFailed):
+    """Something was waited for in vain, or a call broken off: a process has died or stopped, or a VM is paused."""
+
+    def __init__(self, what: str, ailment: str) -> None:
+        super().__init__(f"nothing dies or stops while waiting for {what}", ailment)
+
+
 class ImageError(ChainproofError):
     """An image file cannot be read as what it claims to be."""
 
@@ -80,3 +100,7 @@ class AgentError(ChainproofError):
         self.command = command
         self.problem = problem
         super().__init__(f"guest agent: {command}: {problem}")
+
+
+class QmpError(ChainproofError):
+    """QEMU, or its storage daemon, refused a command."""

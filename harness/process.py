@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 import select
 import shlex
+import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from harness.errors import CommandFailed, WaitTimeout
-from harness.waiting import now, scaled
+from harness.errors import Ailing, CommandFailed, Unusable, WaitTimeout
+from harness.waiting import LOOK_SECONDS, now, scaled, well
 
 Child = subprocess.Popen[bytes]
 PIPE = subprocess.PIPE
 STDOUT = subprocess.STDOUT
 NOWHERE = subprocess.DEVNULL
+NOT_FOUND = 127
+"""A shell's exit status where there is no such program."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,22 @@ def run(
     return finish(child, command, timeout=timeout, input_bytes=input_bytes)
 
 
-def finish(child: Child, command: Sequence[str], *, timeout: float, input_bytes: bytes | None = None) -> Completed:
-    """As `run`, of a child that was spawned as `command` just now; by what it dies with us is the caller's affair."""
+def finish(
+    child: Child,
+    command: Sequence[str],
+    *,
+    timeout: float,
+    input_bytes: bytes | None = None,
+    look: Callable[[], str] = well,
+) -> Completed:
+    """As `run`, of a child that was spawned as `command` just now; by what it dies with us is the caller's affair.
+
+    Raises Ailing as soon as `look` says what is wrong with that which it needs.
+    """
     started = now()
     seconds = scaled(timeout)
     try:
-        stdout, stderr = child.communicate(input_bytes, timeout=seconds)
+        stdout, stderr = _communicate(child, input_bytes, shlex.join(command), seconds, look)
     except subprocess.TimeoutExpired:
         kill(child)
         stdout, stderr = child.communicate()
@@ -77,6 +90,10 @@ def finish(child: Child, command: Sequence[str], *, timeout: float, input_bytes:
         raise WaitTimeout(f"the end of: {shlex.join(command)}", seconds, seen) from None
     except BaseException:
         kill(child)
+        for stream in (child.stdin, child.stdout, child.stderr):
+            if stream is not None:
+                with suppress(BrokenPipeError):  # what it has not read
+                    stream.close()
         raise
     return Completed(
         tuple(command),
@@ -85,6 +102,24 @@ def finish(child: Child, command: Sequence[str], *, timeout: float, input_bytes:
         stderr.decode(errors="replace"),
         now() - started,
     )
+
+
+def _communicate(
+    child: Child, input_bytes: bytes | None, what: str, seconds: float, look: Callable[[], str]
+) -> tuple[bytes, bytes]:
+    """Popen.communicate, which goes on where it was when it is called again after its timeout."""
+    deadline = now() + seconds
+    while True:
+        remaining = deadline - now()
+        try:
+            return child.communicate(input_bytes, timeout=min(remaining, LOOK_SECONDS))
+        except subprocess.TimeoutExpired:
+            input_bytes = None  # it was taken the first time
+            ailment = look()
+            if ailment:
+                raise Ailing(what, ailment) from None
+            if now() >= deadline:
+                raise
 
 
 def spawn(
@@ -110,16 +145,23 @@ def spawn(
             start_new_session=True,
         )
     except OSError as error:
-        raise CommandFailed(command, 127, "", str(error)) from error
+        raise CommandFailed(command, NOT_FOUND, "", str(error)) from error
 
 
-def wait(child: Child, what: str, *, timeout: float) -> int:
-    """The exit status of a child, within `timeout` seconds (before scaling); raises WaitTimeout."""
+def wait(child: Child, what: str, *, timeout: float, look: Callable[[], str] = well) -> int:
+    """The exit status of a child, within `timeout` seconds (before scaling).
+
+    Raises WaitTimeout; Ailing as soon as `look` says what is wrong.
+    """
     seconds = scaled(timeout)
-    try:
-        return child.wait(seconds)
-    except subprocess.TimeoutExpired:
-        raise WaitTimeout(what, seconds, f"process {child.pid} still runs") from None
+    deadline = now() + seconds
+    while not ended_within(child, max(0.0, min(LOOK_SECONDS, deadline - now()))):
+        ailment = look()
+        if ailment:
+            raise Ailing(what, ailment)
+        if now() >= deadline:
+            raise WaitTimeout(what, seconds, f"process {child.pid} still runs")
+    return child.returncode
 
 
 def ended_within(child: Child, seconds: float) -> bool:
@@ -131,16 +173,40 @@ def ended_within(child: Child, seconds: float) -> bool:
     return True
 
 
-def read_until(stream: int, wanted: bytes | None, what: str, *, seconds: float) -> bytes:
+def has_stopped(process: Path) -> bool:
+    """Whether a process, by its directory in a /proc, has stopped, as by SIGSTOP; one that is gone has not."""
+    try:
+        state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in "Tt"
+
+
+def installed(program: str, package: str) -> str:
+    """Where a program of this machine is, from a Debian package. Raises Unusable if it is not there."""
+    found = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")
+    if found is None:
+        raise Unusable(f"not installed: {package}", "run: ci/run doctor")
+    return found
+
+
+def read_until(
+    stream: int, wanted: bytes | None, what: str, *, seconds: float, look: Callable[[], str] = well
+) -> bytes:
     """What the file descriptor `stream` gives up to and with `wanted`, or to its end.
 
-    `seconds` are not scaled. Raises WaitTimeout with what came so far.
+    `seconds` are not scaled. Raises WaitTimeout with what came so far; Ailing as soon as `look` says what is wrong.
     """
     deadline = now() + seconds
     received = b""
     while wanted is None or wanted not in received:
-        if not select.select([stream], [], [], max(0.0, deadline - now()))[0]:
-            raise WaitTimeout(what, seconds, received.decode(errors="replace"))
+        if not select.select([stream], [], [], max(0.0, min(LOOK_SECONDS, deadline - now())))[0]:
+            ailment = look()
+            if ailment:
+                raise Ailing(what, ailment)
+            if now() >= deadline:
+                raise WaitTimeout(what, seconds, received.decode(errors="replace"))
+            continue
         data = os.read(stream, 65536)
         if not data:
             break
@@ -155,18 +221,24 @@ def kill(child: Child) -> None:
     container may never reap it, and the sandbox would not end.
     """
     if child.poll() is None:
-        try:
-            started = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
-        except OSError:
-            started = []
-        for pid in started:
+        started = started_by(child)
+        for process in started:
             with suppress(ProcessLookupError, PermissionError):
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(int(process.name), signal.SIGKILL)
         try:
             child.wait(1 if started else 0)
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+
+
+def started_by(child: Child) -> list[Path]:
+    """The processes that a child has started and not yet reaped, by their directories in /proc."""
+    try:
+        pids = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [Path("/proc", pid) for pid in pids]
 
 
 def end(child: Child, *, timeout: float) -> int:

@@ -64,8 +64,19 @@ class Settings:
 
 
 def default_mode() -> Mode:
-    """libvirt's own choice: the system daemon for root, the session daemon for anybody else."""
-    return "system" if os.getuid() == 0 else "session"
+    """libvirt's own choice, the system daemon for root and the session daemon for anybody else, where that can be."""
+    return "session" if no_system_mode() else "system"
+
+
+def no_system_mode() -> str:
+    """Why libvirt's system mode is impossible for us; empty if it is possible."""
+    if os.getuid() != 0:
+        return "only root can run it"
+    try:
+        allowed = Path("/proc/self/setgroups").read_text().strip() == "allow"
+    except OSError:  # no user namespaces in this kernel, or no /proc
+        allowed = True
+    return "" if allowed else "this user namespace forbids supplementary groups, which libvirt sets"
 
 
 def default_work() -> Path:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.errors import WaitTimeout
+from harness.errors import Ailing, WaitTimeout
 
 
 class NotYet(Exception):
@@ -62,71 +63,104 @@ def wait_until(
         time.sleep(interval)
 
 
+LOOK_SECONDS = 1.0
+"""How often a wait, or a call that is guarded, looks whether what it waits for has died or stopped."""
+_PATIENCE = 10.0
+
+
+def well() -> str:
+    """What is wrong: nothing."""
+    return ""
+
+
+@dataclass(eq=False)
+class _Guarded:
+    look: Callable[[], str]
+    breaks: list[Callable[[], None]]
+    deadline: float
+    next_look: float
+    broken: bool = False
+    ailment: str = ""
+
+    @property
+    def due(self) -> float:
+        """When it is to be looked at again."""
+        return min(self.deadline, self.next_look)
+
+
 class _Guardian:
     """One thread that breaks off every guarded call whose deadline passes: a thread for each would cost more."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._guarded: dict[int, tuple[float, Callable[[], None]]] = {}
-        self._broken: set[int] = set()
-        self._names = itertools.count()
+        self._guarded: list[_Guarded] = []
         self._thread: threading.Thread | None = None
 
-    def enter(self, deadline: float, break_it: Callable[[], None]) -> int:
-        """Guard a call until `deadline`; returns its name."""
+    def enter(self, call: _Guarded) -> None:
+        """Guard a call."""
         with self._condition:
-            name = next(self._names)
-            earliest = min((when for when, _ in self._guarded.values()), default=None)
-            self._guarded[name] = (deadline, break_it)
+            earliest = min((other.due for other in self._guarded), default=None)
+            self._guarded.append(call)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
                 self._thread.start()
-            elif earliest is None or deadline < earliest:
+            elif earliest is None or call.due < earliest:
                 self._condition.notify()
-            return name
 
-    def leave(self, name: int) -> bool:
-        """The call has returned; True if it was broken off."""
+    def leave(self, call: _Guarded) -> None:
+        """The call has returned."""
         with self._condition:
-            self._guarded.pop(name, None)
-            broken = name in self._broken
-            self._broken.discard(name)
-            return broken
+            self._guarded.remove(call)
 
     def _watch(self) -> None:
         while True:
             with self._condition:
-                late = [(name, call) for name, (when, call) in self._guarded.items() if when <= now()]
-                for name, _ in late:
-                    del self._guarded[name]
-                    self._broken.add(name)
-                if not late:
-                    deadlines = [when for when, _ in self._guarded.values()]
-                    self._condition.wait(max(0.0, min(deadlines) - now()) if deadlines else None)
-            for _, break_it in late:
-                threading.Thread(target=break_it, name="break off", daemon=True).start()
+                due = [call for call in self._guarded if call.due <= now()]
+                if not due:
+                    times = [call.due for call in self._guarded]
+                    self._condition.wait(max(0.0, min(times) - now()) if times else None)
+            for call in due:
+                self._attend(call)
+
+    def _attend(self, call: _Guarded) -> None:
+        call.next_look = now() + LOOK_SECONDS
+        if not call.broken:
+            with suppress(Exception):  # it looks at what is dying
+                call.ailment = call.look()
+        if call.ailment and not call.broken:
+            call.deadline = now()
+        if call.deadline <= now():
+            call.broken = True
+            threading.Thread(target=call.breaks.pop(0), name="break off", daemon=True).start()
+            call.deadline = now() + scaled(_PATIENCE) if call.breaks else math.inf
 
 
 _guardian = _Guardian()
 
 
 @contextmanager
-def watchdog(what: str, timeout: float, break_it: Callable[[], None]) -> Iterator[None]:
+def watchdog(what: str, timeout: float, *breaks: Callable[[], None], look: Callable[[], str] = well) -> Iterator[None]:
     """Guard a call that no Python timeout can interrupt (it sits in C).
 
-    After `timeout` seconds (before scaling) `break_it` runs in another thread and must make the call return, as by
-    killing the process that it waits for; then WaitTimeout is raised here in place of the call's own error.
+    After `timeout` seconds (before scaling), or as soon as `look` says what is wrong, the first of `breaks` runs in
+    another thread; it must make the call return, as by killing the process that it waits for. If the call has not
+    returned 10 seconds later, the next one runs. Then WaitTimeout, or Ailing, is raised here in place of the call's own
+    error.
     """
     seconds = scaled(timeout)
-    name = _guardian.enter(now() + seconds, break_it)
+    call = _Guarded(look, list(breaks), now() + seconds, now() + LOOK_SECONDS)
+    _guardian.enter(call)
+    error: Exception | None = None
     try:
         yield
-    except Exception as error:
-        if _guardian.leave(name):
-            raise WaitTimeout(what, seconds, f"the call was broken off: {error}") from error
-        raise
-    except BaseException:
-        _guardian.leave(name)
-        raise
-    if _guardian.leave(name):
-        raise WaitTimeout(what, seconds, "the call returned only after it was broken off")
+    except Exception as raised:
+        error = raised
+        if not call.broken:
+            raise
+    finally:
+        _guardian.leave(call)
+    if call.broken and call.ailment:
+        raise Ailing(what, call.ailment) from error
+    if call.broken:
+        seen = f"the call was broken off: {error}" if error else "the call returned only after it was broken off"
+        raise WaitTimeout(what, seconds, seen) from error

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import libvirt
 
+from harness.errors import ChainproofError
 from harness.oracle import pattern
 from harness.oracle.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T1, T2, as_documented
 from harness.oracle.geometry import Geometry
@@ -94,6 +95,10 @@ def script(trial: Trial) -> Laps:
     return laps
 
 
+class SavedGuestGone(ChainproofError):
+    """Another run has evicted the saved guest."""
+
+
 def floor(trial: Trial) -> Laps:
     """The bare calls of libvirt's API on the same restored guest: no harness, no verification."""
     assert trial.machines.warm is not None
@@ -113,7 +118,13 @@ def floor(trial: Trial) -> Laps:
         trial.daemon.sandbox.run(create, timeout=60).check()
         handle = connection.defineXML(domain_xml(NAME, trial.machines.machine, [_VDA], IMAGES.parent))
         since = events.mark()
-        connection.restoreFlags(str(saved), None, libvirt.VIR_DOMAIN_SAVE_RUNNING)
+        try:
+            connection.restoreFlags(str(saved), None, libvirt.VIR_DOMAIN_SAVE_RUNNING)
+        except libvirt.libvirtError as error:
+            handle.undefine()
+            if not trial.machines.warm.file(trial.machines.machine, [_VDA], [Geometry().disk_size]).exists():
+                raise SavedGuestGone(str(saved)) from error
+            raise
         await_event(EventKind.AGENT_LIFECYCLE, "connected", since)
         port = DiskPort(trial.daemon.sandbox.outside(PurePosixPath(IMAGES.parent / f"{NAME}.disk")))
         port.adjust(round(wall_clock()))

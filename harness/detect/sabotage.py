@@ -31,6 +31,16 @@ done
 [ -n "$pivot" ] || exec virsh "$@"
 virsh "$@" >/dev/null && printf '\\nSuccessfully pivoted\\n'
 """
+_VIRSH_THAT_CRASHES = f"""#!/bin/sh
+{_ELSEWHERE}
+case "$*" in *blockcommit*) kill -SEGV $$ ;; esac
+exec virsh "$@"
+"""
+_QEMU_THAT_CRASHES = f"""#!/bin/sh
+{_ELSEWHERE}
+case "$*" in *guest=vm1*) kill -SEGV $$ ;; esac
+exec qemu-system-x86_64 "$@"
+"""
 _QEMU_THAT_WRITES_ELSEWHERE = f"""#!/bin/sh
 {_ELSEWHERE}
 for argument; do
@@ -52,6 +62,16 @@ _POINTER = 0x00FF_FFFF_FFFF_FE00
 def virsh_that_does_not_pivot(directory: Path) -> Path:
     """A virsh that leaves out `--pivot`, and prints that it has pivoted."""
     return _program(directory / "virsh", _VIRSH_THAT_DOES_NOT_PIVOT)
+
+
+def virsh_that_crashes(directory: Path) -> Path:
+    """A virsh that crashes when it is to commit."""
+    return _program(directory / "virsh", _VIRSH_THAT_CRASHES)
+
+
+def qemu_that_crashes(directory: Path) -> Path:
+    """A QEMU that crashes at the start of every VM."""
+    return _program(directory / "qemu-system-x86_64", _QEMU_THAT_CRASHES)
 
 
 def qemu_that_writes_elsewhere(directory: Path) -> Path:

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.errors import ChainproofError, Unusable
-from harness.process import Child, read_until, spawn, wait
+from harness.errors import ChainproofError, how_ended
+from harness.process import Child, installed, read_until, spawn, wait
 from harness.waiting import scaled
 
 # Makes the directory, waits for the end of its stdin (the life-line), removes the directory. Made by us, it would stay
@@ -76,10 +76,15 @@ class KeptDirectory:
         if status != 0 or self.path.exists():
             shutil.rmtree(self.path, ignore_errors=True)
             gone = "is still there" if self.path.exists() else "was removed in its place"
-            raise ChainproofError(f"the keeper of {self.path} has ended with status {status}: the directory {gone}")
+            raise ChainproofError(f"the keeper of {self.path} {how_ended(status)}: the directory {gone}")
+
+    def ailment(self) -> str:
+        """What is wrong with its keeper, in words, or nothing."""
+        status = self._keeper.poll() if self._keeper is not None else None
+        return "" if status is None else f"the keeper of {self.path} {how_ended(status)}"
 
     def _make(self) -> None:
-        keeper = spawn([static_busybox(), "sh", "-c", _KEEPER, "keeper", str(self.path)])
+        keeper = spawn([installed("busybox", "busybox-static"), "sh", "-c", _KEEPER, "keeper", str(self.path)])
         assert keeper.stdin is not None
         assert keeper.stdout is not None
         assert keeper.stderr is not None
@@ -138,11 +143,3 @@ def _taken(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def static_busybox() -> str:
-    """Where busybox is: linked statically, it runs in any tree. Raises Unusable if it is not installed."""
-    program = shutil.which("busybox", path="/usr/bin:/bin")
-    if program is None:
-        raise Unusable("not installed: busybox-static", "run: ci/run doctor")
-    return program

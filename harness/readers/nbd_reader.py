@@ -11,7 +11,7 @@ from typing import Protocol
 
 import nbd
 
-from harness.errors import ChainproofError, ImageError, Unusable, WaitTimeout
+from harness.errors import ImageError, QmpError
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import File, Image
@@ -53,6 +53,9 @@ class Storage(Protocol):
 
     def wait_event(self, name: str, count: int) -> None:
         """Wait for events, and forget all so far."""
+
+    def require_alive(self) -> None:
+        """Raise an error that says how it has ended, if it has."""
 
     def close(self) -> None:
         """End it."""
@@ -133,9 +136,7 @@ class NbdReader:
             ]
             try:
                 self._storage.execute(commands)
-            except (WaitTimeout, Unusable):
-                raise
-            except ChainproofError as error:
+            except QmpError as error:
                 raise ImageError(file_name(image.store), f"QEMU does not open it: {error}") from error
         return _headers(self._storage.execute([("query-named-block-nodes", {"flat": True})])[-1])
 
@@ -171,6 +172,7 @@ class NbdReader:
                 flags = _status(handle, size)
                 handle.shutdown()
             except nbd.Error as error:
+                self._storage.require_alive()
                 raise ImageError(file, f"QEMU cannot read it: {error}") from error
         return data, flags[_ALLOCATION], flags[_DEPTH]
 

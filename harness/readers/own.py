@@ -16,15 +16,13 @@ from harness.oracle.geometry import SECTOR, Geometry
 from harness.oracle.image import Image, Raw
 from harness.oracle.table import Row
 from harness.readers.extents import Extent
+from harness.readers.named import DEEPEST
 from harness.readers.qcow2_header import Header, read_header
 from harness.readers.refcounts import Bookkeeper, Wrong
 from harness.readers.rows import Measured, row_of
 from harness.readers.session import OpenImage, Session, backing_of, here, open_image, relative
 from harness.readers.shown import shown_by, shown_once, stray_in, vacant_in
 from harness.storage.stores import path_of
-
-DEEPEST = 200
-"""Images of the longest backing chain: libvirt has the same limit (src/storage_file, VIR_STORAGE_MAX_CHAIN_DEPTH)."""
 
 
 class Reader:

@@ -15,6 +15,7 @@ from harness.errors import CheckFailed, ImageError
 from harness.oracle.image import Image, Store
 from harness.process import Completed, Runner
 from harness.readers.extents import opened
+from harness.readers.named import require_inside
 from harness.storage.stores import file_name, path_of, store_printed
 
 LARGEST = 1 << 30
@@ -43,12 +44,16 @@ class ImageInfo:
 class QemuImg:
     """qemu-img as `run` finds it; stores are those that it sees, and `resolve` maps paths to ones that open here.
 
-    Every method raises CommandFailed if qemu-img fails, and WaitTimeout after DEADLINE seconds.
+    It is given no image that makes it open a file outside `inside`, a directory of this machine (None: the image's own
+    directory): ImageError. Every method raises CommandFailed if qemu-img fails, and WaitTimeout after DEADLINE seconds.
     """
 
-    def __init__(self, run: Runner, resolve: Callable[[PurePosixPath], Path] = Path) -> None:
+    def __init__(
+        self, run: Runner, resolve: Callable[[PurePosixPath], Path] = Path, inside: Path | None = None
+    ) -> None:
         self.run = run
         self.resolve = resolve
+        self._inside = inside
 
     def info_chain(self, image: Image) -> tuple[ImageInfo, ...]:
         """The image and its backing files, as their headers have it: the image first, its base last."""
@@ -56,6 +61,7 @@ class QemuImg:
 
     def info(self, image: Image, *options: str) -> tuple[ImageInfo, ...]:
         """What it says of the image, with `options`."""
+        self._require_inside(image, chain="--backing-chain" in options)
         done = self.tool("info", "-U", *options, "--output=json", "-f", image.format.name, file_name(image.store))
         return tuple(_info(entry) for entry in objects(done.check()))
 
@@ -66,6 +72,7 @@ class QemuImg:
         """
         if not image.format.has_metadata:
             return
+        self._require_inside(image)
         done = self.tool("check", "-U", "--output=json", "-f", image.format.name, file_name(image.store))
         try:
             (found,) = objects(done)
@@ -83,12 +90,14 @@ class QemuImg:
 
         Beside the image, since that directory is where both the stack and we can see a file.
         """
+        self._require_inside(image)
         return self.converted(image, "-f", image.format.name, file_name(image.store))
 
     def converted(self, image: Image, *source: str) -> bytes:
         """What `qemu-img convert` makes of `source`, by way of a file beside the image, which must not be there yet.
 
-        Raises ImageError if it is (qemu-img would follow a link), or if the disk is larger than LARGEST.
+        What `source` makes it open is the caller's affair. Raises ImageError if it is (qemu-img would follow a link),
+        or if the disk is larger than LARGEST.
         """
         path = path_of(image.store)
         if path is None:
@@ -106,9 +115,13 @@ class QemuImg:
         finally:
             here.unlink(missing_ok=True)
 
+    def _require_inside(self, image: Image, *, chain: bool = True) -> None:
+        require_inside(image, self.resolve, self._inside, chain=chain)
+
     def tool(self, *arguments: str) -> Completed:
-        """Run it; its exit status is not checked."""
-        return self.run(["qemu-img", *arguments], timeout=DEADLINE)
+        """Run it; its exit status is not checked. Raises CommandFailed if it crashes: that is no word on an image."""
+        done = self.run(["qemu-img", *arguments], timeout=DEADLINE)
+        return done if done.exit_status >= 0 else done.check()
 
 
 def objects(done: Completed) -> list[Mapping[str, object]]:

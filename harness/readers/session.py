@@ -124,7 +124,7 @@ def _qcow2(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
         data = session.open(relative(header.data_file, path), path)
     image = Qcow2(file, header, data)
     backing = backing_of(path, header)
-    backing_is_raw = backing is not None and _is_raw(backing, header.backing_format, path, session)
+    backing_is_raw = backing is not None and is_raw(backing, header.backing_format, path, session)
     form = header.backing_format
     taken = file.taken + (0 if data is file else data.taken)
     return OpenImage(
@@ -132,7 +132,7 @@ def _qcow2(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
     )
 
 
-def _is_raw(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, session: Session) -> bool:
+def is_raw(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, session: Session) -> bool:
     """Whether the backing file `path` is raw, as the header of `overlay` says, or else its own first bytes."""
     if format_name is None:
         file = session.open(path, overlay)

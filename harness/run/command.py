@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
             verb, *rest = arguments
             if verb == "compare":
                 return compare(rest, interruption)
-            return run_pytest(pytest_arguments(verb, rest), interruption)
+            return run_pytest(verb, pytest_arguments(verb, rest), interruption)
         except BadCommand as error:
             print(f"ci/run: {error}", file=sys.stderr)
             return Status.UNUSABLE
@@ -74,6 +74,13 @@ def _in(paths: str) -> list[str]:
     ]
 
 
+def remembering(arguments: Sequence[str], directory: str | None) -> list[str]:
+    """`arguments` with pytest's cache in `directory`, unless that is None or they have no cache."""
+    if directory is None or any(argument.endswith("no:cacheprovider") for argument in arguments):
+        return list(arguments)
+    return ["-o", f"cache_dir={directory}", *arguments]
+
+
 def _spread() -> list[str]:
     """One worker more than there are cores: a scenario waits for a quarter of its time."""
     return ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
@@ -90,11 +97,22 @@ def _names_first(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(arguments[:first]), list(more)
 
 
-def run_pytest(arguments: Sequence[str], interruption: Interruption) -> int:
+class _Named:
+    """A plugin: usage and errors speak of what was typed."""
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+
+    def pytest_addoption(self, parser: pytest.Parser) -> None:
+        parser.prog = f"ci/run {self._verb}"
+
+
+def run_pytest(verb: str, arguments: Sequence[str], interruption: Interruption) -> int:
     """Run pytest in this process, to the exit status that its end comes to, whatever the end."""
     ending = Ending(interruption.status)
+    arguments = remembering(arguments, os.environ.get("CHAINPROOF_PYTEST_CACHE"))
     try:
-        return ending.final(pytest.main(list(arguments), plugins=[ending]))
+        return ending.final(pytest.main(arguments, plugins=[ending, _Named(verb)]))
     except KeyboardInterrupt:
         return interruption.status() or Status.INTERRUPTED
     except SystemExit as error:  # a plugin's: pytest itself returns
@@ -113,7 +131,7 @@ def compare(arguments: Sequence[str], interruption: Interruption) -> int:
     with _results(more) as results:
         if to_run:
             options = [*_in("scenarios"), *_spread(), *_stacks(to_run), "--every-stack", "--results", str(results)]
-            status = run_pytest([*options, *more], interruption)
+            status = run_pytest("compare", [*options, *more], interruption)
             if status > Status.FAILED:  # what failed on both is no difference; a run that broke off is no comparison
                 return status
         before, after = (f"{results}:{name}" if name in to_run else name for name in names)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.errors import how_ended
+from harness.process import ended_within
+
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
@@ -117,6 +120,13 @@ class Ending:
         error = error or node.workeroutput.get(BROKEN)
         if error:
             self._gone[node.gateway.id] = str(error)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, report: pytest.TestReport) -> None:
+        """Say how the worker ended that had a test: xdist does not."""
+        process = report.node.gateway._io.popen
+        if ended_within(process, 2):
+            report.longrepr = f"{report.longrepr}: its process {how_ended(process.returncode)}"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import Unusable
 from harness.run.settings import settings_of
+from harness.settings import no_system_mode
 from harness.stack import kinds
 
 PROBE = bytes(1 << 16)
@@ -42,6 +43,7 @@ def look_at(config: pytest.Config) -> None:
     sets = config.rootpath / "ci" / "stacks.toml"
     looks: list[Callable[[], None]] = [
         lambda: kinds.refuse_unreadable([*option.stack, *option.upgrade_to, *option.procedure_on], sets),
+        lambda: _require_mode(option.mode),
         *(partial(_require_named, config.invocation_params.dir, name) for name in config.args),
         *_directories(config),
     ]
@@ -53,6 +55,12 @@ def look_at(config: pytest.Config) -> None:
             problems.append(str(error))
     if problems:
         raise Unusable("\n".join(problems))
+
+
+def _require_mode(wanted: str) -> None:
+    why_not = no_system_mode()
+    if wanted == "system" and why_not:
+        raise Unusable(f"--mode system is impossible: {why_not}", "use --mode session, or auto")
 
 
 def _require_named(directory: Path, name: str) -> None:

@@ -10,13 +10,16 @@ from harness.errors import Unusable
 from harness.run import properties
 from harness.run.stacks import stack_and_scenario, stack_names
 from harness.stack.offers import NotOffered
+from harness.trial.nouns import Vm
 from harness.trial.replay import replay
 from harness.trial.trial import Trial
 from harness.verdict.announced import require_announced
-from harness.verdict.checks import explain, verify_all
+from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
+from harness.verdict.explanation import explain
 from harness.verdict.finding import FINDINGS, Finding, as_json, findings_of
 from harness.verdict.known_bugs import KnownBug, known_bugs
+from harness.vm.domain import DomainFailed
 
 trials = pytest.StashKey[Trial]()
 """The trial of a scenario that has one."""
@@ -34,6 +37,15 @@ def judge(item: pytest.Item, trial: Trial) -> None:
     item.stash[trials] = trial
 
 
+def first_vm(trial: Trial) -> Vm:
+    """A VM that runs on one empty image. Raises Unusable if it does not start: the stack or the machine is at fault."""
+    trial.create_base()
+    try:
+        return trial.define().bring_up()
+    except DomainFailed as error:
+        raise Unusable("no VM can be started", "see its last words", str(error)) from error
+
+
 def _is_judged(item: pytest.Item) -> bool:
     """Whether an item has a trial that the universal checks must find nothing wrong with."""
     return trials in item.stash and item.get_closest_marker("sabotaged") is None
@@ -46,6 +58,17 @@ def _is_replayed(item: pytest.Item) -> bool:
         return False
     place = stack_and_scenario(item)
     return place is not None and place[0] in stack_names(item.config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    """Say what a failure before a scenario comes of."""
+    try:
+        yield
+    except Exception as error:
+        if trials in item.stash:
+            explain(item.stash[trials], error)
+        raise
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,8 +27,11 @@ _INSTALL = "run: ci/run doctor"
 _SYSTEM_PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 
-def appliance_sandbox(directory: RunDirectory, exported: Path, guest: Path, appliance: Path, *, kvm: bool) -> Sandbox:
-    """A sandbox around `directory` that sees `exported` as /export and runs libguestfs on a built `appliance`."""
+def appliance_sandbox(directory: RunDirectory, images: Path, appliance: Path, *, readonly: bool, kvm: bool) -> Sandbox:
+    """A sandbox around `directory` that runs libguestfs on a built `appliance`.
+
+    Of this machine it sees `images`, as IMAGES, and programs: what is in an image is QEMU's and libguestfs's input.
+    """
     environment = {
         "LIBGUESTFS_BACKEND": "direct",
         "LIBGUESTFS_MEMSIZE": "512",
@@ -37,12 +40,11 @@ def appliance_sandbox(directory: RunDirectory, exported: Path, guest: Path, appl
         **({} if kvm else {"LIBGUESTFS_BACKEND_SETTINGS": "force_tcg"}),
     }
     binds = (
-        (exported, IMAGES.parent, True),
+        (images, IMAGES, not readonly),
         (appliance, _APPLIANCE, False),
-        (guest, _GUEST, False),
         (Path(offline.__file__).with_name("guestfs_worker.py"), WORKER, False),
     )
-    return Sandbox(directory, Isolation(kvm=kvm, whole=True, binds=binds, environment=environment))
+    return Sandbox(directory, Isolation(kvm=kvm, binds=binds, environment=environment))
 
 
 def built_appliance(cache: Path, guest: Path, work: Path) -> Path:

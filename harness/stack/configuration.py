@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
+from urllib.parse import quote
 
 from harness.settings import Mode
 
 SESSION_UID = 1000
 LIBVIRTD_CONF = PurePosixPath("/etc/libvirt/libvirtd.conf")
+SOCKETS = PurePosixPath("/chainproof/sock")
 _LOG = PurePosixPath("/var/log/libvirt/libvirtd.log")
 
 # identical on every release from 7.0 on: a sandbox has no cgroups, no virtlogd and one user
 _SESSION = """\
 security_driver = "none"
 namespaces = [ ]
-seccomp_sandbox = 0
 stdio_handler = "file"
 """
 _SYSTEM = f"""\
@@ -52,5 +53,10 @@ def lay_out(directory: Path, mode: Mode, *, stock: bool) -> None:
     (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files\n")
     qemu_conf = _SYSTEM if mode == "system" else _SESSION
     (etc / "qemu.conf").write_text(qemu_conf if stock else qemu_conf + _QUICK)
-    libvirtd_conf = _LIBVIRTD.format(sockets=directory / "sock", uuid=uuid.uuid4(), log=_LOG)
+    libvirtd_conf = _LIBVIRTD.format(sockets=SOCKETS, uuid=uuid.uuid4(), log=_LOG)
     (etc / LIBVIRTD_CONF.name).write_text(libvirtd_conf)
+
+
+def uri_of(mode: Mode, sockets: PurePath) -> str:
+    """Where clients find the daemon whose socket is in the directory `sockets`, whatever that is called."""
+    return f"qemu+unix:///{mode}?socket={quote(bytes(sockets / 'libvirt-sock'))}"

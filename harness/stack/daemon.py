@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import libvirt
 
-from harness.errors import Unusable, WaitTimeout
-from harness.process import STDOUT, Child, Completed, wait
+from harness.errors import CheckFailed, Unusable, WaitTimeout, how_ended
+from harness.process import STDOUT, Child, Completed, has_stopped, wait
 from harness.settings import Mode
 from harness.stack.answering import require_libvirt
-from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, lay_out
+from harness.stack.configuration import LIBVIRTD_CONF, SESSION_UID, SOCKETS, lay_out, uri_of
 from harness.stack.events import EventHub, start_event_loop
 from harness.stack.joined import JoinedSandbox
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES, Sandbox
 from harness.stack.stack import Stack
 from harness.stack.storage_daemon import StorageDaemon
-from harness.waiting import NotYet, wait_until
+from harness.waiting import NotYet, wait_until, watchdog
 
+T = TypeVar("T")
+
+CALL_TIMEOUT = 120.0
 GUEST = PurePosixPath("/guest")
 WARM = PurePosixPath("/warm")
 _PIDFILE = "libvirtd.pid"
@@ -66,6 +72,7 @@ class Daemon:
         self.directory = directory = run_directory.path
         self.kvm = setup.kvm
         self._stock = setup.stock
+        self._hung_in = ""
         self.guest = setup.guest
         self._process: Child | None = None
         self._connection: libvirt.virConnect | None = None
@@ -76,6 +83,7 @@ class Daemon:
             (setup.guest, GUEST, False),
             (setup.warm, WARM, False),
             (directory / "export", IMAGES.parent, True),
+            (directory / "sock", SOCKETS, True),
             (etc, PurePosixPath("/etc/libvirt"), True),
             *((etc / name, PurePosixPath("/etc") / name, False) for name in ("passwd", "group", "nsswitch.conf")),
             (var / "run", PurePosixPath("/run/libvirt"), True),
@@ -90,7 +98,7 @@ class Daemon:
             "XDG_CACHE_HOME": "/var/cache",
             "XDG_DATA_HOME": "/var/lib",
         }
-        environment = {"LIBVIRT_DEFAULT_URI": self.uri, **(session if self.mode == "session" else {})}
+        environment = {"LIBVIRT_DEFAULT_URI": uri_of(self.mode, SOCKETS), **(session if self.mode == "session" else {})}
         uid = SESSION_UID if self.mode == "session" else None
         isolation = replace(stack.isolation(), uid=uid, kvm=self.kvm, binds=binds, environment=environment)
         self.sandbox = Sandbox(run_directory, isolation)
@@ -99,19 +107,33 @@ class Daemon:
 
     @property
     def uri(self) -> str:
-        """Where the daemon listens, inside the sandbox and out."""
-        return f"qemu+unix:///{self.mode}?socket={self.directory}/sock/libvirt-sock"
+        """Where the daemon listens, for clients outside the sandbox."""
+        return uri_of(self.mode, self.directory / "sock")
 
     @property
     def log(self) -> Path:
         """The daemon's log: warnings and errors."""
         return self.directory / "var/log/libvirtd.log"
 
+    @property
+    def _output(self) -> Path:
+        """What it writes to stdout and stderr; not seen inside, where a link could stand in for it."""
+        return self.directory / "libvirtd.out"
+
     def qemu_log(self, domain: str) -> Path:
         """The log of a domain's QEMU: its command line and its stderr."""
         if self.mode == "system":
             return self.directory / f"var/log/qemu/{domain}.log"
         return self.directory / f"var/cache/qemu/log/{domain}.log"
+
+    def call(self, what: str, function: Callable[[libvirt.virConnect], T], *, timeout: float = CALL_TIMEOUT) -> T:
+        """Call libvirt on the connection; if that hangs, libvirtd is killed so that it returns: see watchdog.
+
+        Raises ValueError while the daemon is stopped.
+        """
+        connection = self.connection
+        with watchdog(what, timeout, partial(self.end_hard, what), look=self.ailment):
+            return function(connection)
 
     @property
     def connection(self) -> libvirt.virConnect:
@@ -144,7 +166,11 @@ class Daemon:
 
     def _close(self) -> None:
         try:
-            self._disconnect()
+            what = "the end of the connection"
+            if self.ailment():
+                self.end_hard(what)
+            with watchdog(what, 20, partial(self.end_hard, what)):
+                self._disconnect()
         finally:
             self.storage.close()
             self.sandbox.close()
@@ -156,19 +182,21 @@ class Daemon:
         """Start the daemon and connect. Raises Unusable with the tail of its log if it does not come up."""
         start_event_loop()
         (self.directory / "sock/libvirt-sock").unlink(missing_ok=True)
-        with (self.directory / "var/log/libvirtd.out").open("ab") as out:
+        with self._output.open("ab") as out:
             command = [self.stack.libvirtd, "-f", str(LIBVIRTD_CONF), "-p", f"/run/libvirt/{_PIDFILE}"]
             self._process = self._place.spawn(command, stdout=out, stderr=STDOUT)
         # ready is an open connection: the socket accepts before the drivers are up, which can still fail
         try:
-            self._connection = wait_until("libvirtd to answer", self._open, timeout=30)
+            with watchdog("libvirtd to answer", 40, partial(self.end_hard, "its start"), look=self.ailment):
+                self._connection = wait_until("libvirtd to answer", self._open, timeout=30)
         except WaitTimeout as error:
             raise Unusable(
                 f"libvirtd of {self.stack.name} does not answer", "see its last words", str(error)
             ) from error
         require_libvirt(self.stack, self._connection.getLibVersion(), self.sandbox, self.pid)
         self._connection.setKeepAlive(5, 12)
-        self._events = EventHub(self._connection, self._former)
+        self._events = EventHub(self._connection, self._former, self.ailment)
+        self._events.listen_to_qemu()
 
     def start_upgraded(self, stack: Stack) -> None:
         """Start the stopped daemon from `stack` on the state that it left; so is virsh. All else stays what it is."""
@@ -186,6 +214,32 @@ class Daemon:
     def kill(self) -> None:
         """End the daemon with SIGKILL; VMs go on running."""
         self._signal("KILL")
+
+    def end_hard(self, why: str) -> None:
+        """End libvirtd at once because it hangs in `why`: every call of it returns then. From any thread."""
+        self._hung_in = self._hung_in or why
+        with suppress(OSError, ValueError):
+            self.sandbox.signal(self.pid, "KILL")
+
+    def ailment(self) -> str:
+        """What is wrong with libvirtd or what it lives in, in words, or nothing. Looks at processes, asks nobody."""
+        status = self._process.poll() if self._process is not None else None
+        if status is not None:
+            hung = f", since it hung: {self._hung_in}" if self._hung_in else ""
+            words = f"libvirtd {how_ended(status)}{hung}"
+        else:
+            words = "libvirtd has stopped" if self._has_stopped() else ""
+        return self.sandbox.ailment() or words
+
+    def is_cut_off(self) -> bool:
+        """Whether its connection has been closed, and not by us."""
+        return self._connection is not None and not self._connection.isAlive()
+
+    def _has_stopped(self) -> bool:
+        try:
+            return self._process is not None and has_stopped(self.sandbox.process(self.pid))
+        except (OSError, ValueError):  # it has not written its pid yet
+            return False
 
     def virsh(self, *arguments: str, timeout: float = 120) -> Completed:
         """Run the stack's own virsh inside the sandbox; its exit status is not checked."""
@@ -227,9 +281,14 @@ class Daemon:
             connection = libvirt.open(self.uri)
             connection.listAllDomains()
         except libvirt.libvirtError as error:
-            if self._process.poll() is not None:
+            status = self._process.poll()
+            if status is not None and status < 0:  # it is the release's to be judged, unless it cannot run at all
+                raise CheckFailed(
+                    f"libvirtd of {self.stack.name} starts", f"it {how_ended(status)}", self.log_tail()
+                ) from error
+            if status is not None:
                 raise Unusable(
-                    f"libvirtd of {self.stack.name} ended with status {self._process.returncode} at its start",
+                    f"libvirtd of {self.stack.name} {how_ended(status)} at its start",
                     "see its last words",
                     self.log_tail(),
                 ) from error
@@ -246,7 +305,7 @@ class Daemon:
     def log_tail(self, lines: int = 20) -> str:
         """The last lines of what the daemon wrote."""
         texts = []
-        for file in (self.directory / "var/log/libvirtd.out", self.log):
+        for file in (self._output, self.log):
             if file.exists():
                 texts += file.read_text(errors="replace").splitlines()[-lines:]
         return "\n".join(texts)

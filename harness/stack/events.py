@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import libvirt
+import libvirt_qemu
 
-from harness.errors import WaitTimeout
-from harness.waiting import now, scaled
+from harness.errors import Ailing, WaitTimeout
+from harness.waiting import LOOK_SECONDS, now, scaled, well
 
 
 class EventKind(StrEnum):
@@ -22,6 +23,7 @@ class EventKind(StrEnum):
     AGENT_LIFECYCLE = "agent-lifecycle"
     IO_ERROR = "io-error-reason"
     CLOSED = "connection-closed"
+    QEMU = "qemu-monitor"
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ _LIFECYCLE = {
 }
 _AGENT = {1: "connected", 2: "disconnected"}
 
+_OF_QEMU = ("BLOCK_JOB_COMPLETED", "BLOCK_JOB_ERROR", "BLOCK_IO_ERROR", "GUEST_PANICKED", "VSERPORT_CHANGE")
+
 _loop: threading.Thread | None = None
 
 
@@ -77,14 +81,19 @@ def start_event_loop() -> None:
 class EventHub:
     """All events of a connection, in the order in which they came.
 
-    Pass the `former` hub after a daemon restart: its events are kept and new ones are appended.
+    Pass the `former` hub after a daemon restart: its events are kept and new ones are appended. `ailment` says what is
+    wrong with the daemon, or nothing.
     """
 
-    def __init__(self, connection: libvirt.virConnect, former: EventHub | None = None) -> None:
+    def __init__(
+        self, connection: libvirt.virConnect, former: EventHub | None = None, ailment: Callable[[], str] = well
+    ) -> None:
+        self._ailment = ailment
         self.events: list[Event] = former.events if former else []
         self.listeners: list[Callable[[Event], None]] = former.listeners if former else []
         self._condition = threading.Condition()
         self._ids: list[int] = []
+        self._of_qemu: int | None = None
         self._connection = connection
         register = connection.domainEventRegisterAny
         self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None))
@@ -96,22 +105,48 @@ class EventHub:
         self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, self._io_error, None))
         connection.registerCloseCallback(self._closed, None)
 
+    def listen_to_qemu(self) -> None:
+        """Have QEMU's own words, which libvirt keeps to itself: why a job failed, why the guest has stopped."""
+        events, regex = "|".join(_OF_QEMU), libvirt_qemu.VIR_CONNECT_DOMAIN_QEMU_MONITOR_EVENT_REGISTER_REGEX
+        register = libvirt_qemu.qemuMonitorEventRegister
+        self._of_qemu = register(self._connection, None, events, self._from_qemu, None, regex)
+
     def mark(self) -> int:
         """The present end of the list. Take it before the call whose events are waited for: they can come first."""
         return len(self.events)
 
-    def wait(self, what: str, wanted: Callable[[Event], bool], *, since: int, timeout: float) -> Event:
-        """The first event after `since` that is wanted. Raises WaitTimeout with what came instead."""
+    def wait(
+        self,
+        what: str,
+        wanted: Callable[[Event], bool],
+        *,
+        since: int,
+        timeout: float,
+        ailment: Callable[[], str] | None = None,
+    ) -> Event:
+        """The first event after `since` that is wanted.
+
+        Raises WaitTimeout with what came instead; Ailing as soon as the connection is closed, or `ailment` (the
+        daemon's, if none is passed) says that something is wrong.
+        """
         seconds = scaled(timeout)
         deadline = now() + seconds
-        with self._condition:
-            while True:
-                for event in self.events[since:]:
-                    if wanted(event):
-                        return event
-                if not self._condition.wait(max(0.0, deadline - now())) and now() >= deadline:
-                    seen = "; ".join(str(event) for event in self.events[since:])
-                    raise WaitTimeout(what, seconds, seen or "no event")
+        while True:
+            with self._condition:
+                seen = self.events[since:]
+                if not any(map(wanted, seen)) and not self._is_closed(seen):
+                    self._condition.wait(min(LOOK_SECONDS, max(0.0, deadline - now())))
+                    seen = self.events[since:]
+            for event in seen:
+                if wanted(event):
+                    return event
+            wrong = (ailment or self._ailment)()
+            if not wrong and self._is_closed(seen):
+                wrong = "libvirtd has closed the connection"
+            if wrong:
+                raise Ailing(what, f"{wrong}; so far: {_told(seen)}")
+            if now() >= deadline:
+                raise WaitTimeout(what, seconds, _told(seen))
 
     def close(self) -> None:
         """Deregister everything, so that the connection can be closed."""
@@ -119,6 +154,11 @@ class EventHub:
         for callback in self._ids:
             self._connection.domainEventDeregisterAny(callback)
         self._ids.clear()
+        if self._of_qemu is not None:
+            libvirt_qemu.qemuMonitorEventDeregister(self._connection, self._of_qemu)
+
+    def _is_closed(self, seen: Sequence[Event]) -> bool:
+        return any(event.kind is EventKind.CLOSED for event in seen) and not self._connection.isAlive()
 
     def _add(self, event: Event) -> None:
         with self._condition:
@@ -149,5 +189,14 @@ class EventHub:
     ) -> None:
         self._add(Event(now(), EventKind.IO_ERROR, domain.name(), f"{alias} {path}", f"action {action}", reason))
 
+    def _from_qemu(
+        self, _c: object, domain: libvirt.virDomain, event: str, _s: int, _us: int, details: str, _o: object
+    ) -> None:
+        self._add(Event(now(), EventKind.QEMU, domain.name(), "", event, details or ""))
+
     def _closed(self, _c: object, reason: int, _o: object) -> None:
         self._add(Event(now(), EventKind.CLOSED, "", "", "", f"reason {reason}"))
+
+
+def _told(events: Sequence[Event]) -> str:
+    return "; ".join(map(str, events)) or "no event"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from harness.errors import ChainproofError
+from harness.errors import ChainproofError, how_ended
 from harness.process import PIPE, Child, Completed, kill, read_until, wait
 from harness.stack.sandbox import Sandbox
 from harness.waiting import now, scaled
@@ -60,6 +61,11 @@ class HeldCommand:
                 if stream is not None:
                     stream.close()
         os.close(self._read)
+
+    def ailment(self) -> str:
+        """That it has ended though it is held, if it has."""
+        status = self._child.poll() if self._child is not None else None
+        return "" if status is None else f"{how_ended(status)}: {shlex.join(self._command)}"
 
     def release(self, timeout: float = 60) -> Completed:
         """Let the command go on to its end, and return what it printed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Self
 
+from harness.stack.powerless import powerless_root
 from harness.stack.sandbox import Isolation, Sandbox
 
 
@@ -37,5 +38,5 @@ class JoinedSandbox(Sandbox):
             self._end(bwrap)
 
     def _namespaces(self) -> list[str]:
-        options = zip(("--pidns", "--userns"), map(str, self._passed), strict=False)
-        return [word for option in options for word in option]
+        process, *user = map(str, self._passed)
+        return ["--pidns", process, *(("--userns", *user) if user else ("--userns2", str(powerless_root())))]

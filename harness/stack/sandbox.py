@@ -4,69 +4,71 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Self
 
-from harness.errors import Unusable, WaitTimeout
-from harness.keeping.directory import static_busybox
-from harness.process import PIPE, Child, Completed, finish, read_until, spawn, wait
+from harness.errors import Ailing, Unusable, WaitTimeout, how_ended
+from harness.process import (
+    PIPE,
+    Child,
+    Completed,
+    ended_within,
+    finish,
+    has_stopped,
+    installed,
+    read_until,
+    spawn,
+    wait,
+)
 from harness.stack import programs
-from harness.stack.programs import Program
+from harness.stack.powerless import powerless_root
 from harness.stack.run_directory import RunDirectory
+from harness.stack.view import BUSYBOX as BUSYBOX
+from harness.stack.view import SMALL as SMALL
+from harness.stack.view import SMALL_BYTES as SMALL_BYTES
+from harness.stack.view import Isolation as Isolation
+from harness.stack.view import view
 from harness.waiting import scaled
 
 IMAGES = PurePosixPath("/export/images")
-BUSYBOX = "/chainproof/busybox"
+_INIT = "/chainproof/dumb-init"
+_OURS = (("busybox", "busybox-static", BUSYBOX), ("dumb-init", "dumb-init", _INIT))
+_END = re.compile(r"A child with PID (\d+) (?:exited with exit status|was terminated by signal) (\d+)")
 _ENVIRONMENT = {"PATH": f"{programs.DIRECTORY}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root"}
-_OWN = frozenset(
-    {"proc", "dev", "sys", "run", "tmp", "chainproof", "export"}
-)  # not the tree's, even if it is shown whole
 
-# PID 1 of the sandbox: says that it is up, holds still while its stdin (the life-line) is open, and reaps what is
-# orphaned; then ends, and the kernel kills everything else, whoever let go of the life-line and why.
+# PID 1 of the sandbox reaps what is orphaned, as QEMU is, and says on stderr how it ended. It ends with its child,
+# which says that it is up, and holds still while its stdin (the life-line) is open. Then the kernel kills everything
+# else, whoever let go of the life-line and why.
+_FIRST = (_INIT, "--verbose", "--single-child", BUSYBOX, "sh", "-c")
 _SUPERVISOR = f"""
 exec 3<&0 </dev/null
 echo up
-{BUSYBOX} cat <&3 >/dev/null &
-wait $!
+exec {BUSYBOX} cat <&3 >/dev/null
 """
 
 # Between nsenter and what runs inside, outside the process namespace: starts it there, waits for its end, and ends the
 # same way. nsenter's own wait stops when the command is stopped: then nobody reaps the command, and the sandbox's PID 1
-# waits for that forever.
-_ENTERED = '"$@"; status=$?; [ $status -le 128 ] || kill -$((status - 128)) $$; exit $status'
-
-
-@dataclass(frozen=True)
-class Isolation:
-    """How a sandbox looks: `tree` is the file system tree whose /usr it runs on.
-
-    `uid` other than None puts it into a user namespace under that uid; `kvm` shows it /dev/kvm; `whole` shows the
-    whole tree read-only instead of only its programs; `programs` come before the tree's own; `binds` are (outside,
-    inside, writable).
-    """
-
-    tree: Path = Path("/")
-    uid: int | None = None
-    kvm: bool = False
-    whole: bool = False
-    programs: tuple[Program, ...] = ()
-    binds: tuple[tuple[Path, PurePosixPath, bool], ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+# waits for that forever. Its own words (of a signal) go nowhere: stderr is the command's, and may take none (held.py).
+_ENTERED = """
+exec 3>&2 2>/dev/null
+(exec "$@" 2>&3 3>&-)
+status=$?
+[ $status -le 128 ] || kill -$((status - 128)) $$
+exit $status
+"""
 
 
 class Sandbox:
-    """Private PID, mount, IPC, network and UTS namespaces around a run directory.
+    """Private PID, mount, IPC, network and UTS namespaces, of which `pid` is the first process, on this machine.
 
-    The run directory belongs to the sandbox: it is bound at its own path inside, and goes with it. `pid` is that of the
-    first process inside, on this machine.
+    The run directory belongs to the sandbox, and goes with it. Inside, only what of it is bound can be seen.
     """
 
     def __init__(self, run_directory: RunDirectory, isolation: Isolation) -> None:
@@ -82,9 +84,12 @@ class Sandbox:
         """Build the namespaces. Raises Unusable if bubblewrap cannot."""
         # A file, not a pipe: if we were killed now, bwrap would die of the pipe before it lets its child begin, and the
         # child would wait for that forever. What was begun ends by the life-line.
-        with tempfile.TemporaryFile() as status:
+        with tempfile.TemporaryFile() as status, self._said.open("ab") as said:
             passed = [status.fileno(), *self._passed]
-            self._bwrap = spawn(self._command(status.fileno()), environment=self.environment, pass_fds=passed)
+            if not self._has_user_namespace:
+                passed.append(powerless_root())
+            command = self._command(status.fileno())
+            self._bwrap = spawn(command, environment=self.environment, pass_fds=passed, stderr=said)
             try:
                 self.pid = self._await_up(status)
             except BaseException:
@@ -108,17 +113,16 @@ class Sandbox:
         assert bwrap.stdin is not None
         bwrap.stdin.close()
         try:
-            wait(bwrap, "the end of the sandbox", timeout=20)
-        except WaitTimeout:
+            wait(bwrap, "the end of the sandbox", timeout=20, look=self._first_ailment)
+        except (WaitTimeout, Ailing):
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)  # bwrap has not reaped it: the pid is still its own
             bwrap.kill()
             bwrap.wait()
             raise
         finally:
-            for stream in (bwrap.stdout, bwrap.stderr):
-                assert stream is not None
-                stream.close()
+            assert bwrap.stdout is not None
+            bwrap.stdout.close()
 
     def run(self, command: Sequence[str], *, timeout: float, input_bytes: bytes | None = None) -> Completed:
         """As harness.process.run, inside; the Completed names the command as typed there.
@@ -126,7 +130,8 @@ class Sandbox:
         It dies with the sandbox, so with us. What waits for it out here must not die before it: the orphan would be
         the machine's PID 1's to reap, which takes seconds in some containers, and the sandbox would not end until then.
         """
-        return finish(self.spawn(command, stdout=PIPE, stderr=PIPE), command, timeout=timeout, input_bytes=input_bytes)
+        child = self.spawn(command, stdout=PIPE, stderr=PIPE)
+        return finish(child, command, timeout=timeout, input_bytes=input_bytes, look=self.ailment)
 
     def spawn(self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]) -> Child:
         """Start a command inside without waiting; it lives no longer than the sandbox."""
@@ -140,20 +145,58 @@ class Sandbox:
 
     def entered(self, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` inside."""
-        user = ["-U", "--preserve-credentials"] if self._has_user_namespace else []
         # -r: where this machine is itself a chroot, the root of the mount namespace is not that of the sandbox
-        enter = ["nsenter", "-t", str(self.pid), *user, "-r", "-m", "-p", "-i", "-n", "-u", "--no-fork", "--"]
-        return [*enter, BUSYBOX, "sh", "-c", _ENTERED, "sh", *command]
+        enter = ["nsenter", "-t", str(self.pid), "-U", "--preserve-credentials", "-r", "-m", "-p", "-i", "-n", "-u"]
+        return [*enter, "--no-fork", "--", BUSYBOX, "sh", "-c", _ENTERED, str(self.directory), *command]
 
     def signal(self, pid: int, name: str) -> None:
         """Send a signal (KILL, STOP, TERM) to the process that has this pid inside; one that is gone is no error."""
         self.run([BUSYBOX, "kill", f"-{name}", str(pid)], timeout=10)
 
+    def process(self, pid: int) -> Path:
+        """The directory in /proc, seen from out here, of the process that has this pid inside."""
+        return Path(f"/proc/{self.pid}/root/proc/{pid}")
+
+    def ailment(self) -> str:
+        """What is wrong with the sandbox itself, in words, or nothing."""
+        bwrap = self._bwrap
+        if bwrap is not None and (bwrap.poll() is not None or not self.process(1).exists()):
+            ended_within(bwrap, 1)
+            return f"the first process of the sandbox {how_ended(bwrap.returncode or 0)}"
+        return self._first_ailment() or self.run_directory.ailment()
+
+    def _first_ailment(self) -> str:
+        return "the first process of the sandbox has stopped" if has_stopped(Path(f"/proc/{self.pid}")) else ""
+
+    def exit_status(self, pid: int) -> int | None:
+        """How the orphan that had this pid inside has ended, as of a Child; None if that is not known (yet).
+
+        Whatever daemonizes is an orphan, as QEMU is.
+        """
+        return dict(self.ends()).get(pid)
+
+    def ends(self) -> list[tuple[int, int]]:
+        """The orphans that have ended so far, in order: the pid that each had inside, and its status as of a Child."""
+        try:
+            log = self._said.read_text()
+        except FileNotFoundError:
+            return []
+        return [(int(end[1]), -int(end[2]) if "signal" in end[0] else int(end[2])) for end in _END.finditer(log)]
+
+    def processes(self) -> str:
+        """What runs inside, a line for each thread: pid, name, state, and what it waits for in the kernel."""
+        lines = []
+        for thread in sorted(self.process(1).parent.glob("[0-9]*/task/[0-9]*"), key=lambda path: int(path.name)):
+            with suppress(OSError, IndexError):
+                _, name, rest = re.split(r" \(|\) ", (thread / "stat").read_text(), maxsplit=2)
+                waits = (thread / "wchan").read_text()
+                lines.append(f"{thread.parents[1].name:>6} {thread.name:>6} {name:16} {rest[0]} {waits}")
+        return "\n".join(lines)
+
     def outside(self, path: PurePosixPath) -> Path:
-        """The path on this machine of a path inside, for the directories that both can see."""
-        for there, here in ((IMAGES.parent, self.directory / "export"), (self.directory, self.directory)):
-            if path.is_relative_to(there):
-                return here / path.relative_to(there)
+        """The path on this machine of a path inside, for the directory that both can see."""
+        if path.is_relative_to(IMAGES.parent):
+            return self.directory / "export" / path.relative_to(IMAGES.parent)
         raise ValueError(f"{path} is not visible outside the sandbox")
 
     @property
@@ -165,45 +208,27 @@ class Sandbox:
         command = ["--unshare-pid", "--as-pid-1"]
         if self._has_user_namespace:
             uid = os.getuid() if self.isolation.uid is None else self.isolation.uid
-            command += ["--unshare-user", "--uid", str(uid), "--gid", str(uid)]
-        return command
+            return [*command, "--unshare-user", "--uid", str(uid), "--gid", str(uid)]
+        return [*command, "--userns2", str(powerless_root())]
 
     def _command(self, status: int) -> list[str]:
         command = ["bwrap", *self._namespaces(), "--unshare-ipc", "--unshare-net", "--unshare-uts"]
         command += ["--hostname", "chainproof", "--json-status-fd", str(status)]
-        command += self._file_systems()
-        for outside, inside, writable in self.isolation.binds:
-            command += ["--bind" if writable else "--ro-bind", str(outside), str(inside)]
+        command += view(self.isolation)
         if self.isolation.programs:
             into = next(path for path in map(self._bin, count()) if not path.exists())
             command += programs.install(self.isolation.programs, self.isolation.tree, into)
-        command += ["--bind", str(self.directory), str(self.directory)]
-        command += ["--ro-bind", static_busybox(), BUSYBOX]
-        return [*command, "--", BUSYBOX, "sh", "-c", _SUPERVISOR]
+        for program, package, at in _OURS:
+            command += ["--ro-bind", installed(program, package), at]
+        return [*command, "--", *_FIRST, _SUPERVISOR, str(self.directory)]  # so that ps tells whose it is
+
+    @property
+    def _said(self) -> Path:
+        """What bubblewrap and the first process inside have said."""
+        return self.directory / "sandbox.log"
 
     def _bin(self, number: int) -> Path:
         return self.directory / f"bin-{number}"
-
-    def _file_systems(self) -> list[str]:
-        tree = self.isolation.tree
-        command: list[str] = []
-        if self.isolation.whole:
-            command += _shown(tree, PurePosixPath("/"), [inside for _, inside, _ in self.isolation.binds])
-        else:
-            command += programs.tree_options(tree)
-            for name in ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives"):
-                command += ["--ro-bind-try", str(tree / "etc" / name), f"/etc/{name}"]
-            command += ["--dir", "/root", "--symlink", "../run", "/var/run"]
-        for scratch in ("/tmp", "/var/tmp", "/run", "/chainproof"):
-            command += ["--tmpfs", scratch]
-        # not --dev: for its devpts bwrap would make a second user namespace, and nsenter could not follow without root
-        command += ["--tmpfs", "/dev", "--dir", "/dev/shm", "--symlink", "/proc/self/fd", "/dev/fd"]
-        for device in ("null", "zero", "full", "random", "urandom", "tty"):
-            command += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
-        command += ["--proc", "/proc", "--ro-bind", "/sys", "/sys"]
-        if self.isolation.kvm:
-            command += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
-        return command
 
     def _await_up(self, status: IO[bytes]) -> int:
         """Wait until the supervisor runs; returns its pid, which bwrap wrote to `status` before."""
@@ -212,38 +237,10 @@ class Sandbox:
         assert bwrap.stdout is not None
         up = read_until(bwrap.stdout.fileno(), b"up\n", "the sandbox to come up", seconds=scaled(20))
         if b"up\n" not in up:
-            raise Unusable("bubblewrap cannot build a sandbox", _remedy(), _last_words(bwrap))
+            wait(bwrap, "bubblewrap to end", timeout=10)
+            raise Unusable("bubblewrap cannot build a sandbox", _remedy(), self._said.read_text().strip())
         status.seek(0)
         return int(json.loads(status.readline())["child-pid"])
-
-
-def _shown(tree: Path, at: PurePosixPath, mount_points: Sequence[PurePosixPath]) -> list[str]:
-    """bwrap's options that show all below `tree` read-only at `at`, with room for `mount_points` that are not in it.
-
-    A mount point cannot be made in what is bound read-only: a directory that lacks one is shown entry by entry.
-    """
-    options: list[str] = []
-    for entry in sorted(tree.iterdir()):
-        inside = at / entry.name
-        lacking = [
-            point
-            for point in mount_points
-            if inside in point.parents and not (tree / entry.name / point.relative_to(inside)).exists()
-        ]
-        if at == PurePosixPath("/") and entry.name in _OWN:
-            continue
-        if entry.is_symlink():
-            options += ["--symlink", str(entry.readlink()), str(inside)]
-        elif lacking and entry.is_dir():
-            options += ["--dir", str(inside), *_shown(entry, inside, lacking)]
-        else:
-            options += ["--ro-bind", str(entry), str(inside)]
-    return options
-
-
-def _last_words(child: Child) -> str:
-    assert child.stderr is not None
-    return child.stderr.read().decode(errors="replace").strip()
 
 
 def _remedy() -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from harness.errors import ChainproofError, Unusable
-from harness.process import NOWHERE, PIPE, Child, kill, read_until
+from harness.errors import ChainproofError, QmpError, Unusable, how_ended
+from harness.process import NOT_FOUND, PIPE, Child, ended_within, has_stopped, kill, read_until, started_by, wait
 from harness.stack.sandbox import IMAGES, Sandbox
 from harness.waiting import scaled
 
@@ -18,8 +19,8 @@ TIMEOUT = 60.0
 _SOCKET = IMAGES.parent / "storage.nbd"
 
 
-class QmpError(ChainproofError):
-    """The storage daemon refused a command."""
+class StorageDaemonDied(ChainproofError):
+    """The storage daemon has ended by itself; carries how, and its last words."""
 
 
 class StorageDaemon:
@@ -39,12 +40,17 @@ class StorageDaemon:
         """The NBD server's socket, on this machine."""
         return self._sandbox.outside(_SOCKET)
 
+    @property
+    def _log(self) -> Path:
+        return self._sandbox.directory / "storage-daemon.log"
+
     def _start(self) -> Child:
         self.socket.unlink(missing_ok=True)
         self._received = b""
         self._events.clear()
         command = ["qemu-storage-daemon", "--chardev", "stdio,id=monitor", "--monitor", "chardev=monitor"]
-        self._child = self._sandbox.spawn(command, stdout=PIPE, stderr=NOWHERE)
+        with self._log.open("wb") as log:
+            self._child = self._sandbox.spawn(command, stdout=PIPE, stderr=log)
         self._next()  # the greeting
         address = {"type": "unix", "data": {"path": str(_SOCKET)}}
         self.execute([("qmp_capabilities", {}), ("nbd-server-start", {"addr": address})])
@@ -58,15 +64,19 @@ class StorageDaemon:
         kill(child)
         for stream in (child.stdin, child.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):  # what it has not read
+                    stream.close()
 
     def execute(self, commands: Sequence[Command]) -> list[object]:
         """What each command returns; all are sent at once. Raises QmpError for the first that is refused."""
         child = self._child or self._start()
         assert child.stdin is not None
         lines = [json.dumps({"execute": name, "arguments": arguments}) for name, arguments in commands]
-        child.stdin.write("\n".join([*lines, ""]).encode())
-        child.stdin.flush()
+        try:
+            child.stdin.write("\n".join([*lines, ""]).encode())
+            child.stdin.flush()
+        except BrokenPipeError:
+            raise self._died() from None
         answers: list[Json] = []
         while len(answers) < len(commands):
             message = self._next()
@@ -82,15 +92,37 @@ class StorageDaemon:
             self._events.append(self._next())
         self._events.clear()
 
+    def require_alive(self) -> None:
+        """Raise StorageDaemonDied if it has ended by itself; it takes a moment after its sockets are closed."""
+        if self._child is not None and ended_within(self._child, 0.2):
+            raise self._died()
+
+    def _ailment(self) -> str:
+        """Whether it has stopped; that it has ended is read."""
+        if self._child is not None and any(map(has_stopped, started_by(self._child))):
+            return "qemu-storage-daemon has stopped"
+        return self._sandbox.ailment()
+
+    def _died(self) -> ChainproofError:
+        """What to raise of a daemon that has ended; the next command starts another."""
+        child = self._child
+        assert child is not None
+        status = wait(child, "qemu-storage-daemon to end", timeout=10)
+        words = self._log.read_text(errors="replace").strip()
+        self.close()
+        if status == NOT_FOUND:
+            return Unusable("qemu-storage-daemon cannot be started", "is it part of the stack?", words)
+        return StorageDaemonDied(f"qemu-storage-daemon {how_ended(status)}: {words or '(it printed nothing)'}")
+
     def _next(self) -> Json:
         child = self._child
         assert child is not None
         assert child.stdout is not None
         while b"\n" not in self._received:
             stream, what = child.stdout.fileno(), "qemu-storage-daemon to answer"
-            data = read_until(stream, b"\n", what, seconds=scaled(TIMEOUT))
+            data = read_until(stream, b"\n", what, seconds=scaled(TIMEOUT), look=self._ailment)
             if not data:
-                raise Unusable("qemu-storage-daemon has ended", "is it part of the stack?", f"status {child.poll()}")
+                raise self._died()
             self._received += data
         line, _, self._received = self._received.partition(b"\n")
         message = json.loads(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from harness.process import PIPE, Completed, run, spawn, wait
 
 ROOT = Path(__file__).resolve().parents[2]
+BOOTSTRAP, DOCTOR = (shlex.quote(f"{ROOT}/ci/{name}.sh") for name in ("bootstrap", "doctor"))
 TOOLS = ("sh", "sed", "uname", "id", "cksum", "cut", "date", "tail", "mkdir", "rm", "ln", "flock", "env", "touch")
 
 
@@ -26,7 +28,7 @@ class Machine:
         self.directory = directory
         self.bin = directory / "bin"
         self.lists = directory / "lists"
-        self.checkout = directory / "checkout"
+        self.checkout = directory / "a checkout é"
         self.log = directory / "log"
         for path in (self.bin, self.lists, self.checkout, directory / "home"):
             path.mkdir()
@@ -53,11 +55,11 @@ class Machine:
     def script(self, script: str) -> list[str]:
         """The command line for `script` with ci/bootstrap.sh sourced, and its needs cut down to two programs."""
         lines = [
-            f"set -eu; root={self.checkout}; . {ROOT}/ci/bootstrap.sh; find_cache",
+            f"set -eu; root={shlex.quote(str(self.checkout))}; . {BOOTSTRAP}; find_cache",
             f"programs={self.directory}/programs os_release={self.directory}/os-release apt_lists={self.lists}",
             "needs() { echo run program first one f-one a-one s-one; echo run program second two f-two a-two s-two; }",
-            f"fill_venv() {{ echo fill >>{self.log}; mkdir -p $venv/bin; touch $venv/bin/python; "
-            "chmod +x $venv/bin/python; }",
+            f'fill_venv() {{ echo fill >>{self.log}; mkdir -p "$venv/bin"; touch "$venv/bin/python"; '
+            'chmod +x "$venv/bin/python"; }',
             script,
         ]
         return [str(self.bin / "sh"), "-c", "\n".join(lines)]
@@ -157,7 +159,7 @@ def test_an_old_python_is_named(machine: Machine) -> None:
     assert "is 3.9.2" in done.stderr
 
 
-MAKE = "python_version=3.13.5; find_venv || make_venv; echo $venv"
+MAKE = 'python_version=3.13.5; find_venv || make_venv; echo "$venv"'
 
 
 def test_the_environment_is_made_once(machine: Machine) -> None:
@@ -183,7 +185,7 @@ def test_the_environment_is_made_anew_when_what_it_was_made_for_changes(machine:
 
 
 def test_an_environment_whose_making_was_killed_is_made_anew(machine: Machine) -> None:
-    killed = machine.run("fill_venv() { mkdir $venv/bin; touch $venv/bin/half; kill -9 $$ 0; }\n" + MAKE)
+    killed = machine.run('fill_venv() { mkdir "$venv/bin"; touch "$venv/bin/half"; kill -9 $$ 0; }\n' + MAKE)
     assert killed.exit_status == -9
     assert (machine.checkout / ".venv/bin/half").exists()
     done = machine.run(MAKE)
@@ -215,7 +217,7 @@ def test_a_relative_cache_is_made_absolute(machine: Machine) -> None:
 def test_the_doctor_needs_no_python(machine: Machine) -> None:
     machine.has("first")
     done = machine.run(
-        f"system_python=/nowhere/python3; . {ROOT}/ci/doctor.sh;"
+        f"system_python=/nowhere/python3; . {DOCTOR};"
         " needs() { echo venv import libvirt a b c d; echo run program second two b c d; }; doctor"
     )
     assert done.exit_status == 1
@@ -228,7 +230,7 @@ def test_the_doctor_needs_no_python(machine: Machine) -> None:
 
 
 def test_every_need_has_a_name_on_every_distribution() -> None:
-    table = run(["sh", "-c", f". {ROOT}/ci/bootstrap.sh; needs"], timeout=30).check().stdout
+    table = run(["sh", "-c", f". {BOOTSTRAP}; needs"], timeout=30).check().stdout
     rows = [line.split() for line in table.splitlines()]
     assert rows
     assert {len(row) for row in rows} == {7}

@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from harness.errors import WaitTimeout
+from harness import waiting
+from harness.errors import Ailing, WaitTimeout
 from harness.waiting import NotYet, now, scale_deadlines, scaled, wait_until, watchdog
 
 
@@ -55,3 +56,37 @@ def test_an_error_that_comes_of_breaking_off_is_told_as_a_timeout() -> None:
 
     with pytest.raises(WaitTimeout, match="broken off: no monitor"), watchdog("a call", 0.02, broken.set):
         call()
+
+
+def test_a_call_that_waits_for_what_has_stopped_is_broken_off_before_its_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.02)
+    broken = threading.Event()
+
+    with (
+        pytest.raises(Ailing, match="waiting for a call\nseen:     QEMU has stopped"),
+        watchdog("a call", 600, broken.set, look=lambda: "QEMU has stopped"),
+    ):
+        assert broken.wait(10)
+
+
+def test_where_breaking_off_does_not_help_the_next_thing_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "_PATIENCE", 0.02)
+    first, second = threading.Event(), threading.Event()
+
+    with pytest.raises(WaitTimeout), watchdog("a call", 0.02, first.set, second.set):
+        assert second.wait(10)
+    assert first.is_set()
+
+
+def test_a_look_that_fails_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.01)
+    looked = threading.Event()
+
+    def look() -> str:
+        looked.set()
+        raise OSError("it is gone")
+
+    with watchdog("a call", 60, pytest.fail, look=look):
+        assert looked.wait(10)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.oracle.image import Image
 from harness.oracle.state import State
+from harness.readers.named import require_inside
 from harness.readers.offline import Offline
 from harness.stack.appliance import appliance_sandbox, built_appliance
 from harness.stack.daemon import Daemon
@@ -16,11 +17,16 @@ from harness.storage.stores import file_name
 
 
 def appliance(daemon: Daemon, cache: Path, images: Sequence[Image], *, readonly: bool) -> Offline:
-    """libguestfs over these images of the daemon's; enter it to launch its appliance, which is kept in `cache`."""
+    """libguestfs over these images of the daemon's; enter it to launch its appliance, which is kept in `cache`.
+
+    Raises ImageError for an image that leads QEMU out of the images.
+    """
+    exported = daemon.sandbox.outside(IMAGES)
+    for image in images:
+        require_inside(image, daemon.sandbox.outside, exported)
     work = daemon.directory.parent  # where all run directories are
     built = built_appliance(cache, daemon.guest, work)
-    exported = daemon.sandbox.outside(IMAGES.parent)
-    sandbox = appliance_sandbox(RunDirectory(work), exported, daemon.guest, built, kvm=daemon.kvm)
+    sandbox = appliance_sandbox(RunDirectory(work), exported, built, readonly=readonly, kvm=daemon.kvm)
     return Offline(sandbox, images, readonly=readonly)
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import TracebackType
+from typing import Self
 
-from harness.errors import Unusable
+import libvirt
+
+from harness.errors import ChainproofError, Unusable
 from harness.settings import Settings
 from harness.stack.acceleration import Acceleration, choose
 from harness.stack.daemon import GUEST, Daemon, Setup
@@ -88,3 +93,40 @@ class Platform:
         """A trial on a daemon; enter it to begin. Without `warm`, its guests are booted."""
         appliances = self.ground.settings.cache.appliances
         return Trial(daemon, machine or self.machine, name, appliances, self.warm if warm else None)
+
+
+class Daemons:
+    """The daemon of a platform that scenarios use in turn: the same one as long as nothing is wrong with it."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._running: Daemon | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def sound(self) -> Daemon:
+        """One that lives, answers, and has no domain. Raises Unusable or CheckFailed if none can be started."""
+        if self._running is not None and not _is_sound(self._running):
+            with suppress(ChainproofError, libvirt.libvirtError):  # it is dead, or what it has does not go away
+                self._close()
+        if self._running is None:
+            self._running = self._platform.daemon().__enter__()
+        return self._running
+
+    def _close(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.__exit__(None, None, None)
+
+
+def _is_sound(daemon: Daemon) -> bool:
+    try:
+        return not daemon.ailment() and not daemon.call("the domains", lambda connection: connection.listAllDomains())
+    except (ChainproofError, libvirt.libvirtError, ValueError):
+        return False

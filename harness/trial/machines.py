@@ -9,7 +9,6 @@ from pathlib import Path
 from harness.acts.calls import Argument
 from harness.journal import Journal, Kind
 from harness.oracle.state import State
-from harness.stack.ended import Watched
 from harness.stack.sandbox import IMAGES
 from harness.vm.domain import Domain
 from harness.vm.domain_xml import DiskSpec, Machine, domain_xml
@@ -19,14 +18,14 @@ from harness.vm.warm import FELL_BACK, WarmGuests
 class Machines:
     """Makes the VMs of `state` of a `machine`; `warm` has the saved guests that they may be restored from, if any.
 
-    `came_up` has how each guest came up, in order; `qemus` are the QEMUs of each VM, None where one cannot be watched.
+    `came_up` has how each guest came up, in order; `qemus` are the pids of each VM's QEMUs.
     """
 
     def __init__(self, machine: Machine, warm: WarmGuests | None, journal: Journal, state: Callable[[], State]) -> None:
         self.machine = machine
         self.warm = warm
         self.came_up: list[str] = []
-        self.qemus: dict[str, list[Watched | None]] = {}
+        self.qemus: dict[str, list[int]] = {}
         self._former: dict[str, str] = {}
         self._journal = journal
         self._state = state
@@ -86,13 +85,7 @@ class Machines:
             domain.state()  # and libvirt has written that it has ended
             self._former[domain.name] = self.log(domain, 0)
 
-    def close(self) -> None:
-        """Let go of all QEMUs."""
-        for qemu in (qemu for qemus in self.qemus.values() for qemu in qemus if qemu is not None):
-            qemu.close()
-        self.qemus.clear()
-
     def _is_up(self, domain: Domain, how: str) -> None:
         self.came_up.append(how)
-        self.qemus.setdefault(domain.name, []).append(Watched.found(domain.daemon.sandbox, domain.qemu_pid))
+        self.qemus.setdefault(domain.name, []).append(domain.first_qemu_pid)
         self._journal.record(Kind.GUEST, "is ready: its agent has connected")

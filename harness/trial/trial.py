@@ -26,7 +26,7 @@ from harness.readers.nbd_reader import NbdReader
 from harness.readers.own import Reader
 from harness.readers.qemu_img import QemuImg
 from harness.stack.daemon import GUEST, Daemon
-from harness.stack.events import Event
+from harness.stack.events import Event, EventKind
 from harness.stack.held import HeldCommand
 from harness.stack.sandbox import IMAGES
 from harness.trial import looking, measure
@@ -40,6 +40,7 @@ from harness.vm.domain_xml import Machine
 from harness.vm.hands import BindingHand, Things, VirshHand
 from harness.vm.offline import OfflineWriter
 from harness.vm.warm import WarmGuests
+from harness.waiting import well
 
 BASE = "base"
 CELL = 65536
@@ -63,11 +64,12 @@ class Trial:
         self.journal = Journal()
         self.reader = Reader(daemon.sandbox.outside, daemon.sandbox.outside(IMAGES))
         self.readers = Readers(self.reader, NbdReader(daemon.storage, self.reader), self.run)
-        self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside)
+        self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside, daemon.sandbox.outside(IMAGES))
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
         logs = daemon.qemu_log(VM).parent.glob("*.log")
         self._qemu_logs = {log: log.stat().st_size for log in logs}
         self.first_event = daemon.events.mark()
+        self.first_end = len(daemon.sandbox.ends())
         self.machines = Machines(machine, warm, self.journal, lambda: self.state)
         self.files = Files(daemon.sandbox.outside(IMAGES))
         self._vms: dict[str, Vm] = {}
@@ -110,7 +112,6 @@ class Trial:
             self._stack.close()
         finally:
             self.things.domains.clear()
-            self.machines.close()
             shutil.rmtree(self.daemon.sandbox.outside(IMAGES), ignore_errors=True)
 
     def another(self) -> Trial:
@@ -243,7 +244,11 @@ class Trial:
         with HeldCommand(self.daemon.sandbox, shlex.split(line)) as held:
             with self.stage.entered(Kind.COMMAND, line, means, TYPED) as entry:
                 entry.detail = {"held": True}
-            yield held
+            self.things.jobs.ailment = held.ailment
+            try:
+                yield held
+            finally:
+                self.things.jobs.ailment = well
             with self.stage.entered(Kind.OUTPUT, line, ends, TYPED) as entry:
                 done = held.release()
                 entry.detail = printed(done)
@@ -291,7 +296,8 @@ class Trial:
         self.journal.record(Kind.NOTE, text)
 
     def _enter_event(self, event: Event) -> None:
-        self.journal.record(Kind.EVENT, f"libvirt: {event}")
+        if event.kind is not EventKind.QEMU:  # they tell why, in the evidence; what is told, libvirt tells
+            self.journal.record(Kind.EVENT, f"libvirt: {event}")
 
 
 def printed(done: Completed) -> Detail:

@@ -7,27 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
 import libvirt
 
-from harness.errors import AgentError, ChainproofError, CheckFailed, WaitTimeout
+from harness.errors import ChainproofError, CheckFailed, QmpError
 from harness.journal import Kind
 from harness.oracle.image import File
 from harness.oracle.state import Power
 from harness.stack.events import EventKind
-from harness.stack.storage_daemon import QmpError
 from harness.storage.formats import node
 from harness.storage.stores import path_of, protocol_node
 from harness.trial import measure
-from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 from harness.verdict.allocation import most_bytes
 from harness.verdict.chain_checks import CHAIN_CHECKS
 from harness.verdict.check import DEFINED, OFF, ON, RUNNING, Check, Subject
 from harness.verdict.event_checks import EVENT_CHECKS
+from harness.verdict.explanation import no_crash, require_on
 from harness.verdict.file_checks import FILE_CHECKS, status_files
 from harness.verdict.finding import ChecksFailed, Finding
 from harness.verdict.image_checks import IMAGE_CHECKS
@@ -35,7 +33,6 @@ from harness.verdict.node_checks import NODE_CHECKS
 from harness.verdict.qemu_checks import QEMU_CHECKS
 from harness.verdict.sight import Sight
 from harness.vm.domain_view import has_mirror
-from harness.waiting import NotYet, wait_until
 
 
 @dataclass
@@ -59,7 +56,7 @@ def verify_all(trial: Trial) -> Made:
     if trial.state.daemon is None:
         raise CheckFailed("libvirtd runs at the end of a scenario", "it was stopped, and not started again")
     kept = status_files(trial)
-    _still_on(trial)
+    require_on(trial)
     running = [vm for vm in trial.vms if vm.state.is_on]
     if running:
         _make(Sight(trial, kept), made, "with the VMs on", ON)
@@ -69,45 +66,6 @@ def verify_all(trial: Trial) -> Made:
     not_made = "; ".join(f"{check} of {subject}: {why}" for (check, subject), why in made.not_made.items())
     trial.journal.record(Kind.CHECK, str(made), {"not made": not_made} if not_made else None)
     return made
-
-
-def explain(trial: Trial, error: Exception) -> None:
-    """Raise CheckFailed with QEMU's last words if what a scenario failed with, `error`, comes of QEMU's end."""
-    if not isinstance(error, AgentError | libvirt.libvirtError):
-        return
-    for vm in trial.vms:
-        try:
-            vm.domain.monitor("query-status")
-        except WaitTimeout as hung:
-            raise CheckFailed("QEMU answers its monitor", f"it does not: {hung}") from error
-        except ValueError:  # there is no daemon to ask
-            return
-        except libvirt.libvirtError:  # it is gone, or just going: libvirt may be the last to know
-            with suppress(WaitTimeout):
-                wait_until("libvirt to know of QEMU's end", lambda vm=vm: _gone(vm), timeout=5)  # type: ignore[misc]
-            _still_on(trial)
-
-
-def _gone(vm: Vm) -> None:
-    if vm.domain.is_running():
-        raise NotYet("it runs")
-
-
-def _still_on(trial: Trial) -> None:
-    """Raise CheckFailed if a QEMU that should run has ended, or hangs (it is killed then, so that all else returns)."""
-    for vm in trial.vms:
-        if not vm.state.is_on:
-            continue
-        claim = f"{vm.name} runs until it is shut off"
-        if vm.domain.has_ended_by_itself():
-            log = vm.domain.qemu_log_tail()
-            own = [line for line in log.splitlines() if line.startswith("qemu-system")]  # its own words come last
-            words = "\n".join([*own[-1:], "its log ends:", log])
-            raise CheckFailed(claim, "QEMU has ended by itself", words)
-        try:
-            vm.domain.monitor("query-status")
-        except WaitTimeout as error:
-            raise CheckFailed("QEMU answers its monitor", f"it does not: {error}") from error
 
 
 def _make(sight: Sight, made: Made, when: str, only: frozenset[Power]) -> None:
@@ -132,7 +90,7 @@ def _looked(check: Check, subject: Subject) -> Iterator[Finding]:
         yield from check.look(subject)
     except CheckFailed as error:
         yield subject.wrong(error.claim, error.seen, error.difference)
-    except (ChainproofError, libvirt.libvirtError) as error:
+    except (ChainproofError, libvirt.libvirtError, OSError) as error:
         yield subject.wrong("it can be looked at", str(error))
 
 
@@ -256,6 +214,9 @@ def allocation(subject: Subject) -> Iterator[Finding]:
 def daemon_unharmed(subject: Subject) -> Iterator[Finding]:
     """Compare the daemon's pid, and read its log."""
     trial = subject.trial
+    ailment = trial.daemon.ailment()
+    if ailment:
+        yield subject.wrong("libvirtd and all around it live as long as a scenario", ailment)
     if trial.daemon.pid != trial.things.daemon_pid:
         yield subject.wrong(f"libvirtd is process {trial.things.daemon_pid}", f"it is process {trial.daemon.pid}")
     errors = trial.daemon.errors_logged(trial.daemon_log_start)
@@ -284,5 +245,6 @@ CHECKS: tuple[Check, ...] = (
     Check("locks released", "O11: the image can be opened for writing", "image", OFF, locks_released),
     Check("allocation", "O13: no image takes more than data and metadata", "image", OFF, allocation, _has_room),
     *QEMU_CHECKS,
+    Check("no crash", "O14: no process of the release crashes", "daemon", DEFINED, no_crash),
     Check("daemon unharmed", "O14: the daemon lives, and logs no error", "daemon", DEFINED, daemon_unharmed),
 )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-from harness.errors import AgentError, WaitTimeout
+from harness.errors import AgentError, Ailing, WaitTimeout
 from harness.oracle.geometry import Range
-from harness.waiting import NotYet, now, scaled, wait_until
+from harness.waiting import LOOK_SECONDS, NotYet, now, scaled, wait_until, well
+
+T = TypeVar("T")
 
 # what is answered by a guest that is up, with time for one that has just been restored and runs everything anew
 TIMEOUT = 60.0
@@ -17,9 +21,13 @@ _LARGEST_LINE = 256
 
 
 class DiskPort:
-    """A connection to images/guest/disk-server.c (which says what each request is), through the socket file `path`."""
+    """A connection to images/guest/disk-server.c (which says what each request is), through the socket file `path`.
 
-    def __init__(self, path: Path) -> None:
+    `ailment` says why no answer is to be expected, or nothing: then Ailing is raised.
+    """
+
+    def __init__(self, path: Path, ailment: Callable[[], str] = well) -> None:
+        self._ailment = ailment
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._received = b""
         self._begun: list[str] = []
@@ -103,9 +111,13 @@ class DiskPort:
         return self._answer(request)
 
     def _send(self, request: str, data: bytes) -> None:
+        rest = memoryview(f"{request}\n".encode() + data)
+        what = f"QEMU to take: {request}"
+        deadline = now() + scaled(TIMEOUT)
         try:
-            self._socket.settimeout(scaled(TIMEOUT))
-            self._socket.sendall(f"{request}\n".encode() + data)
+            while rest:
+                sent = self._in_time(what, deadline, partial(self._socket.send, rest))
+                rest = rest[sent:]
         except OSError as error:
             raise AgentError(f"disk server: {request}", f"the connection is gone: {error}") from error
 
@@ -142,17 +154,24 @@ class DiskPort:
         return data[:count]
 
     def _receive(self, what: str, deadline: float) -> None:
-        remaining = deadline - now()
-        if remaining <= 0:
-            raise WaitTimeout(what, scaled(TIMEOUT), repr(self._received[:_LARGEST_LINE]))
-        self._socket.settimeout(remaining)
-        try:
-            data = self._socket.recv(1 << 20)
-        except TimeoutError:
-            raise WaitTimeout(what, scaled(TIMEOUT), repr(self._received[:_LARGEST_LINE])) from None
+        data = self._in_time(what, deadline, lambda: self._socket.recv(1 << 20))
         if not data:
             raise OSError("QEMU closed it")
         self._received += data
+
+    def _in_time(self, what: str, deadline: float, transfer: Callable[[], T]) -> T:
+        """What a transfer over the socket returns; now and then it looks whether it can be waited for."""
+        while True:
+            remaining = deadline - now()
+            if remaining <= 0:
+                raise WaitTimeout(what, scaled(TIMEOUT), repr(self._received[:_LARGEST_LINE]))
+            self._socket.settimeout(min(remaining, LOOK_SECONDS))
+            try:
+                return transfer()
+            except TimeoutError:
+                ailment = self._ailment()
+                if ailment:
+                    raise Ailing(what, ailment) from None
 
 
 def _words(ranges: Iterable[Range]) -> str:

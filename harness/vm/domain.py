@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import libvirt
 import libvirt_qemu
 
-from harness.errors import ChainproofError, WaitTimeout
+from harness.errors import ChainproofError, WaitTimeout, how_ended
 from harness.stack.daemon import Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.sandbox import BUSYBOX, IMAGES
+from harness.vm import ailments
 from harness.vm.agent import Agent
 from harness.vm.disk_port import DiskPort
+from harness.vm.domain_xml import DISK_PORT
 from harness.vm.guest_host import guest_host
 from harness.waiting import wall_clock, watchdog
 
@@ -53,6 +55,8 @@ class Domain:
         self._shut_off: Future[int] | None = None
         self._shut_off_since = 0
         self._is_on = False
+        self._since = 0
+        self._hung_in = ""
         self._boot = ""
         self._port: DiskPort | None = None
         self._handle: libvirt.virDomain | None = None
@@ -65,7 +69,8 @@ class Domain:
     ) -> None:
         try:
             self._let_go_of_guest()
-            if self._handle is not None:  # else it was never defined, or a daemon has lost it
+            # without a handle it was never defined, or a daemon has lost it; what is dead ends with its sandbox
+            if self._handle is not None and not self.daemon.ailment():
                 self.stop_hard()
                 self.call("the end of the definition", lambda handle: handle.undefineFlags(_WITH_METADATA))
         finally:
@@ -90,7 +95,7 @@ class Domain:
 
     def define(self, xml: str) -> None:
         """Define it."""
-        self._handle = self.daemon.connection.defineXML(xml)
+        self._handle = self.daemon.call(f"the definition of {self.name}", lambda connection: connection.defineXML(xml))
 
     def let_go(self) -> None:
         """Do without libvirt's object while no daemon runs."""
@@ -99,7 +104,8 @@ class Domain:
 
     def take_up(self) -> None:
         """Go on with the object of a daemon that was started anew. Raises libvirtError if it does not know the VM."""
-        self._handle = self.daemon.connection.lookupByName(self.name)
+        name = self.name
+        self._handle = self.daemon.call(f"looking up {name}", lambda connection: connection.lookupByName(name))
 
     def xml(self, *, inactive: bool = False) -> str:
         """The domain XML: as it runs, or as it will start next time."""
@@ -144,7 +150,7 @@ class Domain:
         except libvirt.libvirtError as error:
             words = f"QEMU's log ends:\n{self.qemu_log_tail()}"
             raise DomainFailed(f"{self.name} did not start: {error}\n{words}") from error
-        self.first_qemu_pid, self._is_on = self.qemu_pid, True
+        self._is_up(since)
         self.reach(since, timeout)
 
     def restore(self, saved: PurePosixPath, xml: str | None) -> None:
@@ -156,14 +162,19 @@ class Domain:
         since = self.daemon.events.mark()
         connection = self.daemon.connection
         self._guarded("the restore", lambda: connection.restoreFlags(str(saved), xml, libvirt.VIR_DOMAIN_SAVE_RUNNING))
-        self.first_qemu_pid, self._is_on = self.qemu_pid, True
+        self._is_up(since)
         self.reach(since, restored=True)
 
     def save(self, file: PurePosixPath) -> None:
         """Save the running guest into a file and end it (virDomainSave)."""
         self._let_go_of_guest(for_good=True)
-        since = self.daemon.events.mark()
-        self.call("the save", lambda handle: handle.save(str(file)))
+        since, pid = self.daemon.events.mark(), self.qemu_pid
+        try:
+            self.call("the save", lambda handle: handle.save(str(file)))
+        except libvirt.libvirtError as error:
+            status = self.daemon.sandbox.exit_status(pid)
+            how = f"QEMU {how_ended(status)}: " if status is not None else ""
+            raise DomainFailed(f"{self.name} was not saved: {how}{error}") from error
         self.await_end(since)
 
     def reset(self, timeout: float = BOOT_TIMEOUT) -> None:
@@ -236,7 +247,7 @@ class Domain:
         """Wait until the guest agent has connected, by an event later than `since`: the guest of this boot."""
         self.wait_agent(since, timeout)
         self._let_go_of_guest()
-        self._port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"))
+        self._port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"), self._ailment_of_port)
         # one that was restored woke up where many others did: its clock stands, its random numbers are theirs
         self._boot = self._port.adjust(round(wall_clock())) if restored else self._port.boot_id()
 
@@ -251,7 +262,7 @@ class Domain:
 
         what = "the guest agent to connect"
         try:
-            event = self.daemon.events.wait(what, connected_or_dead, since=since, timeout=timeout)
+            event = self.daemon.events.wait(what, connected_or_dead, since=since, timeout=timeout, ailment=self.ailment)
         except WaitTimeout as error:
             raise DomainFailed(f"{error}\nthe guest's console ends:\n{self.console_tail()}") from error
         if event.status != "connected":
@@ -277,22 +288,67 @@ class Domain:
         """The last lines of the guest's console."""
         return _tail(self.console, lines)
 
+    def ailment(self) -> str:
+        """Why its guest cannot go on, in words, or nothing: something has died or stopped. Asks nobody."""
+        return self.dead() or self._pause() or self.panic()
+
+    def dead(self) -> str:
+        """What has died or stopped, so that libvirt cannot answer for this domain."""
+        ailment = self.daemon.ailment()
+        if ailment or not self._is_on:
+            return ailment
+        ailment = ailments.of_qemu(self.daemon.sandbox, self.first_qemu_pid)
+        return f"{ailment}, since it hung: {self._hung_in}" if ailment and self._hung_in else ailment
+
+    def panic(self) -> str:
+        """What the guest's kernel said when it panicked, if it did."""
+        return ailments.panic(self.console)
+
     # how it is done
 
+    def _is_up(self, since: int) -> None:
+        self.first_qemu_pid, self._is_on, self._since = self.qemu_pid, True, since
+        self._hung_in = ""
+
+    def _pause(self) -> str:
+        return ailments.pause(self._told(), self.name)
+
+    def _ailment_of_port(self) -> str:
+        ailment = self.ailment()
+        closed = "" if ailment else ailments.closed_port(self._told(), self.name, DISK_PORT)
+        return f"{closed}\nits console ends:\n{self.console_tail()}" if closed else ailment
+
+    def _told(self) -> Sequence[Event]:
+        """The events since it was started, which are none as long as no daemon runs."""
+        try:
+            return self.daemon.events.events[self._since :]
+        except ValueError:
+            return ()
+
     def _guarded(self, what: str, call: Callable[[], T]) -> T:
-        with watchdog(f"{what} of {self.name}", self.call_timeout, self._break_off):
+        name = f"{what} of {self.name}"
+        breaks = (partial(self._break_off, name), partial(self.daemon.end_hard, name))
+        with watchdog(name, self.call_timeout, *breaks, look=self.dead):
             return call()
 
-    def _break_off(self) -> None:
-        self._note("a call hangs: QEMU is killed")
-        self.daemon.sandbox.signal(self.qemu_pid, "KILL")
+    def _break_off(self, what: str) -> None:
+        """Collect what is gone afterwards, and kill QEMU; or libvirtd, if that has stopped or waits for no QEMU."""
+        self._note(f"{what} hangs: it is broken off. What runs then:\n{self.daemon.sandbox.processes()}")
+        try:
+            qemu = None if self.daemon.ailment() else self.qemu_pid
+        except (OSError, ValueError):  # it has not started yet
+            qemu = None
+        if qemu is None:
+            self.daemon.end_hard(what)
+        else:
+            self._hung_in = what
+            self.daemon.sandbox.signal(qemu, "KILL")
 
     def _await_shut_off(self) -> None:
         """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""
         pending, self._shut_off = self._shut_off, None
         if pending is not None:
-            with watchdog(f"the shut-off of {self.name}", self.call_timeout, self._break_off):
-                pending.result()
+            self._guarded("the shut-off", pending.result)
             self.await_end(self._shut_off_since)
 
     def _let_go_of_guest(self, *, for_good: bool = False) -> None:

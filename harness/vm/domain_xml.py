@@ -17,6 +17,9 @@ ROOT_ON_VDA = "chainproof.root=vda"
 # quiet, and without the crypto self-tests and the calibration of a timer: a third of the boot under TCG
 COMMAND_LINE = "console=ttyS0 quiet cryptomgr.notests noapictimer panic=-1"
 
+DISK_PORT = "channel1"
+"""What QEMU calls the port of the guest's disk server: libvirt counts the channels."""
+
 _TEMPLATE = """\
 <domain type='{type}'>
   <name>{name}</name>

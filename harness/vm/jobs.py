@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from harness.errors import ChainproofError, WaitTimeout
 from harness.stack.events import Event, EventKind
 from harness.vm.domain import Domain
 from harness.vm.domain_view import disk_element
-from harness.waiting import NotYet, now, scaled, wait_until
+from harness.waiting import NotYet, now, scaled, wait_until, well
 
 TIMEOUT = 120.0
 LATE = 5.0
@@ -21,10 +21,14 @@ class BlockJobFailed(ChainproofError):
 
 
 class Jobs:
-    """The jobs of all disks of a daemon's domains; `timeout` is in seconds, for every wait."""
+    """The jobs of all disks of a daemon's domains; `timeout` is in seconds, for every wait.
+
+    `ailment` says what is wrong with that which was to begin them, or nothing.
+    """
 
     def __init__(self) -> None:
         self.timeout = TIMEOUT
+        self.ailment: Callable[[], str] = well
         self._began: dict[tuple[str, str], tuple[int, object]] = {}
 
     def expect(self, domain: Domain, target: str) -> None:
@@ -45,22 +49,33 @@ class Jobs:
         """Wait for the event, later than `since`, that the job is `status`. Raises BlockJobFailed if it ends else."""
 
         def wanted(event: Event) -> bool:
-            mine = event.kind is EventKind.BLOCK_JOB_2 and event.domain == domain.name and event.subject == target
-            return mine and (event.status == status or event.status in _ENDS)
+            if event.domain != domain.name:
+                return False
+            mine = event.kind is EventKind.BLOCK_JOB_2 and event.subject == target
+            return (mine and event.status in (status, *_ENDS)) or event.status == "stopped"
 
         event = self._told(domain, target, status, wanted, since)
+        if event.status == "stopped":  # a job ends with its VM, and nobody tells of that
+            raise BlockJobFailed(f"the job of {target}: waited for {status}, but {domain.name} has ended: {event}")
         if event.status != status:
-            why = f"\nQEMU's log ends:\n{domain.qemu_log_tail()}" if event.status == "failed" else ""
+            why = "".join(f"\nQEMU: {reason}" for reason in _reasons(domain.daemon.events.events[since:], domain.name))
+            if event.status == "failed":
+                why += f"\nQEMU's log ends:\n{domain.qemu_log_tail()}"
             raise BlockJobFailed(f"the {event.reason} of {target}: waited for {status}, but it {event.status}{why}")
 
     def _told(self, domain: Domain, target: str, status: str, wanted: Callable[[Event], bool], since: int) -> Event:
         """The event; raises BlockJobFailed soon if it does not come though libvirt knows what it is about."""
+
+        def ailment() -> str:
+            return domain.dead() or self.ailment()
+
         what = f"the job of {target} to be {status}"
         deadline = now() + scaled(self.timeout)
         is_known = False
         while True:
             try:
-                return domain.daemon.events.wait(what, wanted, since=since, timeout=min(LATE, self.timeout))
+                seconds = min(LATE, self.timeout)
+                return domain.daemon.events.wait(what, wanted, since=since, timeout=seconds, ailment=ailment)
             except WaitTimeout as error:
                 if is_known:
                     claim = f"libvirt sends no event that {what.replace(' to be ', ' is ')}"
@@ -96,6 +111,12 @@ class Jobs:
             mine = event.kind is EventKind.BLOCK_JOB_2 and (event.domain, event.subject) == (domain.name, target)
             if mine and event.status in ("failed", "canceled"):
                 raise BlockJobFailed(f"the {event.reason} of {target}: waited for its end, but it {event.status}")
+
+
+def _reasons(events: Sequence[Event], name: str) -> list[str]:
+    """What QEMU said of jobs that went wrong; it names them by libvirt's own names of them."""
+    told = [event for event in events if event.kind is EventKind.QEMU and event.domain == name]
+    return [str(event) for event in told if event.status == "BLOCK_JOB_ERROR" or '"error"' in event.reason]
 
 
 def mirror_state(domain: Domain, target: str) -> str:

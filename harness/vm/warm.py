@@ -13,7 +13,7 @@ from typing import Self
 
 import libvirt
 
-from harness.errors import ChainproofError
+from harness.errors import ChainproofError, CheckFailed
 from harness.keeping.directory import KeptDirectory, sweep
 from harness.keeping.locks import locked
 from harness.oracle.image import Image
@@ -74,15 +74,18 @@ class WarmGuests:
 
         Returns "" if it was restored, or why it was booted.
         """
-        saved = self._saved(domain, self.file(machine, disks, sizes, domain.name))
+        saved = self.file(machine, disks, sizes, domain.name)
         try:
+            self._provide(domain, saved)
             domain.restore(WARM / saved.name, self._changed_xml(domain, saved, disks))
-        except (ChainproofError, libvirt.libvirtError) as error:
+        except (ChainproofError, libvirt.libvirtError, OSError) as error:
+            if isinstance(error, CheckFailed) or domain.daemon.ailment():
+                raise
             self.booted += 1
             domain.stop_hard()
             saved.unlink(missing_ok=True)
             domain.start()
-            return f"the saved guest cannot be restored, so it boots: {error}"
+            return f"the guest cannot be saved or restored, so it boots: {error}"
         self.restored += 1
         return ""
 
@@ -96,14 +99,13 @@ class WarmGuests:
         """Where the sandbox sees it."""
         return WARM / self.file(machine, disks, sizes).name
 
-    def _saved(self, domain: Domain, file: Path) -> Path:
+    def _provide(self, domain: Domain, file: Path) -> None:
         if not file.exists():
             with locked(self.directory / _LOCK, "saved guests", timeout=_LOCK_SECONDS):
                 if not file.exists():
                     self._make(domain, file)
         with suppress(FileNotFoundError):  # another run may have removed it just now: then it cannot be restored
             os.utime(file)
-        return file
 
     def _make(self, domain: Domain, file: Path) -> None:
         domain.start()

@@ -96,7 +96,7 @@ def test_a_daemon_that_fails_to_start_has_its_log_told(platform: Platform) -> No
     with platform.daemon() as daemon:
         daemon.stop()
         (daemon.directory / "etc/libvirtd.conf").write_text("max_clients = several\n")
-        with pytest.raises(Unusable, match=f"libvirtd of {re.escape(stack.name)} ended with status") as caught:
+        with pytest.raises(Unusable, match=f"libvirtd of {re.escape(stack.name)} has ended with exit status") as caught:
             daemon.start()
     assert "/etc/libvirt/libvirtd.conf:1: expecting a value" in str(caught.value)
 

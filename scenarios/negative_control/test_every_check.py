@@ -182,6 +182,7 @@ CONTROLS: dict[str, Control] = {
     "daemon unharmed": lambda _, vm, __: sabotage.refused_pivot(vm.domain),
 }
 ELSEWHERE = {
+    "no crash": "test_a_qemu_that_crashes_at_its_end_is_found",
     "readers agree": "test_two_readers_that_do_not_agree_on_an_opaque_disk",
     "end of the chain in the live XML": "test_a_live_xml_that_leaves_the_end_of_the_chain_open_is_found",
 }

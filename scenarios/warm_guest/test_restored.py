@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
+
 import pytest
 
+from harness.bench.__main__ import Contender, measured
+from harness.bench.ways import SavedGuestGone, floor
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 from harness.vm.warm import WarmGuests
@@ -70,5 +75,33 @@ def test_one_that_cannot_be_restored_is_booted_and_counted_and_made_anew(trial: 
 
     assert (warm.restored, warm.booted) == (1, 1)
     assert guest.host.check_output("hostname") == "guest"
-    assert "cannot be restored, so it boots" in trial.journal.transcript()
+    assert "cannot be saved or restored, so it boots" in trial.journal.transcript()
     assert not damaged.exists()
+
+
+@pytest.mark.sabotaged
+def test_where_none_can_be_saved_for_want_of_room_the_guest_is_booted(
+    trial: Trial, warm_guests: WarmGuests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    warm = trial.machines.warm = WarmGuests(warm_guests.directory, f"only for {trial.run}")
+    monkeypatch.setattr(shutil, "move", full)
+    trial.create_base()
+
+    vm = trial.define().bring_up()
+
+    assert vm.guest.host.check_output("hostname") == "guest"
+    assert (warm.restored, warm.booted) == (0, 1)
+    assert "No space left on device" in trial.journal.transcript()
+
+
+@pytest.mark.sabotaged
+def test_the_bench_survives_that_one_is_evicted_by_another_run(trial: Trial, warm_guests: WarmGuests) -> None:
+    """Its bare calls find none, and say so; then it is made again."""
+    trial.machines.warm = WarmGuests(warm_guests.directory, f"only for {trial.run}")
+
+    with pytest.raises(SavedGuestGone):
+        floor(trial)
+    assert measured(Contender("floor", floor, True), trial.another).total > 0

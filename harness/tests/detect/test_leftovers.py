@@ -28,10 +28,11 @@ def seen(mark: str, work: Path, wanted: str) -> None:
 
 
 def test_a_process_of_the_run_that_lives_on_is_found(tmp_path: Path) -> None:
-    with left(["cat"], **{MARK: "run-1"}) as child:
-        wait_until("the process to be found", lambda: seen("run-1", tmp_path, f"process {child.pid}"), timeout=5)
-        assert leftovers("run-2", tmp_path) == []
-    assert leftovers("run-1", tmp_path) == []
+    mark = f"{tmp_path}-1"  # of no other run on this machine
+    with left(["cat"], **{MARK: mark}) as child:
+        wait_until("the process to be found", lambda: seen(mark, tmp_path, f"process {child.pid}"), timeout=5)
+        assert leftovers(f"{tmp_path}-2", tmp_path) == []
+    assert leftovers(mark, tmp_path) == []
 
 
 def test_a_process_that_has_the_work_directory_mounted_is_found(tmp_path: Path) -> None:

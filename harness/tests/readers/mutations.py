@@ -6,7 +6,7 @@ import random
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness.tests.oracle.tools import create, qemu_img, qemu_io
 
@@ -38,8 +38,11 @@ class Variant:
     data_file: bool = False
     raw_base: bool = False
 
-    def make(self, directory: Path) -> Files:
-        """Make it in an empty directory, read it, and leave the directory empty."""
+    def make(self, directory: Path, seen_as: PurePosixPath | None = None) -> Files:
+        """Make it in an empty directory, read it, and leave the directory empty.
+
+        `seen_as` is what the directory is called where the image will be read.
+        """
         if self.raw_base:
             (directory / "base.raw").write_bytes(b"R" * 100_000 + bytes(100_000))
         else:
@@ -54,6 +57,8 @@ class Variant:
         qemu_io(directory / ACTIVE, "write -P 66 0 3k", "write -P 67 60k 40k", *zero)
         if self.compressed:
             qemu_io(directory / ACTIVE, "write -c -P 68 128k 64k")
+        if self.data_file and seen_as is not None:
+            qemu_img("amend", "-f", "qcow2", "-o", f"data_file={seen_as}/image.data", directory / ACTIVE)
         files = {path.name: bytearray(path.read_bytes()) for path in directory.iterdir()}
         for name in files:
             (directory / name).unlink()

@@ -185,7 +185,7 @@ def test_qemu_is_not_told_of_files_elsewhere(bench: Bench, what: str, target: st
 def test_mutated_images_are_image_errors_or_read_as_by_the_own_reader(bench: Bench) -> None:
     """The daemon is another one after each error; none of them may end it by itself, or take long."""
     directory = bench.sandbox.outside(IMAGES)
-    originals = [variant.make(directory) for variant in VARIANTS.values()]
+    originals = [variant.make(directory, IMAGES) for variant in VARIANTS.values()]
     compared = refused = 0
     for number in range(60):
         files, done = mutated(originals[number % len(originals)], random.Random(f"over nbd {number}"))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.process import Completed, run
-from harness.run.command import BadCommand, pytest_arguments
+from harness.run.command import BadCommand, pytest_arguments, remembering
 
 ROOT = Path(__file__).resolve().parents[3]
 PULL = "scenarios/pull/test_pull.py"
@@ -82,3 +82,16 @@ def test_a_comparison_needs_two() -> None:
 def test_what_is_no_verb_is_refused() -> None:
     with pytest.raises(BadCommand, match="there is no verb frobnicate"):
         pytest_arguments("frobnicate", [])
+
+
+def test_a_checkout_of_somebody_else_has_its_cache_elsewhere_if_any() -> None:
+    assert remembering(["-x"], None) == ["-x"]
+    assert remembering(["-x"], "/a b") == ["-o", "cache_dir=/a b", "-x"]
+    assert remembering(["-p", "no:cacheprovider"], "/a b") == ["-p", "no:cacheprovider"]
+
+
+def test_usage_names_what_was_typed() -> None:
+    done = collected("unit", "--frobnicate")
+    assert done.exit_status == 2
+    assert "ERROR: usage: ci/run unit [options]" in done.stderr
+    assert "ci/run unit: error: unrecognized arguments: --frobnicate" in done.stderr

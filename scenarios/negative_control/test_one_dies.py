@@ -1,0 +1,26 @@
+"""What dies or stops in the middle of a scenario is told by name, soon, and the next scenario has a new one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from harness.detect.dying import FAULTS
+from harness.detect.inner_run import inner_run
+from harness.report.compare import read
+
+DYING = "scenarios/negative_control/dying.py"
+
+
+def test_what_dies_is_told_by_name_and_the_next_scenario_is_none_the_worse(tmp_path: Path) -> None:
+    results = tmp_path / "results.json"
+    options = ("--stack", "host", "--results", str(results), "--evidence", str(tmp_path))
+    ended = inner_run(DYING, *options, timeout=300)
+
+    assert ended.exit_status == 1, ended.output
+    cells = read(f"{results}:host").cells
+    for name, fault in FAULTS.items():
+        died, after = (cells[f"{DYING}::test_one_dies[{name}-{then}]"] for then in ("it dies", "the next"))
+        told = "\n".join(map(str, died.findings))
+        assert re.search(fault.told, told), f"{name}: {told or died}"
+        assert after.outcome == "pass", f"after: {name}: {after}"
