@@ -42,7 +42,7 @@ from harness.acts.power import Define, Reset, Resume, ShutOff, Start, Suspend
 from harness.oracle.content import Impossible
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import File, Qcow2, Raw
-from harness.oracle.state import Power, State
+from harness.oracle.state import Death, Power, State
 from harness.tests.acts.test_use import ACTS
 from harness.vm.hands import spelt
 
@@ -242,3 +242,31 @@ def test_qemus_end_takes_what_was_not_flushed_and_counts_the_next_start() -> Non
     assert {part.value if not isinstance(part, str) else part for part in state.disk("vm1", "vda").guest()[:16]} == {
         "?"
     }
+
+
+def test_what_libvirt_must_tell_of_a_vm_is_kept() -> None:
+    """Its pauses, also the one for a snapshot of its memory; how each QEMU was ended; a backup's end."""
+    state = running()
+    for act in (
+        Suspend(),
+        Resume(),
+        Snapshot("vda", "sn1", name="sn1", memory="/export/images/memory"),
+        BeginPullBackup("vda"),
+        EndBackup(),
+        ShutOff(),
+        Start(),
+        KillQemu(),
+    ):
+        state = act.after(state)
+
+    assert state.vm("vm1").turns == ("suspended", "resumed") * 2
+    assert state.vm("vm1").deaths == (Death.SHUT_OFF, Death.KILLED)
+    assert [str(end) for end in state.disk("vm1", "vda").ends] == ["backup canceled"]
+
+
+def test_of_a_job_that_ends_while_no_daemon_runs_nobody_may_hear() -> None:
+    state = running()
+    for act in (Snapshot("vda", "sn1"), Pull("vda"), KillDaemon(), StartDaemon(), AwaitCompleted("vda")):
+        state = act.after(state)
+
+    assert [end.certain for end in state.disk("vm1", "vda").ends] == [False]

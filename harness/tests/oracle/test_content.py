@@ -454,3 +454,22 @@ def test_a_base_grows_with_what_is_committed_into_it_and_an_overlay_is_as_large_
     assert grown.active_commit("base").layer("base").size == 1 << 22
     assert grown.commit("cur", "sn2").completed().layer("sn2").size == 1 << 22
     assert grown.commit("sn2", "base").completed().layer("base").size == seed_at_t0().size
+
+
+def test_every_end_of_a_job_is_kept_in_order() -> None:
+    disk = Content.new("base").snapshot("sn1").snapshot("sn2")
+    disk = disk.active_commit("base").abort().commit("sn1", "base").completed().active_commit("base").ready().pivot()
+
+    told = [str(end) for end in disk.ends]
+    assert told == ["active-commit canceled", "commit completed", "active-commit completed"]
+    assert all(end.certain for end in disk.ends)
+
+
+def test_an_end_that_nobody_may_have_heard_of_is_not_certain() -> None:
+    disk = Content.new("base").snapshot("sn1")
+
+    assert [end.certain for end in disk.pull().unheard().completed().ends] == [False]
+    assert [end.certain for end in disk.active_commit("base").crash().ends] == [False]
+    assert [end.certain for end in disk.either(disk.pull().completed()).ends] == [False]
+    # a pivot waits for its event, whichever daemon it is asked of
+    assert [end.certain for end in disk.active_commit("base").ready().unheard().pivot().ends] == [True]
