@@ -6,7 +6,16 @@ import pytest
 
 from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot
 from harness.acts.faults import StartDaemon, StopDaemon
-from harness.detect.sabotage import abort_the_job, deaf_to, flipped_bit, misplace_cluster, pretend, put_back, read_wrong
+from harness.detect.sabotage import (
+    abort_the_job,
+    deaf_to,
+    flipped_bit,
+    grow_file,
+    misplace_cluster,
+    pretend,
+    put_back,
+    read_wrong,
+)
 from harness.errors import AgentError, Ailing, CheckFailed
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
@@ -132,3 +141,17 @@ def test_a_scenario_that_ends_without_its_daemon_is_found(trial: Trial) -> None:
             verify_all(trial)
     finally:
         trial.do(StartDaemon())
+
+
+def test_what_is_found_with_the_vm_on_and_is_known_hides_nothing_that_is_found_with_it_off(
+    trial: Trial, layered: Vm
+) -> None:
+    trial.do(ActiveCommit("vda", "base"), AwaitReady("vda"))
+    pretend(trial, Pivot("vda"), instead=lambda: abort_the_job(trial))
+    grow_file(trial, "base", 10 << 20)
+
+    with pytest.raises(ChecksFailed) as caught:
+        verify_all(trial, explained=lambda _: True)
+
+    assert {"chain in the live XML", "allocation"} <= {finding.check for finding in caught.value.findings}
+    assert not layered.domain.is_running()
