@@ -28,3 +28,20 @@ def test_an_active_commit_into_a_raw_base_keeps_every_byte(trial: Trial) -> None
 
     trial.verify("pivoted")
     assert vda.chain() == Chain.named("base")
+
+
+def test_a_raw_base_is_merged_into_night_after_night(trial: Trial) -> None:
+    """base.raw (live), and each night   base.raw <- overlay   becomes   base.raw again."""
+    trial.create_base(form=Raw())
+    vda = trial.define().bring_up().disk("vda")
+    vda.write("A", (0, 1, 2))
+    for number, label in enumerate("BCD"):
+        vda.snapshot(f"night{number}")
+        vda.write(label, (number, 5))
+        with vda.active_commit(into="base") as job:
+            job.wait_ready()
+            vda.write(label, (6,))
+            job.pivot()
+        trial.remove(f"night{number}")
+        trial.verify(f"after night {number}")
+    assert vda.chain() == Chain.named("base")
