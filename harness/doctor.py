@@ -15,6 +15,7 @@ from harness.errors import ChainproofError, Unusable
 from harness.process import run
 from harness.settings import Cache, Settings, default_cache, default_mode, default_work
 from harness.stack.acceleration import Acceleration, choose
+from harness.stack.rooted import stand_on_a_mount
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import Isolation, Sandbox
 from harness.stack.stack import Stack
@@ -148,4 +149,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    stand_on_a_mount()
     sys.exit(main())

@@ -10,6 +10,7 @@ from harness.errors import Unusable
 from harness.settings import default_cache, default_work
 from harness.stack import kinds
 from harness.stack.kinds import Kinds
+from harness.stack.rooted import stand_on_a_mount
 from harness.stack.trees import Tree, Trees
 
 USAGE = f"""\
@@ -61,4 +62,5 @@ def _line(trees: Trees, tree: Tree) -> str:
 
 
 if __name__ == "__main__":
+    stand_on_a_mount()
     sys.exit(main(sys.argv[1:]))

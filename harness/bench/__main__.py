@@ -16,6 +16,7 @@ from harness.bench.growth import NewTrial, by_data, by_length, by_virtual_size, 
 from harness.bench.ways import Laps, SavedGuestGone, Way, floor, harness, script
 from harness.errors import ChainproofError
 from harness.settings import Settings, default_cache, default_mode, default_work
+from harness.stack.rooted import stand_on_a_mount
 from harness.stack.stack import Stack
 from harness.trial.ground import Ground, Platform
 from harness.trial.trial import Trial
@@ -112,4 +113,5 @@ def _median(laps: Sequence[Laps], phase: str) -> float:
 
 
 if __name__ == "__main__":
+    stand_on_a_mount()
     main()

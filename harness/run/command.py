@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import Unusable
 from harness.report import compare as comparison
 from harness.run.ending import Ending, Status
 from harness.run.interruption import Interruption
+from harness.stack.rooted import stand_on_a_mount
 
 ROOT = Path(__file__).resolve().parents[2]
 # pytest's own report gives way to the narration, and with it the options of pyproject.toml that are about it
@@ -28,6 +30,11 @@ class BadCommand(Exception):
 
 def main(arguments: Sequence[str]) -> int:
     """Act on a verb with its arguments; returns the exit status (harness.run.ending.Status)."""
+    try:
+        stand_on_a_mount()
+    except Unusable as error:
+        print(f"ci/run: {error}", file=sys.stderr)
+        return Status.UNUSABLE
     with Interruption() as interruption:
         try:
             verb, *rest = arguments
