@@ -12,7 +12,7 @@ from harness.process import run
 CHROOT = """
 set -e
 cd "$1"
-mkdir usr proc dev checkout
+mkdir usr proc dev tmp checkout
 for name in bin sbin lib lib64; do ln -s "usr/$name" "$name"; done
 for name in usr proc dev; do mount --rbind "/$name" "$name"; done
 mount --bind "$2" checkout
