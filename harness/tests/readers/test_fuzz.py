@@ -22,7 +22,7 @@ SEED = os.environ.get("CHAINPROOF_FUZZ_SEED", "chainproof")
 def fuzzed(directory: Path, count: int, fault: str = "", seed: str = SEED) -> dict[str, object]:
     """What the fuzz says, in a process of its own."""
     command = [sys.executable, "-m", "harness.tests.readers.fuzz", str(directory), seed, str(count), fault]
-    found = json.loads(run(command, timeout=60 + count).check().stdout)
+    found = json.loads(run(command, timeout=180 + count).check().stdout)
     assert isinstance(found, dict)
     return found
 
