@@ -9,6 +9,8 @@ from pathlib import Path
 from harness.errors import Unusable
 
 _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
+_PIVOT_ROOT = 155  # on x86_64; pivot_root(2) says what "." twice does
+_DETACH = 2  # MNT_DETACH
 _BIND, _RECURSIVE, _PRIVATE = 0x1000, 0x4000, 0x40000  # sys/mount.h
 
 
@@ -41,7 +43,9 @@ def stand_on_a_mount() -> None:
         here = os.fsencode(Path(f"/proc/self/fd/{root}").readlink())
         must("mount --rbind", libc.mount(here, here, None, _BIND | _RECURSIVE, None))
         os.chdir(here)
-        os.chroot(".")
+        # what was above is gone then, for all that start here: a sandbox must not have this machine's /proc above it
+        must("pivot_root", libc.syscall(_PIVOT_ROOT, b".", b"."))
+        must("umount", libc.umount2(b".", _DETACH))
         os.chdir(working)
     finally:
         os.close(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -54,8 +55,15 @@ def test_a_qemu_without_its_modules_and_firmware(platform: Platform, tmp_path: P
     alone.parent.mkdir(parents=True)
     shutil.copy(shutil.which(alone.name) or "", alone)
 
-    with pytest.raises(Unusable, match=f"{alone} does not start as QEMU: .*; pass a whole build"):
+    problem = ""
+    try:
         platform.ground.kinds.stack(f"host+qemu={alone}")
+    except Unusable as error:
+        problem = str(error)
+
+    if not problem:
+        pytest.skip("this QEMU starts without its modules: Debian 13's does")
+    assert re.search(f"{alone} does not start as QEMU: .*; pass a whole build", problem)
 
 
 def test_another_libvirtd_or_qemu_than_was_announced_ends_the_run(trial: Trial, vm: Vm) -> None:
