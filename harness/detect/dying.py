@@ -13,6 +13,7 @@ from harness.acts.chain import Snapshot
 from harness.stack.sandbox import IMAGES, SMALL
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
+from harness.waiting import NotYet, wait_until
 
 Deed = Callable[[Trial, Vm], None]
 
@@ -58,6 +59,12 @@ def keeper(trial: Trial, _: Vm) -> None:
 def panic(_: Trial, vm: Vm) -> None:
     """The guest's kernel panics; nobody answers any more."""
     vm.domain.agent.command("guest-exec", {"path": "/bin/sh", "arg": ["-c", "echo c > /proc/sysrq-trigger"]})
+    wait_until("the guest to panic", lambda: _panicked(vm), timeout=10)
+
+
+def _panicked(vm: Vm) -> None:
+    if not vm.domain.panic():
+        raise NotYet("its console says nothing of it")
 
 
 def stop_vcpus(_: Trial, vm: Vm) -> None:

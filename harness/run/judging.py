@@ -77,12 +77,15 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Make the universal checks after a scenario, and do it again from its journal where that is wanted."""
     try:
         yield
+        if _is_judged(item):
+            _judge(item)
     except Exception as error:
         if _is_judged(item):
             explain(item.stash[trials], error)
         raise
-    if not _is_judged(item):
-        return
+
+
+def _judge(item: pytest.Item) -> None:
     trial = item.stash[trials]
     require_announced(trial)
     journal = trial.journal.as_json_lines()

@@ -119,7 +119,8 @@ def _has_metadata(subject: Subject) -> str:
 def same_boot(subject: Subject) -> Iterator[Finding]:
     """Compare the kernel's name of the boot with the one when it was last started or reset."""
     if not subject.vm.domain.same_boot():
-        yield subject.wrong("the guest runs on from its first boot", "it has rebooted: its boot id is another")
+        seen = "it has rebooted: its boot id is another"
+        yield subject.wrong("the guest runs on from its first boot", seen, subject.vm.domain.panic())
 
 
 def same_qemu(subject: Subject) -> Iterator[Finding]:

@@ -84,7 +84,11 @@ class DiskPort:
 
     def size(self, target: str) -> int:
         """The disk's size in bytes, as the guest knows it."""
-        return int(self._ask(f"size {target}"))
+        request = f"size {target}"
+        answer = self._ask(request)
+        if not answer.isdigit():
+            raise AgentError(f"disk server: {request}", f"that is no size: {answer!r}")
+        return int(answer)
 
     def boot_id(self) -> str:
         """The kernel's random name of this boot."""
