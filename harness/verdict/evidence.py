@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import libvirt
@@ -30,7 +31,11 @@ def collect(trial: Trial, failure: str, root: Path) -> Path:
         ("events.txt", lambda: _events(trial)),
         ("libvirtd.log", lambda: trial.daemon.log.read_text(errors="replace")),
     ]
-    pieces.append(("chain.json", lambda: _chain(trial)))
+    pieces += [
+        ("chain.json", lambda: _chain(trial)),
+        ("processes.txt", trial.daemon.sandbox.processes),
+        *((name, partial(_kept, trial.daemon.directory / name)) for name in ("sandbox.log", "storage-daemon.log")),
+    ]
     for vm in trial.vms:
         # the first one's pieces keep the names that people look for
         before = "" if vm is trial.vms[0] else f"{vm.name}-"
@@ -51,6 +56,10 @@ def _of_vm(trial: Trial, vm: Vm) -> list[tuple[str, Callable[[], str]]]:
         ("block-nodes.json", lambda: domain.monitor("query-named-block-nodes")),
         ("jobs.json", lambda: domain.monitor("query-jobs")),
     ]
+
+
+def _kept(file: Path) -> str:
+    return file.read_text(errors="replace")
 
 
 def _or_reason(piece: Callable[[], str]) -> str:
