@@ -105,9 +105,11 @@ class Sandbox:
     def close(self) -> None:
         """Let go of the life-line and wait until everything inside is dead and the run directory is gone."""
         bwrap, self._bwrap = self._bwrap, None
-        if bwrap is not None:
-            self._end(bwrap)
-        self.run_directory.close()
+        try:
+            if bwrap is not None:
+                self._end(bwrap)
+        finally:
+            self.run_directory.close()
 
     def _end(self, bwrap: Child) -> None:
         assert bwrap.stdin is not None

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from harness.detect.dying import FAULTS
 from harness.detect.inner_run import inner_run
@@ -12,12 +16,19 @@ from harness.report.compare import read
 DYING = "scenarios/negative_control/dying.py"
 
 
-def test_what_dies_is_told_by_name_and_the_next_scenario_is_none_the_worse(tmp_path: Path) -> None:
+@pytest.fixture
+def work() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="cp-", dir="/var/tmp") as directory:  # short: sockets lie below it
+        yield Path(directory)
+
+
+def test_what_dies_is_told_by_name_and_the_next_scenario_is_none_the_worse(tmp_path: Path, work: Path) -> None:
     results = tmp_path / "results.json"
-    options = ("--stack", "host", "--results", str(results), "--evidence", str(tmp_path))
+    options = ("--stack", "host", "--results", str(results), "--evidence", str(tmp_path), "--work-dir", str(work))
     ended = inner_run(DYING, *options, timeout=300)
 
     assert ended.exit_status == 1, ended.output
+    assert list(work.iterdir()) == []
     cells = read(f"{results}:host").cells
     for name, fault in FAULTS.items():
         died, after = (cells[f"{DYING}::test_one_dies[{name}-{then}]"] for then in ("it dies", "the next"))

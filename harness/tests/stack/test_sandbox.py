@@ -57,7 +57,7 @@ def test_a_sandbox_whose_first_process_has_stopped_is_killed_and_told(sandbox: S
         sandbox.close()
 
     wait_until("all inside to be gone", lambda: _gone(Path(f"/proc/{sandbox.pid}/root/chainproof")), 5)
-    sandbox.run_directory.close()
+    assert not sandbox.directory.exists()
 
 
 def test_how_an_orphan_has_ended_is_known(sandbox: Sandbox) -> None:
@@ -77,7 +77,6 @@ def test_a_command_is_not_waited_for_when_the_sandbox_is_ill(sandbox: Sandbox) -
         sandbox.run([BUSYBOX, "sleep", "500"], timeout=60)
     with pytest.raises(Ailing):
         sandbox.close()
-    sandbox.run_directory.close()
     assert child.wait(5) == -signal.SIGKILL
     assert child.stdin is not None
     child.stdin.close()
