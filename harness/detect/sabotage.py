@@ -36,6 +36,11 @@ _VIRSH_THAT_CRASHES = f"""#!/bin/sh
 case "$*" in *blockcommit*) kill -SEGV $$ ;; esac
 exec virsh "$@"
 """
+_LIBVIRTD_THAT_CRASHES = f"""#!/bin/sh
+{_ELSEWHERE}
+case "$*" in *libvirtd.pid*) kill -SEGV $$ ;; esac
+exec libvirtd "$@"
+"""
 _QEMU_THAT_CRASHES = f"""#!/bin/sh
 {_ELSEWHERE}
 case "$*" in *guest=vm1*) kill -SEGV $$ ;; esac
@@ -67,6 +72,11 @@ def virsh_that_does_not_pivot(directory: Path) -> Path:
 def virsh_that_crashes(directory: Path) -> Path:
     """A virsh that crashes when it is to commit."""
     return _program(directory / "virsh", _VIRSH_THAT_CRASHES)
+
+
+def libvirtd_that_crashes(directory: Path) -> Path:
+    """A libvirtd that crashes when it is to serve."""
+    return _program(directory / "libvirtd", _LIBVIRTD_THAT_CRASHES)
 
 
 def qemu_that_crashes(directory: Path) -> Path:

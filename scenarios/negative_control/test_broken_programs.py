@@ -9,6 +9,7 @@ import pytest
 
 from harness.detect.inner_run import inner_run
 from harness.detect.sabotage import (
+    libvirtd_that_crashes,
     qemu_that_crashes,
     qemu_that_writes_elsewhere,
     virsh_that_crashes,
@@ -20,6 +21,7 @@ PROCEDURE = "scenarios/procedure/test_live_merge.py"
 SCENARIO = f"{PROCEDURE}::test_the_documented_live_merge_folds_the_whole_chain_into_its_base"
 CRASHING = {
     "virsh": (virsh_that_crashes, "was ended by SIGSEGV: virsh blockcommit"),
+    "libvirtd": (libvirtd_that_crashes, "libvirtd of .* starts\n.*it was ended by SIGSEGV"),
     "qemu": (qemu_that_crashes, r"no process crashes\n.*process \d+ was ended by SIGSEGV"),
 }
 """By the option that takes it: a program that crashes, and what is to be said of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -112,6 +113,8 @@ def test_what_ends_a_run_is_printed(tmp_path: Path) -> None:
     assert "chainproof: 2 of 2 selected tests have no verdict: " in done.stdout
     done = ended(tmp_path, PASSES, WAYS["kill of a worker after its last test"][2], *WORKERS)
     assert "chainproof: worker gw0 ended: Not properly terminated" in done.stdout
+    done = ended(tmp_path, WAYS["kill of a worker in a test"][1], "", *WORKERS)
+    assert re.search(r"worker 'gw\d' crashed while running '.*test_0': its process was ended by SIGKILL", done.stdout)
 
 
 WAITS = "import time\ndef test_a(): pass\ndef test_b():\n    print('here', file=open('{}', 'w'))\n    {}\n"
