@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.oracle.chain import Chain
+from harness.oracle.image import Raw
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 
@@ -37,3 +38,17 @@ def test_a_copy_that_is_given_up_is_one_of_that_instant(trial: Trial, layered: V
 
     trial.verify("given up")
     assert vda.chain() == before
+
+
+def test_a_raw_disk_is_copied_to_another_raw_image_and_back(trial: Trial) -> None:
+    """base.raw (live)   becomes   one.raw (live), and then   two.raw (live)."""
+    trial.create_base(form=Raw())
+    vda = trial.define().bring_up().disk("vda")
+    vda.write("A", (0, 1, 2))
+    for name, label in (("one", "B"), ("two", "C")):
+        with vda.copy(name) as job:
+            job.wait_ready()
+            vda.write(label, (2, 7))
+            job.pivot()
+        trial.verify(f"on {name}")
+    assert vda.chain() == Chain.named("two")
