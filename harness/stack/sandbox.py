@@ -170,12 +170,12 @@ class Sandbox:
     def _first_ailment(self) -> str:
         return "the first process of the sandbox has stopped" if has_stopped(Path(f"/proc/{self.pid}")) else ""
 
-    def exit_status(self, pid: int) -> int | None:
+    def exit_status(self, pid: int, since: int) -> int | None:
         """How the orphan that had this pid inside has ended, as of a Child; None if that is not known (yet).
 
-        Whatever daemonizes is an orphan, as QEMU is.
+        Whatever daemonizes is an orphan, as QEMU is. `since` is how many had ended when it began: pids come again.
         """
-        return dict(self.ends()).get(pid)
+        return dict(self.ends()[since:]).get(pid)
 
     def ends(self) -> list[tuple[int, int]]:
         """The orphans that have ended so far, in order: the pid that each had inside, and its status as of a Child."""

@@ -104,7 +104,7 @@ def require_on(trial: Trial) -> None:
             log = domain.qemu_log_tail()
             own = [line for line in log.splitlines() if line.startswith("qemu-system")]  # its own words come last
             words = "\n".join([*own[-1:], "its log ends:", log])
-            how = how_it_ended(vm, domain.first_qemu_pid)
+            how = how_it_ended(trial, domain.first_qemu_pid)
             raise CheckFailed(f"{vm.name} runs until it is shut off", f"QEMU has ended by itself: it {how}", words)
         try:
             domain.monitor("query-status")
@@ -117,11 +117,11 @@ def no_crash(subject: Subject) -> Iterator[Finding]:
     yield from (subject.wrong("no process crashes", crash) for crash in crashes(subject.trial))
 
 
-def how_it_ended(vm: Vm, pid: int) -> str:
-    """In words; a process that has ended is reaped a moment later."""
+def how_it_ended(trial: Trial, pid: int) -> str:
+    """In words, of a QEMU of the trial; a process that has ended is reaped a moment later."""
 
     def reaped() -> int:
-        status = vm.domain.daemon.sandbox.exit_status(pid)
+        status = trial.daemon.sandbox.exit_status(pid, trial.first_end)
         if status is None:
             raise NotYet("nobody has reaped it")
         return status

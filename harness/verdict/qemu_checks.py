@@ -58,7 +58,7 @@ def reason_of_end(subject: Subject) -> Iterator[Finding]:
 def status_of_end(subject: Subject) -> Iterator[Finding]:
     """Read how each QEMU that was started has ended, by the process that has reaped it."""
     qemus = subject.trial.machines.qemus.get(subject.vm.name, [])
-    seen = [how_it_ended(subject.vm, pid) for pid in qemus]
+    seen = [how_it_ended(subject.trial, pid) for pid in qemus]
     deaths = subject.vm.state.deaths
     expected = [how_ended(_STATUS[death]) for death in deaths]
     if seen != expected:

@@ -15,9 +15,9 @@ _PANIC = "Kernel panic"
 _IO_ERRORS = ("BLOCK_IO_ERROR", "GUEST_PANICKED")
 
 
-def of_qemu(sandbox: Sandbox, pid: int) -> str:
-    """How the QEMU with this pid inside has ended, or that it has stopped; or nothing."""
-    status = sandbox.exit_status(pid)
+def of_qemu(sandbox: Sandbox, pid: int, since: int) -> str:
+    """How the QEMU with this pid inside has ended, or that it has stopped; or nothing. `since`: Sandbox.exit_status."""
+    status = sandbox.exit_status(pid, since)
     if status is not None:
         return f"QEMU {how_ended(status)}"
     return "QEMU has stopped" if has_stopped(sandbox.process(pid)) else ""

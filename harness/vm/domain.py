@@ -57,6 +57,7 @@ class Domain:
         self._is_on = False
         self._since = 0
         self._hung_in = ""
+        self._ends = 0
         self._boot = ""
         self._port: DiskPort | None = None
         self._handle: libvirt.virDomain | None = None
@@ -144,7 +145,7 @@ class Domain:
     def start(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Boot it and reach its guest. Raises DomainFailed with QEMU's or the guest's last words."""
         self._await_shut_off()
-        since = self.daemon.events.mark()
+        since = self._before_start()
         try:
             self.call("the start", lambda handle: handle.create())
         except libvirt.libvirtError as error:
@@ -159,7 +160,7 @@ class Domain:
         The guest's clock is set and its random numbers are stirred: it woke up where many others did.
         """
         self._await_shut_off()
-        since = self.daemon.events.mark()
+        since = self._before_start()
         connection = self.daemon.connection
         self._guarded("the restore", lambda: connection.restoreFlags(str(saved), xml, libvirt.VIR_DOMAIN_SAVE_RUNNING))
         self._is_up(since)
@@ -172,7 +173,7 @@ class Domain:
         try:
             self.call("the save", lambda handle: handle.save(str(file)))
         except libvirt.libvirtError as error:
-            status = self.daemon.sandbox.exit_status(pid)
+            status = self.daemon.sandbox.exit_status(pid, self._ends)
             how = f"QEMU {how_ended(status)}: " if status is not None else ""
             raise DomainFailed(f"{self.name} was not saved: {how}{error}") from error
         self.await_end(since)
@@ -297,7 +298,7 @@ class Domain:
         ailment = self.daemon.ailment()
         if ailment or not self._is_on:
             return ailment
-        ailment = ailments.of_qemu(self.daemon.sandbox, self.first_qemu_pid)
+        ailment = ailments.of_qemu(self.daemon.sandbox, self.first_qemu_pid, self._ends)
         return f"{ailment}, since it hung: {self._hung_in}" if ailment and self._hung_in else ailment
 
     def panic(self) -> str:
@@ -305,6 +306,11 @@ class Domain:
         return ailments.panic(self.console)
 
     # how it is done
+
+    def _before_start(self) -> int:
+        """What has ended so far is not its QEMU; returns the end of the events so far."""
+        self._ends = len(self.daemon.sandbox.ends())
+        return self.daemon.events.mark()
 
     def _is_up(self, since: int) -> None:
         self.first_qemu_pid, self._is_on, self._since = self.qemu_pid, True, since

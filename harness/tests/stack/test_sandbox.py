@@ -67,7 +67,8 @@ def test_how_an_orphan_has_ended_is_known(sandbox: Sandbox) -> None:
         start = f"({BUSYBOX} setsid {BUSYBOX} sh -c 'echo $$; {script}' &)"
         pid = int(sandbox.run([BUSYBOX, "sh", "-c", start], timeout=10).stdout)
         assert wait_until("it to be reaped", lambda pid=pid: _reaped(sandbox, pid), 10) == status  # type: ignore[misc]
-    assert sandbox.exit_status(9999) is None
+    assert sandbox.exit_status(9999, 0) is None
+    assert sandbox.exit_status(pid, len(sandbox.ends())) is None
 
 
 def test_a_command_is_not_waited_for_when_the_sandbox_is_ill(sandbox: Sandbox) -> None:
@@ -88,7 +89,7 @@ def _gone(path: Path) -> None:
 
 
 def _reaped(sandbox: Sandbox, pid: int) -> int:
-    status = sandbox.exit_status(pid)
+    status = sandbox.exit_status(pid, 0)
     if status is None:
         raise NotYet("it is not")
     return status
