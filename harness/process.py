@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from harness.errors import Ailing, CommandFailed, Unusable, WaitTimeout
-from harness.waiting import LOOK_SECONDS, now, scaled, well
+from harness.errors import CommandFailed, Unusable, WaitTimeout
+from harness.waiting import LOOK_SECONDS, now, require_well, scaled, well
 
 Child = subprocess.Popen[bytes]
 PIPE = subprocess.PIPE
@@ -110,16 +110,12 @@ def _communicate(
     """Popen.communicate, which goes on where it was when it is called again after its timeout."""
     deadline = now() + seconds
     while True:
-        remaining = deadline - now()
-        try:
-            return child.communicate(input_bytes, timeout=min(remaining, LOOK_SECONDS))
-        except subprocess.TimeoutExpired:
-            input_bytes = None  # it was taken the first time
-            ailment = look()
-            if ailment:
-                raise Ailing(what, ailment) from None
-            if now() >= deadline:
-                raise
+        with suppress(subprocess.TimeoutExpired):
+            return child.communicate(input_bytes, timeout=min(deadline - now(), LOOK_SECONDS))
+        input_bytes = None  # it was taken the first time
+        require_well(what, look)
+        if now() >= deadline:
+            raise subprocess.TimeoutExpired(child.args, seconds)
 
 
 def spawn(
@@ -156,9 +152,7 @@ def wait(child: Child, what: str, *, timeout: float, look: Callable[[], str] = w
     seconds = scaled(timeout)
     deadline = now() + seconds
     while not ended_within(child, max(0.0, min(LOOK_SECONDS, deadline - now()))):
-        ailment = look()
-        if ailment:
-            raise Ailing(what, ailment)
+        require_well(what, look)
         if now() >= deadline:
             raise WaitTimeout(what, seconds, f"process {child.pid} still runs")
     return child.returncode
@@ -201,9 +195,7 @@ def read_until(
     received = b""
     while wanted is None or wanted not in received:
         if not select.select([stream], [], [], max(0.0, min(LOOK_SECONDS, deadline - now())))[0]:
-            ailment = look()
-            if ailment:
-                raise Ailing(what, ailment)
+            require_well(what, look)
             if now() >= deadline:
                 raise WaitTimeout(what, seconds, received.decode(errors="replace"))
             continue

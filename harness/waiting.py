@@ -73,6 +73,13 @@ def well() -> str:
     return ""
 
 
+def require_well(what: str, look: Callable[[], str]) -> None:
+    """Raise Ailing if `look` says that something is wrong with that which is waited for."""
+    ailment = look()
+    if ailment:
+        raise Ailing(what, ailment)
+
+
 @dataclass(eq=False)
 class _Guarded:
     look: Callable[[], str]

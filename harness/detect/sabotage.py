@@ -201,15 +201,9 @@ def grow_file(trial: Trial, image: str, size: int) -> None:
         stream.write(b"\1" * size)
 
 
-def name_other_backing(trial: Trial, image: str, backing: str) -> None:
-    """Write another backing file into the header of `image`, behind the oracle's back."""
-    command = ["qemu-img", "rebase", "-u", "-F", "qcow2", "-b", str(trial.path(backing)), str(trial.path(image))]
-    trial.daemon.sandbox.run(command, timeout=60).check()
-
-
-def name_other_format(trial: Trial, image: str, backing: str) -> None:
-    """Write into the header of `image` that its backing file is raw, behind the oracle's back."""
-    command = ["qemu-img", "rebase", "-u", "-F", "raw", "-b", str(trial.path(backing)), str(trial.path(image))]
+def name_backing(trial: Trial, image: str, backing: str, form: str = "qcow2") -> None:
+    """Write a backing file and its format into the header of `image`, behind the oracle's back."""
+    command = ["qemu-img", "rebase", "-u", "-F", form, "-b", str(trial.path(backing)), str(trial.path(image))]
     trial.daemon.sandbox.run(command, timeout=60).check()
 
 

@@ -126,13 +126,13 @@ class Daemon:
             return self.directory / f"var/log/qemu/{domain}.log"
         return self.directory / f"var/cache/qemu/log/{domain}.log"
 
-    def call(self, what: str, function: Callable[[libvirt.virConnect], T], *, timeout: float = CALL_TIMEOUT) -> T:
+    def call(self, what: str, function: Callable[[libvirt.virConnect], T]) -> T:
         """Call libvirt on the connection; if that hangs, libvirtd is killed so that it returns: see watchdog.
 
         Raises ValueError while the daemon is stopped.
         """
         connection = self.connection
-        with watchdog(what, timeout, partial(self.end_hard, what), look=self.ailment):
+        with watchdog(what, CALL_TIMEOUT, partial(self.end_hard, what), look=self.ailment):
             return function(connection)
 
     @property

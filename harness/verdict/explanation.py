@@ -51,7 +51,7 @@ def explain(trial: Trial, error: Exception) -> None:
     for vm in trial.vms:
         ailment = "" if vm.state.power is Power.PAUSED else vm.domain.ailment()
         if ailment or isinstance(error, _OF_QEMU):
-            _explain_by_qemu(trial, vm, error)
+            _explain_by_qemu(trial, vm)
         if ailment:
             raise CheckFailed(f"{vm.name} goes on", ailment, str(error)) from error
     crashed = [*crashes(trial)]
@@ -76,17 +76,22 @@ def _late(daemon: Daemon) -> str:
         return "libvirtd has closed the connection"
 
 
-def _explain_by_qemu(trial: Trial, vm: Vm, error: Exception) -> None:
+def _explain_by_qemu(trial: Trial, vm: Vm) -> None:
     try:
-        vm.domain.monitor("query-status")
-    except (WaitTimeout, Ailing) as hung:
-        raise CheckFailed("QEMU answers its monitor", f"it does not: {hung}") from error
+        _require_answer(vm)
     except ValueError:  # there is no daemon to ask
         return
     except libvirt.libvirtError:  # it is gone, or just going: libvirt may be the last to know
         with suppress(WaitTimeout):
             wait_until("libvirt to know of QEMU's end", lambda: _gone(vm), timeout=5)
         require_on(trial)
+
+
+def _require_answer(vm: Vm) -> None:
+    try:
+        vm.domain.monitor("query-status")
+    except (WaitTimeout, Ailing) as hung:
+        raise CheckFailed("QEMU answers its monitor", f"it does not: {hung}") from hung
 
 
 def _gone(vm: Vm) -> None:
@@ -106,10 +111,7 @@ def require_on(trial: Trial) -> None:
             words = "\n".join([*own[-1:], "its log ends:", log])
             how = how_it_ended(trial, domain.first_qemu_pid)
             raise CheckFailed(f"{vm.name} runs until it is shut off", f"QEMU has ended by itself: it {how}", words)
-        try:
-            domain.monitor("query-status")
-        except (WaitTimeout, Ailing) as error:
-            raise CheckFailed("QEMU answers its monitor", f"it does not: {error}") from error
+        _require_answer(vm)
 
 
 def no_crash(subject: Subject) -> Iterator[Finding]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from harness.errors import AgentError, Ailing, WaitTimeout
+from harness.errors import AgentError, WaitTimeout
 from harness.oracle.geometry import Range
-from harness.waiting import LOOK_SECONDS, NotYet, now, scaled, wait_until, well
+from harness.waiting import LOOK_SECONDS, NotYet, now, require_well, scaled, wait_until, well
 
 T = TypeVar("T")
 
@@ -170,12 +171,9 @@ class DiskPort:
             if remaining <= 0:
                 raise WaitTimeout(what, scaled(TIMEOUT), repr(self._received[:_LARGEST_LINE]))
             self._socket.settimeout(min(remaining, LOOK_SECONDS))
-            try:
+            with suppress(TimeoutError):
                 return transfer()
-            except TimeoutError:
-                ailment = self._ailment()
-                if ailment:
-                    raise Ailing(what, ailment) from None
+            require_well(what, self._ailment)
 
 
 def _words(ranges: Iterable[Range]) -> str:

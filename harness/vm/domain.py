@@ -13,7 +13,7 @@ import libvirt
 import libvirt_qemu
 
 from harness.errors import ChainproofError, WaitTimeout, how_ended
-from harness.stack.daemon import Daemon
+from harness.stack.daemon import CALL_TIMEOUT, Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.vm import ailments
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CALL_TIMEOUT = 120.0
 BOOT_TIMEOUT = 60.0
 # of snapshots and checkpoints that a scenario broke off in: else the definition would be in the way of all that follow
 _WITH_METADATA = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA

@@ -107,12 +107,12 @@ def _stray_file(trial: Trial, *_: object) -> None:
 
 def _other_backing(trial: Trial, vm: Vm, _: ExitStack) -> None:
     vm.shut_off()
-    sabotage.name_other_backing(trial, "cur", "sn1")
+    sabotage.name_backing(trial, "cur", "sn1")
 
 
 def _other_format(trial: Trial, vm: Vm, _: ExitStack) -> None:
     vm.shut_off()
-    sabotage.name_other_format(trial, "sn2", "sn1")
+    sabotage.name_backing(trial, "sn2", "sn1", "raw")
 
 
 def _grown(_: Trial, vm: Vm, __: ExitStack) -> None:

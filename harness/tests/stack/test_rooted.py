@@ -19,17 +19,18 @@ mount --bind "$2" checkout
 exec chroot . /usr/bin/python3 -c "$3"
 """
 TRY = """
-import subprocess, sys
+import sys
 sys.path.insert(0, "/checkout")
+from harness.process import run
 from harness.stack.rooted import stand_on_a_mount
 def sandbox():
-    return subprocess.run(["bwrap", "--ro-bind", "/", "/", "true"], capture_output=True, text=True)
+    return run(["bwrap", "--ro-bind", "/", "/", "true"], timeout=10)
 before = sandbox()
-print(before.returncode, before.stderr.strip())
+print(before.exit_status, before.stderr.strip())
 stand_on_a_mount()
 stand_on_a_mount()
 after = sandbox()
-print(after.returncode, after.stderr.strip())
+print(after.exit_status, after.stderr.strip())
 """
 
 
