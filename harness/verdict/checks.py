@@ -61,12 +61,12 @@ def verify_all(trial: Trial, explained: Callable[[Finding], bool] = lambda _: Fa
     running = [vm for vm in trial.vms if vm.state.is_on]
     findings: list[Finding] = []
     if running:
-        findings += _found(Sight(trial, kept), made, ON)
+        findings += look(Sight(trial, kept), made, ON)
         if not all(map(explained, findings)):
             raise ChecksFailed("all universal checks hold, with the VMs on", findings)
         for vm in running:
             vm.shut_off()
-    findings += [finding for finding in _found(Sight(trial), made, OFF) if finding not in findings]
+    findings += [finding for finding in look(Sight(trial), made, OFF) if finding not in findings]
     if findings:
         raise ChecksFailed("all universal checks hold, with all VMs off", findings)
     not_made = "; ".join(f"{check} of {subject}: {why}" for (check, subject), why in made.not_made.items())
@@ -74,9 +74,12 @@ def verify_all(trial: Trial, explained: Callable[[Finding], bool] = lambda _: Fa
     return made
 
 
-def _found(sight: Sight, made: Made, only: frozenset[Power]) -> list[Finding]:
+def look(
+    sight: Sight, made: Made, only: frozenset[Power], wanted: Callable[[Check], bool] = lambda _: True
+) -> list[Finding]:
+    """Make the checks that are `wanted` of all VMs whose state is one of `only`, and enter them into `made`."""
     findings: list[Finding] = []
-    for check in CHECKS:
+    for check in filter(wanted, CHECKS):
         for subject in check.subjects(sight, only=only):
             key = check.name, str(subject)
             if check.once and key in made.made:
