@@ -1,18 +1,19 @@
-"""Runs programs, sequences of acts in a small world, on real VMs, and says what became of each."""
+"""Runs programs on real VMs, holds each step to the oracle, and says what became of them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import libvirt
 
-from harness.acts.act import Act
-from harness.errors import ChainproofError, CheckFailed
+from harness.acts.act import Act, read
+from harness.errors import ChainproofError, CheckFailed, Unusable
 from harness.explore import step
-from harness.explore.abstract import Transition, kind_of, transition
+from harness.explore.coverage import Coverage
+from harness.explore.program import Program
 from harness.explore.universe import Universe, ending, merged, possible, until_healed
 from harness.oracle.content import Impossible
 from harness.oracle.state import State
@@ -26,33 +27,15 @@ from harness.verdict.finding import Finding, findings_of
 from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug
 from harness.waiting import now
 
-
-@dataclass(frozen=True)
-class Program:
-    """What is done: the world, the acts in it, and whether the end is a `killed` QEMU.
-
-    Then nothing flushes before it looks. Otherwise images are read after every step, and the VM is shut off politely.
-    """
-
-    universe: Universe
-    acts: tuple[Act, ...]
-    killed: bool = False
-
-    def __str__(self) -> str:
-        return "\n".join([str(self.universe), *(f"{n}. {act}" for n, act in enumerate(self.acts, 1)), self.ending])
-
-    @property
-    def ending(self) -> str:
-        """In words."""
-        return "then QEMU is killed" if self.killed else "then all ends politely"
+Source = Callable[[State, int], Act | None]
+"""Gives the next act from the state and its number (from 1 on); None at the end."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a program: `done` are the acts that were done and held, `findings` what was wrong with the next.
+    """What became of a program: the first `done` of its acts were done and held, `findings` are what was wrong then.
 
-    `bug` is the known bug that explains all of them, if one does. `evidence` is where the rest is; None where nothing
-    is wrong.
+    `bug` is the known bug that explains all of them, if one does. `evidence` is where the rest is, if it was kept.
     """
 
     program: Program
@@ -61,122 +44,126 @@ class Outcome:
     findings: tuple[Finding, ...] = ()
     bug: KnownBug | None = None
     evidence: Path | None = None
+    remark: str = ""
 
     @property
     def is_red(self) -> bool:
         """Whether something is wrong that nobody knows."""
         return bool(self.findings) and self.bug is None
 
+    @property
+    def signature(self) -> str:
+        """What the first finding is about, without names and numbers: to tell one from another."""
+        first = self.findings[0]
+        claim = re.sub(r"\(.*?\)|'.*?'|\b(sn|n)?\d+\b|\b(base|sn\d|n\d+|data|top|vd[ab])\b", "", first.claim or first.seen)
+        return " ".join([first.check, type(self._last).__name__, *claim.split()])
 
-@dataclass
-class Coverage:
-    """What was done and held, by kind of act, by pair of acts that followed one another, and by transition."""
+    @property
+    def _last(self) -> Act | None:
+        acts = self.program.acts
+        return acts[min(self.done, len(acts) - 1)] if acts else None
 
-    acts: Counter[str] = field(default_factory=Counter)
-    pairs: Counter[tuple[str, str]] = field(default_factory=Counter)
-    transitions: set[Transition] = field(default_factory=set)
-    steps: int = 0
-    seconds: float = 0.0
-
-    def add(self, outcome: Outcome) -> None:
-        """Count what a program did."""
-        state = started(outcome.program.universe)
-        before = ""
-        for act in outcome.program.acts[: outcome.done]:
-            self.transitions.add(transition(state, act))
-            self.acts[kind_of(act)] += 1
-            self.pairs[before, kind_of(act)] += 1
-            before, state = kind_of(act), act.after(state)
-        self.steps += outcome.done
-        self.seconds += outcome.seconds
-
-
-def started(universe: Universe) -> State:
-    """The state in which a world begins."""
-    state = State()
-    for act in universe.set_up():
-        state = act.after(state)
-    return state
+    def __str__(self) -> str:
+        words = [*map(str, self.findings), "", "by this program:", str(self.program)]
+        where = f"evidence: {self.evidence}" if self.evidence else ""
+        return "\n".join([*words, *filter(None, [self.remark, where])])
 
 
 class Explorer:
-    """Runs programs on a platform; what is red leaves its evidence below `evidence`."""
+    """Runs programs on a platform; what is red leaves its evidence below `evidence`.
+
+    `coverage` sums up what was done and held.
+    """
 
     def __init__(
         self, platform: Platform, daemons: Daemons, evidence: Path, table: Sequence[KnownBug] = KNOWN_BUGS
     ) -> None:
         self.platform = platform
-        self.daemons = daemons
-        self.evidence = evidence
         self.coverage = Coverage()
-        self.bugs = [bug for bug in table if bug.affects(platform.stack)]
-        self._number = 0
+        self._daemons = daemons
+        self._evidence = evidence
+        self._bugs = [bug for bug in table if bug.affects(platform.stack)]
 
     def possible(self, state: State, number: int) -> tuple[Act, ...]:
         """The acts that can be done next, on this stack."""
         return possible(state, number, lambda name: OFFERS[name].is_in(self.platform.stack))
 
-    def run(self, program: Program, *, collecting: bool = True) -> Outcome:
-        """Do a program in a trial of its own; without `collecting`, a red one leaves no evidence.
+    def run(self, program: Program, *, keep: str = "") -> Outcome:
+        """Do a program in a trial of its own; with `keep`, the evidence of a red one is kept under that name.
 
         Raises Unusable where no VM can be started at all.
         """
-        self._number += 1
+        acts = iter(program.acts)
+        return self.follow(program.universe, lambda _, __: next(acts, None), killed=program.killed, keep=keep)
+
+    def follow(self, universe: Universe, source: Source, *, killed: bool, keep: str = "") -> Outcome:
+        """Do what `source` gives, act by act; as `run`."""
         begun = now()
-        with self.platform.trial(self.daemons.sound(), f"explored {self._number}") as trial:
-            running = _Running(trial, program)
+        with self.platform.trial(self._daemons.sound(), keep or "explored") as trial:
+            running = _Running(trial, universe, killed=killed)
+            outcome = Outcome(Program(universe, (), killed), 0, 0)
             try:
-                running.all()
+                running.all(source)
             except (ChainproofError, libvirt.libvirtError, Impossible, OSError) as error:
-                cause = _explained(trial, error)
-                outcome = self._judged(program, running.done, now() - begun, findings_of(cause))
-                if collecting and outcome.is_red:
-                    outcome = self._with_evidence(outcome, trial)
-            else:
-                outcome = Outcome(program, running.done, now() - begun)
-        self.coverage.add(outcome)
+                outcome = self._judged(trial, _explained(trial, error))
+            program = Program(universe, tuple(running.acts), killed)
+            outcome = replace(outcome, program=program, done=running.done, seconds=now() - begun)
+            if keep and outcome.is_red:
+                outcome = self._with_evidence(outcome, trial)
+        self.coverage.add(outcome.program, outcome.done, outcome.seconds)
         return outcome
 
-    def _judged(self, program: Program, done: int, seconds: float, findings: tuple[Finding, ...]) -> Outcome:
-        explaining = [next((bug for bug in self.bugs if bug.explains(finding)), None) for finding in findings]
+    def _judged(self, trial: Trial, error: Exception) -> Outcome:
+        """What an error comes to: whether known bugs that the acts may meet explain all that it has found."""
+        findings = findings_of(error)
+        done = "\n".join(repr(read(entry.act)) for entry in trial.journal.entries if entry.act)
+        met = [bug for bug in self._bugs if re.match(bug.acts, done)]
+        explaining = [next((bug for bug in met if bug.explains(finding)), None) for finding in findings]
         bug = explaining[0] if explaining and all(explaining) else None
-        return Outcome(program, done, seconds, findings, bug)
+        return Outcome(Program(Universe(), ()), 0, 0, findings, bug)
 
     def _with_evidence(self, outcome: Outcome, trial: Trial) -> Outcome:
-        words = "\n\n".join([*map(str, outcome.findings), str(outcome.program)])
-        kept = collect(trial, words, self.evidence)
-        return Outcome(outcome.program, outcome.done, outcome.seconds, outcome.findings, outcome.bug, kept)
+        directory = collect(trial, str(outcome), self._evidence)
+        (directory / "program.json").write_text(outcome.program.as_json())
+        claim = outcome.findings[0].claim or outcome.findings[0].seen.splitlines()[0]
+        (directory / "test_found.py").write_text(outcome.program.as_scenario(claim))
+        return replace(outcome, evidence=directory)
 
 
 class _Running:
-    """A program on its way: `done` counts the acts that were done and held."""
+    """A program on its way: `acts` are those that it has begun, `done` counts those that were done and held."""
 
-    def __init__(self, trial: Trial, program: Program) -> None:
+    def __init__(self, trial: Trial, universe: Universe, *, killed: bool) -> None:
+        self.acts: list[Act] = []
         self.done = 0
         self._trial = trial
-        self._program = program
+        self._universe = universe
+        self._killed = killed
 
-    def all(self) -> None:
-        """Set up, do each act and hold what is then to the oracle; heal, end, and look at all there is."""
-        trial, program = self._trial, self._program
-        trial.do(*program.universe.set_up())
-        for act in program.acts:
+    def all(self, source: Source) -> None:
+        """Set up, do each act and hold what is then to the oracle; end, heal, and look at all there is."""
+        trial = self._trial
+        trial.do(*self._universe.set_up())
+        while (act := source(trial.state, len(self.acts) + 1)) is not None:
+            self.acts.append(act)
             self._step(act)
             self.done += 1
-        for act in ending(trial.state) if program.killed else ():
+        for act in ending(trial.state) if self._killed else ():
             self._step(act)
         for act in until_healed(trial.state):
             self._step(act)
-        if program.killed:  # what is possible after every fault
+        if self._killed:  # after every fault that must be possible
             trial.do(*merged(trial.state))
         verify_all(trial)
 
     def _step(self, act: Act) -> None:
         self._trial.do(act)
-        step.hold(self._trial, f"after {act!r}", images=not self._program.killed)
+        step.hold(self._trial, f"after {act!r}", images=not self._killed)
 
 
 def _explained(trial: Trial, error: Exception) -> Exception:
+    if isinstance(error, Unusable):
+        raise error
     try:
         explain(trial, error)
     except CheckFailed as cause:

@@ -76,6 +76,14 @@ class Universe:
         )
 
 
+def started(universe: Universe) -> State:
+    """The state in which a world begins."""
+    state = State()
+    for act in universe.set_up():
+        state = act.after(state)
+    return state
+
+
 def possible(state: State, step: int, offers: Callable[[str], bool] = lambda _: True) -> tuple[Act, ...]:
     """The acts that can be done in `state` as the next `step` (from 1 on, which names what is written).
 
@@ -144,10 +152,9 @@ def _of_job(target: str, content: Content) -> Iterator[Act]:
     if job is None:
         return
     if job.kind in TWO_PHASES:
-        yield from (AwaitReady(target), Pivot(target), Abort(target))
-    else:
+        yield from (AwaitReady(target), Pivot(target), Abort(target), SetSpeed(target, 0))
+    else:  # it may have ended just now: there is nothing else that could not be too late
         yield AwaitCompleted(target)
-    yield SetSpeed(target, 0)
 
 
 def _of_chain(state: State, target: str, content: Content, *, few: bool) -> Iterator[Act]:

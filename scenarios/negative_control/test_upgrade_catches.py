@@ -29,14 +29,14 @@ def daemon(upgradable: Daemon) -> Daemon:
 def test_a_libvirtd_that_starts_on_an_empty_state_directory_is_found(trial: Trial) -> None:
     trial.do(StopDaemon())
     lose_running_state(trial)
-    with pytest.raises(CheckFailed, match="libvirtd takes up the running vm1"):
+    with pytest.raises(CheckFailed, match="libvirtd takes up vm1, which is on"):
         trial.do(StartDaemon(upgraded=True))
 
 
 def test_a_qemu_that_died_while_no_libvirtd_ran_is_found(trial: Trial, layered: Vm) -> None:
     trial.do(StopDaemon())
     trial.daemon.sandbox.signal(layered.domain.qemu_pid, "KILL")
-    with pytest.raises(CheckFailed, match="libvirtd takes up the running vm1"):
+    with pytest.raises(CheckFailed, match="libvirtd takes up vm1, which is on"):
         trial.do(StartDaemon(upgraded=True))
 
 
