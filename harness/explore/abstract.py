@@ -52,7 +52,13 @@ def _of_disk(target: str, content: Content) -> Abstract:
     roles = _roles(target, content)
     job = content.job
     layers = tuple(
-        (role, _of_format(layer.format), roles.get(layer.backing or "", layer.backing), layer.size, _allocated(layer.own))
+        (
+            role,
+            _of_format(layer.format),
+            roles.get(layer.backing or "", layer.backing),
+            layer.size,
+            _allocated(layer.own),
+        )
         for name, role in roles.items()
         for layer in [content.layer(name)]
     )
@@ -84,8 +90,15 @@ def _kind(part: Part) -> str:
 def _without_names(data: object, roles: Mapping[str, str]) -> Abstract:
     if isinstance(data, Mapping):
         kept = sorted((str(name), value) for name, value in data.items() if name != "label")
-        return tuple((name, "new" if name in ("overlay", "dest", "name") and value not in roles and name != "name"
-                      else _without_names(value, roles)) for name, value in kept)
+        return tuple(
+            (
+                name,
+                "new"
+                if name in ("overlay", "dest", "name") and value not in roles and name != "name"
+                else _without_names(value, roles),
+            )
+            for name, value in kept
+        )
     if isinstance(data, list | tuple):
         return tuple(_without_names(value, roles) for value in data)
     return roles.get(data, data) if isinstance(data, str) else str(data)

@@ -48,9 +48,7 @@ class Coverage:
     def as_json(self) -> str:
         """As JSON text; `summed` is the reverse."""
         counts = {"programs": self.programs, "steps": self.steps, "seconds": self.seconds}
-        return json.dumps(
-            {**counts, "acts": self.acts, "pairs": self.pairs, "transitions": sorted(self.transitions)}
-        )
+        return json.dumps({**counts, "acts": self.acts, "pairs": self.pairs, "transitions": sorted(self.transitions)})
 
 
 def pair(before: str, kind: str) -> str:

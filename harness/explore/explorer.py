@@ -55,7 +55,9 @@ class Outcome:
     def signature(self) -> str:
         """What the first finding is about, without names and numbers: to tell one from another."""
         first = self.findings[0]
-        claim = re.sub(r"\(.*?\)|'.*?'|\b(sn|n)?\d+\b|\b(base|sn\d|n\d+|data|top|vd[ab])\b", "", first.claim or first.seen)
+        claim = re.sub(
+            r"\(.*?\)|'.*?'|\b(sn|n)?\d+\b|\b(base|sn\d|n\d+|data|top|vd[ab])\b", "", first.claim or first.seen
+        )
         return " ".join([first.check, type(self._last).__name__, *claim.split()])
 
     @property

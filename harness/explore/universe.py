@@ -204,7 +204,8 @@ def _is_target(content: Content, name: str) -> bool:
 
 def _is_ready_overlay(content: Content, name: str) -> bool:
     layer = content.layer(name)
-    return layer.backing == content.active and all(part is HOLE for part in layer.own)
+    is_empty = all(part is HOLE for part in layer.own)
+    return layer.backing == content.active and layer.size == content.size and is_empty
 
 
 def _fresh(state: State) -> str:

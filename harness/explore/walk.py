@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, settings, strategies
 from hypothesis import seed as seeded
-from hypothesis import strategies
 
 from harness.acts.act import Act
 from harness.explore.abstract import kind_of
@@ -84,7 +83,7 @@ class Walks:
             verbosity=Verbosity.quiet,
         )
         @given(strategies.booleans(), strategies.lists(_PICKS, min_size=length, max_size=length))
-        def walk(killed: bool, picks: list[int]) -> None:  # noqa: FBT001
+        def walk(killed: bool, picks: list[int]) -> None:
             if not until():
                 self._enter(self._explorer.follow(universe, _Picks(chooser, iter(picks)), killed=killed))
 

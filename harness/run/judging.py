@@ -115,7 +115,9 @@ def pytest_runtest_makereport(
         more += [(properties.GUEST, how) for how in item.stash[trials].machines.came_up]
         more += [(properties.NOT_MADE, line) for line in item.stash.get(not_made, [])]
     place = stack_and_scenario(item)
-    if place is not None:
+    if place is not None and "explorer" in getattr(item, "fixturenames", ()):  # no row of the table of stacks each
+        more.append((properties.STACK, place[0]))
+    elif place is not None:
         more += zip((properties.STACK, properties.SCENARIO), place, strict=True)
     error = None if call.excinfo is None else call.excinfo.value
     findings = () if error is None else findings_of(error)

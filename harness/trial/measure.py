@@ -18,7 +18,6 @@ from harness.readers.rows import read_row
 from harness.storage.stores import file_name
 from harness.trial.nouns import Disk
 
-
 OWN_READER = "chainproof's qcow2 reader"
 
 
