@@ -6,7 +6,6 @@ from collections.abc import Hashable, Mapping
 
 from harness.acts.act import Act
 from harness.oracle.content import Content
-from harness.oracle.image import Format
 from harness.oracle.parts import Blank, Part, Perhaps
 from harness.oracle.state import State, VmState
 
@@ -54,10 +53,10 @@ def _of_disk(target: str, content: Content) -> Abstract:
     layers = tuple(
         (
             role,
-            _of_format(layer.format),
+            layer.format,
             roles.get(layer.backing or "", layer.backing),
             layer.size,
-            _allocated(layer.own),
+            "".join(map(_kind, layer.own)),
         )
         for name, role in roles.items()
         for layer in [content.layer(name)]
@@ -66,19 +65,11 @@ def _of_disk(target: str, content: Content) -> Abstract:
     return layers, doing, tuple(sorted(content.unflushed)), bool(content.in_flight), bool(content.acknowledged)
 
 
-def _of_format(form: Format) -> Abstract:
-    return form
-
-
 def _roles(target: str, content: Content) -> dict[str, str]:
     chain = content.chain()
     others = [name for name in content.files() if name not in chain]
     roles = {name: f"{target}[{number}]" for number, name in enumerate(chain)}
     return roles | {name: f"{target} beside {number}" for number, name in enumerate(others)}
-
-
-def _allocated(own: tuple[Part, ...]) -> str:
-    return "".join(map(_kind, own))
 
 
 def _kind(part: Part) -> str:

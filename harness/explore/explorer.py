@@ -27,6 +27,7 @@ from harness.verdict.finding import Finding, findings_of
 from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug
 from harness.waiting import now
 
+_ACCIDENTAL = re.compile(r"\(.*?\)+|'.*?'|\b(sn|n)?\d+\b|\b(base|data|top|vd[ab])\b|\d+")
 Source = Callable[[State, int], Act | None]
 """Gives the next act from the state and its number (from 1 on); None at the end."""
 
@@ -55,9 +56,7 @@ class Outcome:
     def signature(self) -> str:
         """What the first finding is about, without names and numbers: to tell one from another."""
         first = self.findings[0]
-        claim = re.sub(
-            r"\(.*?\)|'.*?'|\b(sn|n)?\d+\b|\b(base|sn\d|n\d+|data|top|vd[ab])\b", "", first.claim or first.seen
-        )
+        claim = _ACCIDENTAL.sub("", first.claim or first.seen.partition("\n")[0])
         return " ".join([first.check, type(self._last).__name__, *claim.split()])
 
     @property

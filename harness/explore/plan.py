@@ -25,7 +25,7 @@ class Plan:
 
 
 def planned(start: State, length: int, possible: Possible) -> Plan:
-    """Every sequence of up to `length` acts from `start` on; as the shorter ones begin the longer ones, all are there."""
+    """Every sequence of up to `length` acts from `start` on: the shorter ones are how the longer ones begin."""
     found: list[tuple[tuple[Act, ...], tuple[Transition, ...]]] = []
     _extend(start, length, possible, (), (), found)
     seen: set[Transition] = set()

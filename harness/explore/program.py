@@ -15,7 +15,8 @@ from harness.oracle.state import State
 class Program:
     """What is done: the world, the acts in it, and whether QEMU is `killed` at the end.
 
-    If it is, nothing flushes before it looks. Otherwise images are read after every step, and the VM is shut off politely.
+    If it is, nothing flushes before it looks. Otherwise images are read after every step, and the VM is shut off
+    politely.
     """
 
     universe: Universe
@@ -30,7 +31,7 @@ class Program:
             "QEMU is killed, and all is looked at" if self.killed else "all that is on is ended politely, and looked at"
         )
         lines = [f"{chains} ({self.universe!r})", *(f"{number}. {act}" for number, act in enumerate(self.acts, 1))]
-        return "\n".join([*lines, end])
+        return "\n".join([*lines, f"{end}, and all is looked at"])
 
     def data(self) -> Data:
         """As JSON has it; `read_program` is the reverse."""

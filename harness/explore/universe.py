@@ -1,4 +1,4 @@
-"""The small world that is explored: two disks, a few layers, a few cells; and which acts can be done in a state of it."""
+"""The small world that is explored: two disks, a few layers, a few cells; and what can be done in a state of it."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def healed(state: State) -> Iterator[Act]:
 
 
 def until_healed(state: State) -> tuple[Act, ...]:
-    """All acts that bring a state to where nothing is on, and the guest runs: after every fault that must be possible."""
+    """All acts that bring a state to where nothing is on, and the guest runs: possible after every fault."""
     acts: list[Act] = []
     while following := list(healed(state)):
         for act in following:

@@ -167,9 +167,8 @@ class Content:
     def discard(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
         """The guest discards, and the disk passes it on (`discard='unmap'`).
 
-        See `harness.oracle.layer.discarded` for what of it is promised, and `doubtful` for how little while a mirror or a
-        pull is on: their filter nodes do not pass it on (QEMU block/io.c, bdrv_co_pdiscard: no BDRV_O_UNMAP), and a pull
-        has one from QEMU 6.0 on.
+        See `harness.oracle.layer.discarded` for what of it is promised, and `doubtful` for how little while a mirror
+        or a pull is on.
         """
         parts = self.geometry.parts_of(cells, ranges)
         layer, shown = self.layer(self.active), self.guest()

@@ -1,4 +1,4 @@
-"""Exploring as a run of pytest: its options, a parameter for each sequence and walker, and what it prints at the end."""
+"""Exploring as a run of pytest: options, a parameter for each sequence and walker, and what is printed at the end."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from harness.explore.universe import Universe, possible, started
 from harness.explore.walk import Walks
 from harness.run import inputs, properties
 from harness.stack.offers import NotOffered
+from harness.trial.ground import Daemons, Ground, Platform
 from harness.verdict.finding import ChecksFailed
 from harness.waiting import now
 
@@ -93,13 +94,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(60 * minutes + 900))
 
 
-def explorer_of(request: pytest.FixtureRequest, explorer: Explorer) -> Explorer:
-    """Keep what a scenario explores with, for its report."""
-    request.node.stash[_explorer] = explorer
-    return explorer
+@pytest.fixture
+def explorer(request: pytest.FixtureRequest, platform: Platform, daemons: Daemons, ground: Ground) -> Explorer:
+    """What a scenario explores with; its report tells what that has covered."""
+    made = Explorer(platform, daemons, ground.settings.evidence)
+    request.node.stash[_explorer] = made
+    return made
 
 
-def program_of(request: pytest.FixtureRequest) -> Program:
+@pytest.fixture
+def sequence(request: pytest.FixtureRequest) -> Program:
     """The sequence of a parameter; it is skipped when the run's minutes are over."""
     config = request.config
     if is_over(config):
@@ -107,18 +111,18 @@ def program_of(request: pytest.FixtureRequest) -> Program:
     return Program(Universe(), plan(config.option.exhaustive).sequences[request.param], killed=request.param % 2 == 1)
 
 
-def saved_of(request: pytest.FixtureRequest) -> Program:
+@pytest.fixture
+def saved(request: pytest.FixtureRequest) -> Program:
     """The saved program of a parameter. Raises Unusable if the file has none."""
     file: Path = request.param
     try:
         return read_program(json.loads(file.read_text()))
     except (OSError, ValueError) as error:
-        raise Unusable(
-            f"{file} has no program: {error}", "pass a program.json of the evidence of an exploration"
-        ) from error
+        raise Unusable(f"{file} has no program: {error}", "pass a program.json from the evidence") from error
 
 
-def walks_of(request: pytest.FixtureRequest, explorer: Explorer) -> Walks:
+@pytest.fixture
+def walks(request: pytest.FixtureRequest, explorer: Explorer) -> Walks:
     """The walks of a walker."""
     return Walks(explorer, request.config.option.seed + request.param * 1000)
 

@@ -28,9 +28,9 @@ class KnownBug:
     packages into which a distribution took the fix: `fixed_packages` are (from, up to but not with) package versions.
     `since`: the first bad version upstream names, else the oldest we measured as bad. `fixed`: likewise for good.
     Versions outside are not expected to fail.
-    A program of acts that nobody has written down meets it if `acts` matches (regex) them, a line each, as far as they
-    were done. A bug that shows only `sometimes` makes no unexpected pass: the scenarios that this names (regex) are run until it
-    shows, ROUNDS times at most.
+    A program that the harness itself has made (harness.explore) meets it if `acts` matches (regex) what was done of it,
+    a line for each act. A bug that shows only `sometimes` makes no unexpected pass: the scenarios that this names
+    (regex) are run until it shows, ROUNDS times at most.
     """
 
     scenario: str

@@ -1,4 +1,4 @@
-"""Every sequence of up to so many acts (--exhaustive N), each done once on a VM and held to the oracle after each act."""
+"""Every sequence of up to so many acts (--exhaustive N), each done once, and held to the oracle after each act."""
 
 from __future__ import annotations
 
