@@ -23,7 +23,7 @@ from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
 from harness.verdict.explanation import explain
-from harness.verdict.finding import Finding, findings_of
+from harness.verdict.finding import ChecksFailed, Finding, findings_of
 from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug
 from harness.waiting import now
 
@@ -34,23 +34,25 @@ Source = Callable[[State, int], Act | None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a program: the first `done` of its acts were done and held, `findings` are what was wrong then.
+    """What became of a program: the first `done` of its acts were done and held, `findings` are what ended it then.
 
-    `bug` is the known bug that explains all of them, if one does. `evidence` is where the rest is, if it was kept.
+    `known` are the known bugs that it has met; `is_known` says that one of them explains the findings. `evidence` is
+    where the rest is, if it was kept.
     """
 
     program: Program
     done: int
     seconds: float
     findings: tuple[Finding, ...] = ()
-    bug: KnownBug | None = None
+    known: tuple[KnownBug, ...] = ()
+    is_known: bool = False
     evidence: Path | None = None
     remark: str = ""
 
     @property
     def is_red(self) -> bool:
         """Whether something is wrong that nobody knows."""
-        return bool(self.findings) and self.bug is None
+        return bool(self.findings) and not self.is_known
 
     @property
     def signature(self) -> str:
@@ -101,27 +103,15 @@ class Explorer:
         """Do what `source` gives, act by act; as `run`."""
         begun = now()
         with self.platform.trial(self._daemons.sound(), keep or "explored") as trial:
-            running = _Running(trial, universe, killed=killed)
-            outcome = Outcome(Program(universe, (), killed), 0, 0)
-            try:
-                running.all(source)
-            except (ChainproofError, libvirt.libvirtError, Impossible, OSError) as error:
-                outcome = self._judged(trial, _explained(trial, error))
+            running = _Running(trial, universe, self._bugs, killed=killed)
+            findings = running.all(source)
             program = Program(universe, tuple(running.acts), killed)
-            outcome = replace(outcome, program=program, done=running.done, seconds=now() - begun)
+            known = bool(findings) and running.explained(findings)
+            outcome = Outcome(program, running.done, now() - begun, findings, tuple(running.met), known)
             if keep and outcome.is_red:
                 outcome = self._with_evidence(outcome, trial)
         self.coverage.add(outcome.program, outcome.done, outcome.seconds)
         return outcome
-
-    def _judged(self, trial: Trial, error: Exception) -> Outcome:
-        """What an error comes to: whether known bugs that the acts may meet explain all that it has found."""
-        findings = findings_of(error)
-        done = "\n".join(repr(read(entry.act)) for entry in trial.journal.entries if entry.act)
-        met = [bug for bug in self._bugs if re.match(bug.acts, done)]
-        explaining = [next((bug for bug in met if bug.explains(finding)), None) for finding in findings]
-        bug = explaining[0] if explaining and all(explaining) else None
-        return Outcome(Program(Universe(), ()), 0, 0, findings, bug)
 
     def _with_evidence(self, outcome: Outcome, trial: Trial) -> Outcome:
         directory = collect(trial, str(outcome), self._evidence)
@@ -132,39 +122,72 @@ class Explorer:
 
 
 class _Running:
-    """A program on its way: `acts` are those that it has begun, `done` counts those that were done and held."""
+    """A program on its way: `acts` are those that it has begun, `done` counts those that were done and held.
 
-    def __init__(self, trial: Trial, universe: Universe, *, killed: bool) -> None:
+    `met` are the known bugs of `bugs` that have shown: what they explain of the checks does not end the program.
+    """
+
+    def __init__(self, trial: Trial, universe: Universe, bugs: Sequence[KnownBug], *, killed: bool) -> None:
         self.acts: list[Act] = []
         self.done = 0
+        self.met: dict[KnownBug, None] = {}
         self._trial = trial
         self._universe = universe
+        self._bugs = bugs
         self._killed = killed
 
-    def all(self, source: Source) -> None:
-        """Set up, do each act and hold what is then to the oracle; end, heal, and look at all there is."""
+    def all(self, source: Source) -> tuple[Finding, ...]:
+        """Set up, do each act and hold what is then to the oracle; end, heal, look at all: what ended it, if anything.
+
+        Raises Unusable.
+        """
+        try:
+            self._all(source)
+        except Unusable:
+            raise
+        except (ChainproofError, libvirt.libvirtError, Impossible, OSError) as error:
+            return findings_of(_cause(self._trial, error))
+        return ()
+
+    def explained(self, findings: Sequence[Finding]) -> bool:
+        """Whether known bugs that what was done may meet explain all of them; then they are `met`."""
+        done = "\n".join(repr(read(entry.act)) for entry in self._trial.journal.entries if entry.act)
+        could = [bug for bug in self._bugs if re.match(bug.acts, done)]
+        explaining = [next((bug for bug in could if bug.explains(finding)), None) for finding in findings]
+        if None in explaining:
+            return False
+        self.met.update(dict.fromkeys(filter(None, explaining)))
+        return True
+
+    def _all(self, source: Source) -> None:
         trial = self._trial
         trial.do(*self._universe.set_up())
         while (act := source(trial.state, len(self.acts) + 1)) is not None:
             self.acts.append(act)
             self._step(act)
             self.done += 1
-        for act in ending(trial.state) if self._killed else ():
-            self._step(act)
-        for act in until_healed(trial.state):
-            self._step(act)
+        for acts in (ending, until_healed) if self._killed else (until_healed,):
+            for act in acts(trial.state):
+                self._step(act)
         if self._killed:  # after every fault that must be possible
             trial.do(*merged(trial.state))
-        verify_all(trial)
+        self._look(lambda: verify_all(trial, lambda finding: self.explained((finding,))))
 
     def _step(self, act: Act) -> None:
         self._trial.do(act)
-        step.hold(self._trial, f"after {act!r}", images=not self._killed)
+        self._look(lambda: step.hold(self._trial, f"after {act!r}", images=not self._killed))
+
+    def _look(self, look: Callable[[], object]) -> None:
+        """Look; what known bugs explain of it changes nothing of what comes next."""
+        try:
+            look()
+        except ChecksFailed as failed:
+            if not self.explained(failed.findings):
+                raise
 
 
-def _explained(trial: Trial, error: Exception) -> Exception:
-    if isinstance(error, Unusable):
-        raise error
+def _cause(trial: Trial, error: Exception) -> Exception:
+    """What an error comes of, if something has died or stopped."""
     try:
         explain(trial, error)
     except CheckFailed as cause:

@@ -92,9 +92,8 @@ class Walks:
     def _enter(self, outcome: Outcome) -> None:
         if outcome.findings and outcome.program.acts:
             self._troubled[kind_of(outcome.program.acts[-1])] += 1
-        if outcome.bug is not None:
-            self.found.known[outcome.bug.sentence] += 1
-        elif outcome.is_red and outcome.signature in self.found.red:
+        self.found.known.update(bug.sentence for bug in outcome.known)
+        if outcome.is_red and outcome.signature in self.found.red:
             self.found.again[outcome.signature] += 1
         elif outcome.is_red:
             self.found.red[outcome.signature] = self._shortened(outcome)

@@ -141,10 +141,11 @@ def hold(explorer: Explorer, program: Program, name: str) -> None:
             raise NotOffered(f"{act} is not offered by {explorer.platform.stack}")
         state = act.after(state)
     outcome = explorer.run(program, keep=name)
-    if outcome.bug is not None:
-        pytest.xfail(f"known bug: {outcome.bug.sentence} {outcome.bug.url or '(no upstream reference found)'}")
-    if outcome.findings:
+    if outcome.is_red:
         raise_red([outcome])
+    if outcome.known:
+        bugs = (f"{bug.sentence} {bug.url or '(no upstream reference found)'}" for bug in outcome.known)
+        pytest.xfail(f"known bug: {'; '.join(bugs)}")
 
 
 def walk(walks: Walks, config: pytest.Config, note: pytest.Item | None = None) -> None:
