@@ -71,10 +71,18 @@ def pytest_arguments(verb: str, rest: Sequence[str]) -> list[str]:
             "1",
             *(a for a in rest if a != "--walk"),
         ]
+    if verb == "soak":
+        hours = ["--soak" if word == "--hours" else word.replace("--hours=", "--soak=") for word in rest]
+        return [*_in("scenarios"), "--ignore", str(ROOT / "scenarios/explore"), *_spread(), *_hours(hours), *hours]
     if verb == "matrix":
         names, more = _names_first(rest)
         return [*_in("scenarios"), *_spread(), *_stacks(names or ["default"]), *more]
     raise BadCommand(f"there is no verb {verb}")
+
+
+def _hours(rest: Sequence[str]) -> list[str]:
+    """An hour, unless something else is said."""
+    return [] if any(word.partition("=")[0] == "--soak" for word in rest) else ["--soak", "1"]
 
 
 def _explored(rest: Sequence[str]) -> list[str]:

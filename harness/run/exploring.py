@@ -18,7 +18,7 @@ from harness.explore.plan import Plan, planned
 from harness.explore.program import Program, read_program
 from harness.explore.universe import Universe, possible, started
 from harness.explore.walk import Walks
-from harness.run import inputs, properties
+from harness.run import inputs, properties, soaking
 from harness.stack.offers import NotOffered
 from harness.trial.ground import Daemons, Ground, Platform
 from harness.verdict.finding import ChecksFailed
@@ -37,6 +37,7 @@ _explorer = pytest.StashKey[Explorer]()
 def add_options(parser: pytest.Parser) -> None:
     """The options of what is explored."""
     add = parser.getgroup("chainproof exploring", "chainproof: what is explored").addoption
+    soaking.add_options(parser)
     add("--exhaustive", type=inputs.count, default=1, metavar="N", help="every sequence of up to N acts (%(default)s)")
     add("--shard", type=shard, default=(1, 1), metavar="I/N", help="of the sequences the I-th N-th part only")
     add("--minutes", type=inputs.positive, metavar="M", help="how long it may go on (walks: a minute)")
