@@ -44,7 +44,8 @@ class VmState:
 
     `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes. `backup` is the disk of
     the backup that is on. `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them
-    ("suspended", "resumed"; with a "?" what it need not tell of), but for those that belong to a start. `deaths` are how its QEMUs were ended, in order.
+    ("suspended", "resumed"; with a "?" what it need not tell of), but for those that belong to a start. `deaths` are
+    how its QEMUs were ended, in order.
     """
 
     disks: Mapping[str, Content] = field(default_factory=dict)
