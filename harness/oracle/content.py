@@ -439,8 +439,12 @@ class Content:
         Where a cluster has subclusters, QEMU 7.2 copies the whole cluster, and QEMU 10.0 the subcluster alone.
         """
         layer, shown = self.layer(job.target), self.shows(job.target)
-        below = union(self.contains(name) for name in self._above(job.base, job.target)[:-1] or (job.target,))
-        copied = {part for part, value in enumerate(below) if value is not HOLE and job.began[part] is HOLE}
+        copied = {
+            part
+            for name in self._above(job.base, job.target)[:-1]
+            for part, value in enumerate(self.contains(name))
+            if value is not HOLE and job.began[part] is HOLE
+        }
         filled: dict[int, Part] = {}
         for size, certain in ((layer.format.discard_unit, False), (layer.format.unit, True)):
             for other in {other for part in copied for other in self.geometry.unit_around(part, size)}:
