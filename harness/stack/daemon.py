@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 import libvirt
 
+from harness.crash.recording import Places
 from harness.errors import CheckFailed, Unusable, WaitTimeout, how_ended
 from harness.process import STDOUT, Child, Completed, has_stopped, wait
 from harness.settings import Mode
@@ -54,7 +55,7 @@ class Setup:
 
     `guest` (the built guest's directory) is shown read-only as /guest, `warm` (saved guests) as /warm. `stock` leaves
     out what makes VMs start faster than with libvirt's own configuration: to measure against. `preloads` are loaded
-    into libvirtd and QEMU.
+    into libvirtd and QEMU. `recorder` is one that is loaded into everything, and logs what is done to files.
     """
 
     mode: Mode
@@ -63,6 +64,7 @@ class Setup:
     warm: Path
     stock: bool = False
     preloads: tuple[Preload, ...] = ()
+    recorder: Path | None = None
 
 
 class Daemon:
@@ -106,8 +108,12 @@ class Daemon:
         environment = {"LIBVIRT_DEFAULT_URI": uri_of(self.mode, SOCKETS), **(session if self.mode == "session" else {})}
         uid = SESSION_UID if self.mode == "session" else None
         isolation = replace(stack.isolation(), uid=uid, kvm=self.kvm, binds=binds, environment=environment)
-        if setup.preloads:
-            isolation = replace(isolation, preloads=setup.preloads, binds=(*binds, (self.record, RECORD, True)))
+        recorder = () if setup.recorder is None else (Preload(setup.recorder, everywhere=True),)
+        preloads = (*setup.preloads, *recorder)
+        self.recorded = Places(self.record / "log", directory / "export/images", etc / "qemu") if recorder else None
+        """Where what the recorder logs is, and what it is about; None without one."""
+        if preloads:
+            isolation = replace(isolation, preloads=preloads, binds=(*binds, (self.record, RECORD, True)))
         self.sandbox = Sandbox(run_directory, isolation)
         self.storage = StorageDaemon(self.sandbox)
         self._place = self.sandbox  # where libvirtd and virsh run
