@@ -15,6 +15,9 @@ from harness.crash.log import CHANGES_BYTES, Call, Op, RecordingFailed
 from harness.errors import ImageError
 from harness.readers.extents import Extent, Kind, OpenFile
 
+LAST = 16
+"""Of more pending calls than these, not each is lost alone again and again."""
+
 Applied = tuple[int, ...]
 """The numbers of the pending calls of one file that survive."""
 
@@ -196,16 +199,19 @@ class Surviving(OpenFile):
 def subsets(pending: Sequence[int]) -> Iterator[frozenset[int]]:
     """Which of `pending` calls survive a power loss: all (QEMU is killed), none, all but one, one, the first ones.
 
-    Those are what found everything that any subset did, where that was measured. Each once.
+    Those are what found everything that any subset did, where that was measured. Each once. Of many calls, the one that
+    is lost or survives alone, and the end of the first ones, are among the LAST: each was among those when it began.
     """
     everything = frozenset(pending)
+    last = pending[-LAST:]
+    begin = len(pending) - len(last)
     seen: set[frozenset[int]] = set()
     for survivors in (
         everything,
         frozenset[int](),
-        *(everything - {one} for one in pending),
-        *(frozenset({one}) for one in pending),
-        *(frozenset(pending[:count]) for count in range(2, len(pending) - 1)),
+        *(everything - {one} for one in last),
+        *(frozenset({one}) for one in last),
+        *(frozenset(pending[:count]) for count in range(max(2, begin), len(pending) - 1)),
     ):
         if survivors not in seen:
             seen.add(survivors)

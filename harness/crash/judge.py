@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import normpath
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -129,7 +130,7 @@ class Judge:
             for path, inode in self._directory.names.items()
             if any(c.op is Op.WRITE and c.offset == 0 and c.number not in survivors for c in inode.pending)
         ]
-        return Problem("unreadable", str(error), is_limit=error.image in gone and bool(stale))
+        return Problem("unreadable", str(error), is_limit=normpath(error.image) in gone and bool(stale))
 
     def _open(self, path: PurePosixPath, survivors: frozenset[int], how: Callable[[], OpenImage]) -> OpenImage:
         key = self._key(str(path), survivors)
@@ -153,7 +154,7 @@ class Judge:
 
     def inode(self, path: str) -> Inode:
         """The file of this name. Raises ImageError if there is none."""
-        inode = self._directory.names.get(path)
+        inode = self._directory.names.get(normpath(path))  # a header may name ../images/base.qcow2
         if inode is None:
             raise ImageError(path, "is not there")
         return inode
