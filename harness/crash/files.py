@@ -159,7 +159,10 @@ def require_complete(first: Mapping[str, bytes], calls: Sequence[Call], last: Ma
 
 
 class Surviving(OpenFile):
-    """A file as a power loss leaves it, for readers: what is durable of it, and calls that survive, laid over that."""
+    """A file as a power loss leaves it, for readers: what is durable of it, and calls that survive, laid over that.
+
+    Where a call that would have made it larger is lost, zeros are read, as by QEMU.
+    """
 
     def __init__(self, image: str, inode: Inode, applied: Applied) -> None:
         self.image = image
@@ -170,10 +173,11 @@ class Surviving(OpenFile):
             self._below, self._over = bytearray(inode.content(applied)), []
         self.size = max([len(self._below), *(call.end for call in self._over)])
         self.taken = self.size
+        self._most = max([self.size, *(call.end for call in inode.pending)])
 
     def refuse_beyond(self, end: int, what: str) -> None:
         """Raise ImageError if the file ends before byte `end`."""
-        if end > self.size:
+        if end > self._most:
             raise ImageError(self.image, f"{what} reaches to byte {end}, beyond the end of the file at {self.size}")
 
     def holes(self) -> Iterator[Extent]:
@@ -181,7 +185,7 @@ class Surviving(OpenFile):
         yield Extent(0, self.size, Kind.DATA)
 
     def _pread(self, length: int, offset: int) -> bytes:
-        end = min(offset + length, self.size)
+        end = min(offset + length, self._most)
         over = [call for call in self._over if call.offset < end and offset < call.end]
         if not over:
             return bytes(self._below[offset:end]).ljust(end - offset, b"\0")
