@@ -38,6 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--guest", choices=("warm", "cold"), default="warm", help="restored from a saved guest, or booted")
     add("--kills", type=inputs.count, default=3, metavar="N", help="how often the killed run is killed (%(default)s)")
     add("--replay", action="append", default=[], metavar="PATH", help="do these again from their journals, and compare")
+    add("--power-loss", action="store_true", help="lose the power at every write, afterwards and in memory")
     add("--narrate", action="store_true", help="tell what happens, as it happens")
     exploring.add_options(parser)
 
@@ -80,13 +81,12 @@ def daemons(platform: Platform) -> Iterator[Daemons]:
 
 
 @pytest.fixture
-def daemon(daemons: Daemons) -> Daemon:
-    return daemons.sound()
+def daemon(request: pytest.FixtureRequest, daemons: Daemons) -> Daemon:
+    return daemons.sound(recorded=request.node.get_closest_marker("recorded") is not None)
 
 
-@pytest.fixture
+@pytest.fixture  # a daemon of the scenario's own, which need not be the same one at its end
 def upgradable(platform: Platform) -> Iterator[Daemon]:
-    """A daemon of the scenario's own, which need not be the same one at its end."""
     require_upgrade(platform.stack)
     with platform.daemon() as running:
         yield running
