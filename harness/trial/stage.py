@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Protocol
@@ -81,8 +81,10 @@ class Stage:
             return
         raise CheckFailed(claim, "it is done")
 
-    def attempt(self, act: Act, *, by: str = "") -> Outcome:
+    def attempt(self, act: Act, *, by: str = "", recovery: Sequence[Act] = ()) -> Outcome:
         """Perform an act that may fail; what became of it is settled by looking, and the state moves accordingly.
+
+        If it fails, the acts of the `recovery` come before the look.
 
         Where looking cannot tell, what the act would have changed is undefined. Raises CheckFailed if what is seen is
         neither what was before nor what the act means.
@@ -92,6 +94,9 @@ class Stage:
             try:
                 self._perform(act, by)
             except Refusal as error:
+                for each in recovery:
+                    self.do(each)
+                    before, after = self.state, each.after(after)
                 outcome = self._settled(act, before, after, error)
                 self.state = {Outcome.DONE: after, Outcome.REFUSED: before}.get(outcome) or before.either(after)
                 return outcome

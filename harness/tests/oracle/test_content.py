@@ -496,3 +496,15 @@ def test_a_discard_while_a_pull_is_on_may_have_no_effect() -> None:
     disk = Content.new("base").write("A", (1,)).snapshot("cur").pull()
 
     assert set(disk.discard((1,)).guest()[16:32]) == {UNDEFINED}
+
+
+def test_a_shallow_copy_is_as_large_as_the_disk_and_not_as_what_is_below_it() -> None:
+    disk = Content.new("base").snapshot("cur").resize(1 << 20).copy("copy", shallow=True)
+
+    assert disk.layer("copy").size == 1 << 20
+
+
+def test_a_discard_that_need_not_be_passed_on_may_have_no_effect() -> None:
+    disk = Content.new("base").write("A", (1,))
+
+    assert set(disk.discard((1,), passed_on=False).guest()[16:32]) == {UNDEFINED}
