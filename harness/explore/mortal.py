@@ -15,7 +15,7 @@ from harness.errors import ChainproofError
 from harness.explore.universe import Universe, merged, until_healed
 from harness.stack.daemon import Daemon
 from harness.stack.view import Preload
-from harness.trial.ground import Platform
+from harness.trial.ground import Daemons, Platform
 from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
@@ -40,20 +40,35 @@ class Mortal:
         self._daemon = daemon
         self._order = daemon.record / "mortal"
         self._points = daemon.record / "points"
-        self._number = 0
+        self._number = int(self._order.read_text().split()[0]) if self._order.exists() else 0
 
-    def end_at(self, point: int) -> None:
-        """Have the one that runs end at the `point`-th moment from now on; never if that is 0."""
-        self._number += 1
-        fresh = self._order.with_name("mortal.new")
-        fresh.write_text(f"{self._number} {point} {self._daemon.pid}\n")
-        fresh.rename(self._order)
+    def end_at(self, moment: int) -> None:
+        """Have the libvirtd that runs end at the `moment`-th moment from now on."""
+        self._order_to(moment)
 
-    def passed(self) -> list[Point]:
-        """The moments since the last order."""
+    def live_on(self) -> tuple[Point, ...]:
+        """Have it live on; returns the moments that it has passed since the order to end, up to that end."""
         text = self._points.read_text() if self._points.exists() else ""
         lines = [line.split(" ", 2) for line in text.splitlines()]
-        return [Point(int(number), words) for order, number, words in lines if int(order) == self._number]
+        passed = tuple(Point(int(number), words) for order, number, words in lines if int(order) == self._number)
+        self._order_to(0)
+        return passed
+
+    def _order_to(self, moment: int) -> None:
+        self._number += 1
+        fresh = self._order.with_name("mortal.new")
+        fresh.write_text(f"{self._number} {moment} {self._daemon.pid}\n")
+        fresh.rename(self._order)
+
+
+@dataclass(frozen=True)
+class MortalPlatform(Platform):
+    """A platform whose daemons Mortal can end."""
+
+    def daemon(self, *, stock: bool = False, recorded: bool = False, preloads: tuple[Preload, ...] = ()) -> Daemon:
+        """A daemon; enter it to start it."""
+        mortal = Preload(preload(SOURCE, self.ground.settings.cache.preloads))
+        return super().daemon(stock=stock, recorded=recorded, preloads=(*preloads, mortal))
 
 
 @dataclass(frozen=True)
@@ -70,45 +85,43 @@ class Death:
 
 
 class Deaths:
-    """Does acts on a platform's daemon, which ends at each moment of them in turn."""
+    """Does acts on a stack's daemon, which ends at each moment of them in turn; red ones leave their `evidence`."""
 
-    def __init__(self, platform: Platform, daemon: Daemon, evidence: Path) -> None:
-        self._platform = platform
-        self._daemon = daemon
-        self._mortal = Mortal(daemon)
+    def __init__(self, platform: Platform, evidence: Path) -> None:
+        self._platform = MortalPlatform(platform.ground, platform.stack)
         self._evidence = evidence
 
     def of(self, before: Sequence[Act], act: Act) -> Iterator[Death]:
         """Do `before`, and `act` with a daemon that ends at its first moment; again with the second, and so on."""
-        for number in count(1):
-            with self._platform.trial(self._daemon, f"{type(act).__name__} {number}") as trial:
-                trial.do(*Universe().set_up(), *before)
-                self._mortal.end_at(number)
-                death = self._died(trial, act, number)
-                self._mortal.end_at(0)
-            if death is None:
-                return
-            yield death
+        with Daemons(self._platform) as daemons:
+            for number in count(1):
+                with self._platform.trial(daemons.sound(), f"{type(act).__name__} {number}") as trial:
+                    trial.do(*Universe().set_up(), *before)
+                    death = self._died(trial, act, number)
+                if death is None:
+                    return
+                yield death
 
     def _died(self, trial: Trial, act: Act, number: int) -> Death | None:
         """What became of it; None if the act has no such moment."""
         first = trial.state.daemons
         findings: tuple[Finding, ...] = ()
         outcome = "neither done nor refused"
+        passed: tuple[Point, ...] = ()
+        mortal = Mortal(trial.daemon)
+        mortal.end_at(number)
         try:
             outcome = str(trial.stage.attempt(act, recovery=(KillDaemon(), StartDaemon())))
-            if trial.state.daemons == first:
+            passed = mortal.live_on()
+            if trial.state.daemons == first and number > len(passed):
                 return None
-            trial.do(*until_healed(trial.state))
-            trial.do(*merged(trial.state))
+            if trial.state.daemons == first:  # it ended after its answer
+                trial.do(KillDaemon(), StartDaemon())
+            for acts in (until_healed, merged):
+                trial.do(*acts(trial.state))
             verify_all(trial)
         except (ChainproofError, libvirt.libvirtError) as error:
+            passed = passed or mortal.live_on()
             findings = findings_of(error)
             collect(trial, f"{act!r}, libvirtd ended at its moment {number}\n{error}", self._evidence)
-        point = next(point for point in self._mortal.passed() if point.number == number)
-        return Death(point, outcome, findings)
-
-
-def mortal_daemon(platform: Platform) -> Daemon:
-    """A daemon that Mortal can end; enter it to start it."""
-    return platform.daemon(preloads=(Preload(preload(SOURCE, platform.ground.settings.cache.preloads)),))
+        return Death(passed[number - 1], outcome, findings)
