@@ -100,6 +100,8 @@ class Deaths:
                     death = self._died(trial, act, number)
                 if death is None:
                     return
+                if death.findings:
+                    daemons.renew()
                 yield death
 
     def _died(self, trial: Trial, act: Act, number: int) -> Death | None:

@@ -21,8 +21,8 @@ ROUNDS = 5
 class KnownBug:
     """A bug that scenarios meet: those whose id `scenario` matches (regex) fail with findings that it `explains`.
 
-    `check` is the name of the check that finds it, the kind of error where the scenario broke off with one, "" for what
-    the scenario itself claims; `shows` matches (regex) the finding's claim, what was seen and the difference, in lines.
+    `check` matches (regex) the name of the check that finds it, the kind of error where the scenario broke off with
+    one, "" for what the scenario itself claims; `shows` matches (regex) the finding's claim, what was seen and the difference, in lines.
     `url` is empty where no upstream reference was found.
     Affected is every upstream version from `since` up to, but not with, `fixed` (None: not fixed yet), but for
     packages into which a distribution took the fix: `fixed_packages` are (from, up to but not with) package versions.
@@ -49,7 +49,7 @@ class KnownBug:
     def explains(self, finding: Finding) -> bool:
         """True if this is how the bug shows."""
         words = "\n".join((finding.claim, finding.seen, finding.difference))
-        return finding.check == self.check and re.search(self.shows, words) is not None
+        return re.fullmatch(self.check, finding.check) is not None and re.search(self.shows, words) is not None
 
     def affects(self, stack: Stack) -> bool:
         """True if this stack has the bug."""
