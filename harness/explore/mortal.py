@@ -12,6 +12,7 @@ import libvirt
 from harness.acts.act import Act
 from harness.acts.faults import KillDaemon, StartDaemon
 from harness.errors import ChainproofError
+from harness.explore.explorer import explanation
 from harness.explore.universe import Universe, merged, until_healed
 from harness.stack.daemon import Daemon
 from harness.stack.view import Preload
@@ -20,6 +21,7 @@ from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
 from harness.verdict.finding import Finding, findings_of
+from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug
 from images.preload import preload
 
 SOURCE = Path(__file__).with_name("mortal.c")
@@ -73,11 +75,15 @@ class MortalPlatform(Platform):
 
 @dataclass(frozen=True)
 class Death:
-    """What became of an act whose daemon ended at a moment of it: what looking said, and what was found wrong."""
+    """What became of an act whose daemon ended at a moment of it: what looking said, and what was found wrong.
+
+    `known` are the known bugs that explain all of it, if they do.
+    """
 
     point: Point
     outcome: str
     findings: tuple[Finding, ...]
+    known: tuple[KnownBug, ...] = ()
 
     def __str__(self) -> str:
         found = "".join(f"\n{finding}" for finding in self.findings)
@@ -90,6 +96,7 @@ class Deaths:
     def __init__(self, platform: Platform, evidence: Path) -> None:
         self._platform = MortalPlatform(platform.ground, platform.stack)
         self._evidence = evidence
+        self._bugs = [bug for bug in KNOWN_BUGS if bug.affects(platform.stack)]
 
     def of(self, before: Sequence[Act], act: Act) -> Iterator[Death]:
         """Do `before`, and `act` with a daemon that ends at its first moment; again with the second, and so on."""
@@ -125,5 +132,7 @@ class Deaths:
         except (ChainproofError, libvirt.libvirtError) as error:
             passed = passed or mortal.live_on()
             findings = findings_of(error)
-            collect(trial, f"{act!r}, libvirtd ended at its moment {number}\n{error}", self._evidence)
-        return Death(passed[number - 1], outcome, findings)
+            if explanation(self._bugs, trial.journal, findings) is None:
+                collect(trial, f"{act!r}, libvirtd ended at its moment {number}\n{error}", self._evidence)
+        known = explanation(self._bugs, trial.journal, findings) or ()
+        return Death(passed[number - 1], outcome, findings, known)

@@ -87,7 +87,7 @@ def _hours(rest: Sequence[str]) -> list[str]:
 
 def _explored(rest: Sequence[str]) -> list[str]:
     """Where the scenarios are that explore as it is wanted, and with how many walkers; all of them if nothing is."""
-    wanted = {"--exhaustive": "sequences", "--walk": "walks", "--program": "saved"}
+    wanted = {"--exhaustive": "sequences", "--walk": "walks", "--program": "saved", "--deaths": "deaths"}
     names = [name for option, name in wanted.items() if any(a.partition("=")[0] == option for a in rest)]
     paths = [f"scenarios/explore/test_{name}.py" for name in names] or ["scenarios/explore"]
     return [*_in(" ".join(paths)), "--walkers", str(os.cpu_count() or 1)]

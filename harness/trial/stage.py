@@ -97,6 +97,7 @@ class Stage:
             try:
                 self._perform(act, by)
             except Refusal as error:
+                after = after.hardly_heard(before)
                 for each in recovery:
                     self.do(each)
                     before, after = self.state, each.after(after)

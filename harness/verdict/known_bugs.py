@@ -22,7 +22,8 @@ class KnownBug:
     """A bug that scenarios meet: those whose id `scenario` matches (regex) fail with findings that it `explains`.
 
     `check` matches (regex) the name of the check that finds it, the kind of error where the scenario broke off with
-    one, "" for what the scenario itself claims; `shows` matches (regex) the finding's claim, what was seen and the difference, in lines.
+    one, "" for what the scenario itself claims; `shows` matches (regex) the finding's claim, what was seen and the
+    difference, in lines.
     `url` is empty where no upstream reference was found.
     Affected is every upstream version from `since` up to, but not with, `fixed` (None: not fixed yet), but for
     packages into which a distribution took the fix: `fixed_packages` are (from, up to but not with) package versions.
