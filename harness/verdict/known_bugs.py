@@ -188,6 +188,58 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
+        check="chain in the persistent definition",
+        shows=r"",
+        component="libvirt",
+        since="9.0.0",
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies before it has written the definition leaves the former active layer there.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-before-it-wrote-the-definition.md",
+        acts=r"^(.*\n)*(Snapshot|Pivot)\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="chain in QEMU|block nodes|files|libvirtError",
+        shows=r"\bn1\b|Need a root block node",
+        component="libvirt",
+        since="9.0.0",
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies in a snapshot goes on with the former chain, or leaves the overlay's node and file.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-in-a-snapshot-goes-on-with-the-former-chain.md",
+        acts=r"^(.*\n)*Snapshot\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"(Abort|Pivot)\(.*has happened or has not\nneither(.*\n)*seen .*'ending'",
+        component="libvirt",
+        since="9.0.0",
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies at the end of a job waits for that job as long as the VM runs.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
+        acts=r"^(.*\n)*(Abort|Pivot)\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"libvirtd takes up vm1, which is on\nits state is 5, 0(.*\n)*.*unknown mirror job type ''",
+        component="libvirt",
+        since="9.0.0",
+        fixed="11.3.0",  # between them nobody looked
+        url="",
+        sentence="At the end of a job the status has a mirror of no type, which the next libvirtd cannot read.",
+        measured="shows on 9.0.0-4+deb12u2, not on 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
+        acts=r"^(.*\n)*(Abort|Pivot)\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
         check="holes",
         shows=r"holds nothing where nothing was written",
         component="QEMU",
