@@ -207,7 +207,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         since="9.0.0",
         fixed=None,
         url="",
-        sentence="A libvirtd that dies in a snapshot goes on with the former chain, or leaves the overlay's node and file.",
+        sentence="A libvirtd that dies in a snapshot goes on with the former chain, or leaves its node and its file.",
         measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
         " scenarios/findings/libvirtd-killed-in-a-snapshot-goes-on-with-the-former-chain.md",
         acts=r"^(.*\n)*Snapshot\(.*\nKillDaemon\(",
