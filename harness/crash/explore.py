@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.crash.files import Directory, events, subsets
-from harness.crash.judge import Judge, Key, Problem, Source, sources
+from harness.crash.judge import FileKey, Judge, Key, Problem, Source, sources
 from harness.crash.log import Call
 from harness.crash.promise import Disk, Promise, Unjudged
 from harness.errors import ImageError
@@ -169,7 +169,7 @@ class _Exploration:
             self.found.judged.add(disk)
             yield from judge.problems(source, chain, survivors, promise)
 
-    def _is_new(self, promise: Promise, named_by: str, read: Sequence[tuple[int, int, tuple[int, ...]]]) -> bool:
+    def _is_new(self, promise: Promise, named_by: str, read: Sequence[FileKey]) -> bool:
         key = id(promise), named_by, "", tuple(read)
         if key in self._seen:
             return False
