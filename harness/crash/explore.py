@@ -48,8 +48,9 @@ class Red:
 class Explored:
     """What came out: how many different `states` were read, per moment; the red ones, the first of each kind.
 
-    `counts` has how many there are of a kind. `limits` are states that are red by a documented limit alone. `not_made`
-    says why a disk was not judged.
+    `acts` has the moments at which states of an act of a kind were read, by the kind's name. `counts` has how many
+    states there are of a kind of red ones. `limits` are those that are red by a documented limit alone. `not_made` says
+    why a disk was not judged.
     """
 
     states: Counter[str] = field(default_factory=Counter)
@@ -58,6 +59,7 @@ class Explored:
     limits: Counter[str] = field(default_factory=Counter)
     not_made: dict[Disk, str] = field(default_factory=dict)
     judged: set[Disk] = field(default_factory=set)
+    acts: dict[str, set[str]] = field(default_factory=dict)
 
 
 def explore(
@@ -167,6 +169,7 @@ class _Exploration:
         if self._is_new(promise, named_by, judge.read):
             self.found.states[promise.moment] += 1
             self.found.judged.add(disk)
+            self.found.acts.setdefault(promise.act, set()).add(promise.moment)
             yield from judge.problems(source, chain, survivors, promise)
 
     def _is_new(self, promise: Promise, named_by: str, read: Sequence[FileKey]) -> bool:
