@@ -13,7 +13,7 @@ from harness.crash.promise import Disk, Promise, Unjudged
 from harness.errors import ImageError
 
 DEFINITIONS = "/etc/libvirt/qemu/"
-KEPT_FILES = 6
+KEPT_FILES = 16
 """Of how many kinds of red states the files are kept."""
 
 

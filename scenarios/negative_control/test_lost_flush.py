@@ -22,9 +22,9 @@ def test_a_flush_of_the_base_that_is_swallowed_before_the_pivot_is_found(platfor
 
         found = explore_power_loss(trial)
 
-    wrong = {finding.claim: finding for finding in found.findings}
-    (pivoted,) = (finding for claim, finding in wrong.items() if "after: the job of vda pivots" in claim)
+    lost = [finding for finding in found.findings if re.search(r"parts are not what was flushed", finding.seen)]
+    (pivoted,) = (finding for finding in lost if "after: the job of vda pivots" in finding.claim)
     assert pivoted.check == "power loss"
     assert "the chain of base.qcow2, which the persistent definition names" in pivoted.claim
     assert re.search(r"cell \d+, bytes \d+ to \d+: .*, promised was [BCD]\n", pivoted.difference)
-    assert "qemu-img convert reads" in pivoted.difference
+    assert re.search(r"qemu-img convert reads \d+ parts that are not what was flushed", pivoted.difference)
