@@ -201,8 +201,8 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
-        check="chain in QEMU|block nodes|files|libvirtError",
-        shows=r"\bn1\b|Need a root block node",
+        check="chain in QEMU|block nodes|files|snapshots|libvirtError",
+        shows=r"\bn1\b|Need a root block node|libvirt has records of the snapshots",
         component="libvirt",
         since="9.0.0",
         fixed=None,
