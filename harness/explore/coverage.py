@@ -12,6 +12,7 @@ from harness.explore.abstract import kind_of, transition
 from harness.explore.program import Program, states
 
 _BETWEEN = " > "
+_COUNTS = ("programs", "steps", "seconds", "states", "state_seconds")
 
 
 def named(crossed: object) -> str:
@@ -23,12 +24,15 @@ def named(crossed: object) -> str:
 class Coverage:
     """What was done and held: by kind of act, by pair of kinds that followed one another, and by transition.
 
-    `seconds` are those of the programs, verification included.
+    `seconds` are those of the programs, verification included. `states` are those in which the power was lost, judged
+    in `state_seconds`.
     """
 
     programs: int = 0
     steps: int = 0
     seconds: float = 0.0
+    states: int = 0
+    state_seconds: float = 0.0
     acts: Counter[str] = field(default_factory=Counter)
     pairs: Counter[str] = field(default_factory=Counter)
     transitions: set[str] = field(default_factory=set)
@@ -47,7 +51,7 @@ class Coverage:
 
     def as_json(self) -> str:
         """As JSON text; `summed` is the reverse."""
-        counts = {"programs": self.programs, "steps": self.steps, "seconds": self.seconds}
+        counts = {name: getattr(self, name) for name in _COUNTS}
         return json.dumps({**counts, "acts": self.acts, "pairs": self.pairs, "transitions": sorted(self.transitions)})
 
 
@@ -61,9 +65,8 @@ def summed(texts: Iterable[str]) -> Coverage:
     total = Coverage()
     for text in texts:
         one = json.loads(text)
-        total.programs += one["programs"]
-        total.steps += one["steps"]
-        total.seconds += one["seconds"]
+        for name in _COUNTS:
+            setattr(total, name, getattr(total, name) + one[name])
         total.acts.update(one["acts"])
         total.pairs.update(one["pairs"])
         total.transitions.update(one["transitions"])

@@ -26,6 +26,7 @@ from harness.verdict.evidence import collect
 from harness.verdict.explanation import explain
 from harness.verdict.finding import ChecksFailed, Finding, findings_of
 from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug
+from harness.verdict.power_loss import explore_power_loss
 from harness.waiting import now
 
 _ACCIDENTAL = re.compile(r"\(.*?\)+|'.*?'|\b(sn|n)?\d+\b|\b(base|data|top|vd[ab])\b|\d+")
@@ -76,15 +77,23 @@ class Outcome:
 class Explorer:
     """Runs programs on a platform; what is red leaves its evidence below `evidence`.
 
-    `coverage` sums up what was done and held.
+    With `power_loss`, the power is lost at every write of a program, in memory, when it is over. `coverage` sums up
+    what was done and held.
     """
 
     def __init__(
-        self, platform: Platform, daemons: Daemons, evidence: Path, table: Sequence[KnownBug] = KNOWN_BUGS
+        self,
+        platform: Platform,
+        daemons: Daemons,
+        evidence: Path,
+        table: Sequence[KnownBug] = KNOWN_BUGS,
+        *,
+        power_loss: bool = True,
     ) -> None:
         self.platform = platform
         self.coverage = Coverage()
         self._daemons = daemons
+        self._power_loss = power_loss
         self._evidence = evidence
         self._bugs = [bug for bug in table if bug.affects(platform.stack)]
 
@@ -103,9 +112,11 @@ class Explorer:
     def follow(self, universe: Universe, source: Source, *, killed: bool, keep: str = "") -> Outcome:
         """Do what `source` gives, act by act; as `run`."""
         begun = now()
-        with self.platform.trial(self._daemons.sound(), keep or "explored") as trial:
+        with self.platform.trial(self._daemons.sound(recorded=self._power_loss), keep or "explored") as trial:
             running = _Running(trial, universe, self._bugs, killed=killed)
             findings = running.all(source)
+            if self._power_loss and not findings:
+                findings = running.lose_power(self.coverage)
             program = Program(universe, tuple(running.acts), killed)
             known = bool(findings) and running.explained(findings)
             outcome = Outcome(program, running.done, now() - begun, findings, tuple(running.met), known)
@@ -149,6 +160,16 @@ class _Running:
         except (ChainproofError, libvirt.libvirtError, Impossible, OSError) as error:
             return findings_of(_cause(self._trial, error))
         return ()
+
+    def lose_power(self, coverage: Coverage) -> tuple[Finding, ...]:
+        """Lose the power at every write; what is found that no known bug explains. Counts the states."""
+        try:
+            lost = explore_power_loss(self._trial)
+        except ChainproofError as error:
+            return findings_of(error)
+        coverage.states += lost.states
+        coverage.state_seconds += lost.seconds
+        return () if not lost.findings or self.explained(lost.findings) else lost.findings
 
     def explained(self, findings: Sequence[Finding]) -> bool:
         """Whether known bugs that what was done may meet explain all of them; then they are `met`."""

@@ -47,6 +47,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--minutes", type=inputs.positive, metavar="M", help="how long it may go on (walks: a minute)")
     add("--seed", type=int, default=1, metavar="S", help="where random walks begin (%(default)s)")
     add("--walkers", type=inputs.count, default=1, metavar="J", help="how many walk side by side (%(default)s)")
+    add("--no-power-loss", action="store_true", help="explore without losing the power at every write")
     add("--deaths", action="store_true", help="end libvirtd at each moment of all operations")
     add("--program", type=Path, action="append", default=[], metavar="FILE", help="a saved program, repeatable")
 
@@ -103,7 +104,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def explorer(request: pytest.FixtureRequest, platform: Platform, daemons: Daemons, ground: Ground) -> Explorer:
     """What a scenario explores with; its report tells what that has covered."""
-    made = Explorer(platform, daemons, ground.settings.evidence)
+    made = Explorer(platform, daemons, ground.settings.evidence, power_loss=not request.config.option.no_power_loss)
     request.node.stash[_explorer] = made
     return made
 
@@ -246,6 +247,9 @@ class _Report:
         words = (
             f"{coverage.programs} programs, {coverage.steps} verified steps, {speed:.1f} a second of a worker's time"
         )
+        if coverage.states:
+            rate = coverage.states / max(coverage.state_seconds, 1e-9)
+            words += f"; {coverage.states} states after a power loss, {rate:.0f} a second"
         if "sequences" in test:
             everything = plan(self._option.exhaustive)
             crossed = len(coverage.transitions & {named(each) for each in everything.transitions})
