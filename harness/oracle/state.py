@@ -171,9 +171,12 @@ class State:
         return replace(self, noise=self.noise.union(patterns)) if patterns else self
 
     def hardly_heard(self, before: State) -> State:
-        """This state, where nobody may have heard of the ends of jobs that are not in the state `before`."""
+        """This state, where nobody may have heard of the ends of jobs, and the pauses, that the state `before` lacks."""
         found = self
         for vm, machine in self.vms.items():
+            heard = len(before.vm(vm).turns)
+            turns = (*machine.turns[:heard], *(f"{turn.rstrip('?')}?" for turn in machine.turns[heard:]))
+            found = found.with_vm(vm, replace(machine, turns=turns))
             for target, content in machine.disks.items():
                 known = before.vm(vm).disks.get(target)
                 told = len(known.ends) if known else 0

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from harness.oracle.state import State
+import libvirt
+
+from harness.oracle.state import Power, State
 from harness.storage.stores import printed
 from harness.trial.stage import Sighting
 from harness.vm.domain_view import backing_chain, has_mirror, targets
 from harness.vm.hands import Things
+
+_POWERS = {libvirt.VIR_DOMAIN_RUNNING: Power.RUNNING.value, libvirt.VIR_DOMAIN_PAUSED: Power.PAUSED.value}
 
 
 def expected(state: State) -> Sighting:
@@ -15,7 +19,7 @@ def expected(state: State) -> Sighting:
     if state.daemon is None:
         return sight
     for name, vm in state.vms.items():
-        sight[name] = "on" if vm.is_on else "off"
+        sight[name] = vm.power.value if vm.is_on else "off"
         for target, content in vm.disks.items():
             if not vm.is_on:
                 continue
@@ -30,9 +34,10 @@ def seen(things: Things, *, daemon_runs: bool) -> Sighting:
     if not daemon_runs:
         return sight
     for name, domain in things.domains.items():
-        sight[name] = "on" if domain.is_running() else "off"
+        sight[name] = "off"
         if not domain.is_running():
             continue
+        sight[name] = _POWERS.get(domain.state()[0], "unknown")
         xml = domain.xml()
         for target in targets(xml):
             sight[f"{name} {target}"] = " <- ".join(map(printed, backing_chain(xml, target)))
