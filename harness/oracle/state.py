@@ -59,6 +59,11 @@ class VmState:
     deaths: tuple[Death, ...] = field(default=(), compare=False)
 
     @property
+    def may_leak(self) -> bool:
+        """Whether its images may have clusters that nothing refers to: a QEMU that is killed leaves them behind."""
+        return Death.KILLED in self.deaths
+
+    @property
     def is_on(self) -> bool:
         """Whether it has a QEMU."""
         return self.power in (Power.RUNNING, Power.PAUSED)
@@ -171,7 +176,7 @@ class State:
         return replace(self, noise=self.noise.union(patterns)) if patterns else self
 
     def hardly_heard(self, before: State) -> State:
-        """This state, where nobody may have heard of the ends of jobs, and the pauses, that the state `before` lacks."""
+        """This state, where nobody may have heard of the ends of jobs and the pauses that the state `before` lacks."""
         found = self
         for vm, machine in self.vms.items():
             heard = len(before.vm(vm).turns)

@@ -198,7 +198,7 @@ def domains_as_expected(subject: Subject) -> Iterator[Finding]:
 
 def images_clean(subject: Subject) -> Iterator[Finding]:
     """Have qemu-img check the image."""
-    subject.trial.qemu_img.check(subject.image)
+    subject.trial.qemu_img.check(subject.image, may_leak=subject.vm.state.may_leak)
     yield from ()
 
 
