@@ -68,7 +68,8 @@ class QemuImg:
     def check(self, image: Image, *, may_leak: bool = False) -> None:
         """Hold the image's own bookkeeping to itself. Raises CheckFailed if it has errors or leaked clusters.
 
-        With `may_leak`, leaks are none (exit status 3 of qemu-img). A raw image has none. Of an image in use leaks may be reported that are none: QEMU writes refcounts back late.
+        With `may_leak`, leaks are no fault (exit status 3 of qemu-img). A raw image has no bookkeeping. Of an image in
+        use leaks may be reported that are none: QEMU writes refcounts back late.
         """
         if not image.format.has_metadata:
             return

@@ -101,7 +101,7 @@ class Stage:
                 for each in recovery:
                     self.do(each)
                     before, after = self.state, each.after(after)
-                outcome = self._settled(act, before, after, error)
+                outcome = self._settled(act, before, after, error, late=bool(recovery))
                 self.state = {Outcome.DONE: after, Outcome.REFUSED: before}.get(outcome) or before.either(after)
                 return outcome
             self.state = after
@@ -159,9 +159,9 @@ class Stage:
         except WaitTimeout:
             return self._look(None)
 
-    def _settled(self, act: Act, before: State, after: State, error: Exception) -> Outcome:
+    def _settled(self, act: Act, before: State, after: State, error: Exception, *, late: bool) -> Outcome:
         was, would_be = self._look(before), self._look(after)
-        seen = self._seen(was, would_be)
+        seen = self._seen(was, would_be) if late else self._look(None)
         if was == would_be:
             outcome = Outcome.UNKNOWN
         elif seen in (was, would_be):

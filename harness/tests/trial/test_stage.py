@@ -9,6 +9,7 @@ import pytest
 from harness.acts.act import Act
 from harness.acts.calls import Call
 from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot
+from harness.acts.faults import KillDaemon, StartDaemon
 from harness.acts.guest import Write
 from harness.acts.images import CreateImage
 from harness.acts.power import Define, Start
@@ -32,13 +33,15 @@ class Recorder:
     journal: Journal
     name: str = "recorder"
     fails: str = ""
+    fails_once: str = ""
     calls: list[Call] = field(default_factory=list)
     outcomes: list[str] = field(default_factory=list)
 
     def perform(self, call: Call) -> None:
         self.outcomes.append(self.journal.entries[-1].outcome)
-        if self.fails:
-            raise Refused(self.fails)
+        fails, self.fails_once = self.fails or self.fails_once, ""
+        if fails:
+            raise Refused(fails)
         self.calls.append(call)
 
 
@@ -108,6 +111,24 @@ def test_what_became_of_an_attempt_is_settled_by_looking(play: Play, happened: b
 
     assert play.stage.attempt(act) is outcome
     assert play.stage.state == (after if happened else before)
+
+
+@pytest.mark.parametrize(("happened", "outcome"), [(True, Outcome.DONE), (False, Outcome.REFUSED)])
+def test_an_attempt_in_which_the_daemon_died_is_settled_by_the_next_one(
+    play: Play, happened: bool, outcome: Outcome
+) -> None:
+    act = Pivot("vda")
+    play.stage.do(ActiveCommit("vda", "base"), AwaitReady("vda"))
+    recovery = KillDaemon(), StartDaemon()
+    play.seen = act.after(play.stage.state) if happened else play.stage.state
+    play.hand.fails_once = "the connection is gone"
+
+    assert play.stage.attempt(act, recovery=recovery) is outcome
+
+    content = play.stage.state.disk("vm1", "vda")
+    assert play.stage.state.daemons == 2
+    assert (content.job is None) == happened
+    assert not any(end.certain for end in content.ends)  # nobody may have heard of it
 
 
 def test_a_write_of_which_nobody_knows_leaves_its_bytes_undefined(play: Play) -> None:
