@@ -300,14 +300,14 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         acts=r"^(.*\n)*(Pull|Commit|DeleteSnapshot)\(",
     ),
     KnownBug(
-        scenario=r"^scenarios/explore/",  # its other form: the header has been flushed, and the table that maps is not there
+        scenario=r"^scenarios/explore/",  # its other form: the header has been flushed, and the table has not
         check="power loss",
         shows=r"parts are not what was flushed(.*\n)*unflushed calls that survive: none\n.* lost: .*write",
         component="QEMU",
         since="5.2.0",
         fixed=None,
         url="",
-        sentence="A pull, or a commit, lets go of the backing file before what it has copied is flushed, and flushes it alone.",
+        sentence="A pull, or a commit, flushes a header that lets go of the backing file before what it has copied.",
         measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1; no"
         " reference found: scenarios/findings/pull-and-commit-let-go-of-backing-file-too-early.md",
         acts=r"^(.*\n)*(Pull|Commit|DeleteSnapshot)\(",
