@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.oracle.documented import LAYERS
-from harness.run import detection, inputs, judging, session, stacks
+from harness.run import inputs, judging, session, stacks
 from harness.run.settings import ground_of
 from harness.settings import default_work
 from harness.stack import kinds
@@ -38,13 +38,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--guest", choices=("warm", "cold"), default="warm", help="restored from a saved guest, or booted")
     add("--kills", type=inputs.count, default=3, metavar="N", help="how often the killed run is killed (%(default)s)")
     add("--replay", action="append", default=[], metavar="PATH", help="do these again from their journals, and compare")
-    add("--saboteurs", action="store_true", help="run the slow ones too, and print the table of them (ci/run detect)")
+    add("--power-loss", action="store_true", help="lose the power at every write, afterwards and in memory")
     add("--narrate", action="store_true", help="tell what happens, as it happens")
 
 
 @pytest.hookimpl(trylast=True)  # after pytest has made the reporter that a narrated run takes out
 def pytest_configure(config: pytest.Config) -> None:
-    for plugin in (session, stacks, judging, detection):
+    for plugin in (session, stacks, judging):
         config.pluginmanager.register(plugin, plugin.__name__)
 
 
@@ -80,8 +80,8 @@ def daemons(platform: Platform) -> Iterator[Daemons]:
 
 
 @pytest.fixture
-def daemon(daemons: Daemons) -> Daemon:
-    return daemons.sound()
+def daemon(request: pytest.FixtureRequest, daemons: Daemons) -> Daemon:
+    return daemons.sound(recorded=request.node.get_closest_marker("recorded") is not None)
 
 
 @pytest.fixture

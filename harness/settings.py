@@ -40,6 +40,11 @@ class Cache:
         return self.root / "guestfs"
 
     @property
+    def preloads(self) -> Path:
+        """Shared objects that are loaded before others."""
+        return self.root / "preload"
+
+    @property
     def verdicts(self) -> Path:
         """Whether KVM works, for this boot of the machine."""
         return self.root
@@ -51,7 +56,8 @@ class Settings:
 
     `work` holds run directories (gone when their run ends), `cache` what is built once, `evidence` what failed
     scenarios leave. `deadline_factor` stretches every deadline besides what the acceleration needs.
-    `guest` says whether guests are restored from a saved one, or booted.
+    `guest` says whether guests are restored from a saved one, or booted. `power_loss`: all is recorded, and the power
+    is lost at every write.
     """
 
     accel: Wanted
@@ -61,6 +67,7 @@ class Settings:
     evidence: Path
     deadline_factor: float
     guest: Literal["warm", "cold"]
+    power_loss: bool = False
 
 
 def default_mode() -> Mode:

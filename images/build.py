@@ -7,18 +7,15 @@ import json
 import lzma
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from harness.errors import CommandFailed, Unusable
-from harness.keeping.directory import KeptDirectory, sweep
-from harness.keeping.locks import locked, say
-from harness.keeping.seal import damage, seal
+from harness.errors import Unusable
 from harness.process import run
 from harness.vm.images import GuestFiles
 from images.compiler import COMPILER, LIBRARY, compile_static
+from images.kept import made_once
 from images.kernel import uncompressed
+from images.packages import UPDATE, candidates, unpack
 
 KERNEL = "linux-image-cloud-amd64"
 AGENT = "qemu-guest-agent"
@@ -27,11 +24,7 @@ PACKAGES = (KERNEL, AGENT, SHELL, COMPILER, LIBRARY)
 # in the guest's initial RAM disk; the order in which they load follows from what each says it depends on
 MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio-rng")
 ROOT_FILE_SYSTEM_BYTES = 32 << 20
-SEAL = "seal.json"
-_BUILDS = "build"
-_LOCK_SECONDS = 900.0  # who holds it may download five packages
 RECIPE = Path(__file__).resolve().parent
-UPDATE = "run as root: apt-get update"
 
 
 def guest_files(cache: Path) -> GuestFiles:
@@ -39,32 +32,9 @@ def guest_files(cache: Path) -> GuestFiles:
 
     Raises Unusable where the packages cannot be had. A damaged image is rebuilt. Safe to call from several processes.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    versions = _candidates()
-    directory = cache / _digest(versions)
-    with locked(cache / f"{directory.name}.lock", "the guest", timeout=_LOCK_SECONDS):
-        found = damage(directory, directory / SEAL) if directory.exists() else "it is not there"
-        if found:
-            if directory.exists():
-                say(f"the guest is damaged, and is built anew: {found} (in {directory})")
-                shutil.rmtree(directory)
-            with _scratch(cache) as scratch:
-                built = scratch / directory.name
-                built.mkdir()
-                _build(built, versions)
-                seal(built, built / SEAL)
-                built.rename(directory)
+    versions = candidates(PACKAGES)
+    directory = made_once(cache, _digest(versions), "the guest", lambda out: _build(out, versions))
     return GuestFiles(directory, versions)
-
-
-def _candidates() -> dict[str, str]:
-    """The version that apt would install of each package; needs apt's lists, not the network."""
-    text = run(["apt-cache", "policy", *PACKAGES], timeout=60).check().stdout
-    found = dict(re.findall(r"^(\S+):\n(?:  .*\n)*?  Candidate: (\S+)", text, re.MULTILINE))
-    missing = [name for name in PACKAGES if found.get(name, "(none)") == "(none)"]
-    if missing:
-        raise Unusable(f"apt knows no package {', '.join(missing)}", UPDATE)
-    return {name: found[name] for name in PACKAGES}
 
 
 def _digest(versions: dict[str, str]) -> str:
@@ -85,23 +55,10 @@ def _host_libraries() -> list[Path]:
     ]
 
 
-@contextmanager
-def _scratch(cache: Path) -> Iterator[Path]:
-    """A directory to build in, on the cache's own file system; gone afterwards."""
-    try:
-        sweep(cache, _BUILDS)
-        with KeptDirectory(cache, _BUILDS) as scratch:
-            yield scratch.path
-    except OSError as error:
-        raise Unusable(
-            f"cannot build the guest in {cache}: {error.strerror}", "make room there, or set CHAINPROOF_CACHE"
-        ) from error
-
-
 def _build(out: Path, versions: dict[str, str]) -> None:
     unpacked = out / "unpacked"
     for name, version in versions.items():
-        _download(_kernel_package() if name == KERNEL else f"{name}={version}", out / "packages", unpacked)
+        unpack(_kernel_package() if name == KERNEL else f"{name}={version}", out / "packages", unpacked)
     kernels = sorted((unpacked / "boot").glob("vmlinuz-*"))
     modules = sorted((*(unpacked / "lib/modules").glob("*"), *(unpacked / "usr/lib/modules").glob("*")))
     shutil.copyfile(kernels[0], out / "vmlinuz")
@@ -126,18 +83,6 @@ def _kernel_package() -> str:
     if not names:
         raise Unusable(f"{KERNEL} names no kernel package", UPDATE)
     return str(names[0])
-
-
-def _download(package: str, into: Path, unpacked: Path) -> None:
-    into.mkdir(exist_ok=True)
-    before = set(into.glob("*.deb"))
-    fetch = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", package]
-    try:
-        run(fetch, timeout=300, directory=into).check()
-    except CommandFailed as error:
-        raise Unusable(f"cannot download {package}", UPDATE, error.stderr.strip()) from error
-    (archive,) = set(into.glob("*.deb")) - before
-    run(["dpkg-deb", "-x", str(archive), str(unpacked)], timeout=120).check()
 
 
 def _populate(tree: Path, unpacked: Path) -> None:

@@ -1,7 +1,8 @@
-"""Compiles the guest's own program, statically, by a small compiler and C library: unpacked, not installed."""
+"""Compiles what is ours and in C, by a small compiler and C library: unpacked, not installed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.process import run
@@ -15,17 +16,34 @@ def compile_static(source: Path, out: Path, unpacked: Path) -> None:
 
     Raises CommandFailed with the compiler's words if the source is wrong; a warning is an error.
     """
-    support = next(unpacked.glob("usr/lib/*/tcc"))
-    library = next(unpacked.glob("usr/lib/*-linux-musl"))
+    support, library = _support(unpacked), _library(unpacked)
+    objects = [*(library / name for name in ("crt1.o", "crti.o")), source]
+    objects += [library / "libc.a", support / "libtcc1.a", library / "crtn.o"]
+    _compile(["-static"], objects, out, unpacked)
+
+
+def compile_shared(source: Path, out: Path, unpacked: Path) -> None:
+    """Compile one C file into the shared object `out`, linked with nothing; as `compile_static` else."""
+    _compile(["-shared"], [source], out, unpacked)
+
+
+def _support(unpacked: Path) -> Path:
+    return next(unpacked.glob("usr/lib/*/tcc"))
+
+
+def _library(unpacked: Path) -> Path:
+    return next(unpacked.glob("usr/lib/*-linux-musl"))
+
+
+def _compile(how: Sequence[str], objects: Sequence[Path], out: Path, unpacked: Path) -> None:
+    support = _support(unpacked)
     command = [
         str(unpacked / "usr/bin/tcc"),
         f"-B{support}",
-        *("-Wall", "-Werror", "-static", "-nostdinc", "-nostdlib"),
-        f"-I{unpacked / 'usr/include' / library.name}",
+        *("-Wall", "-Werror", *how, "-nostdinc", "-nostdlib"),
+        f"-I{unpacked / 'usr/include' / _library(unpacked).name}",
         f"-I{support / 'include'}",
         *("-o", str(out)),
-        *(str(library / name) for name in ("crt1.o", "crti.o")),
-        str(source),
-        *(str(file) for file in (library / "libc.a", support / "libtcc1.a", library / "crtn.o")),
+        *map(str, objects),
     ]
     run(command, timeout=60).check()

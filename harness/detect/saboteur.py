@@ -18,6 +18,7 @@ from harness.verdict import event_checks
 from harness.verdict.checks import verify_all
 from harness.verdict.explanation import explain
 from harness.verdict.finding import ChecksFailed, Finding, findings_of
+from harness.verdict.power_loss import explore_power_loss
 from harness.waiting import NotYet, now, wait_until
 
 CLAIM = "the scenario's own claim"
@@ -105,8 +106,8 @@ class Saboteur:
 
     One of those must be the first that does. A name that is no check's is that of an error, or CLAIM. `words` are among
     what is said (see ANY). `trace` proves that it has fired. One that is `bare` is given no VM; an `elsewhere` is the
-    name of a test of its own, for what takes a VM, a daemon or a run of another kind. One that is `slow` is left to
-    `ci/run detect`.
+    name of a test of its own, for what takes a VM, a daemon or a run of another kind. One that is `recorded` shows only
+    when the power is lost.
     """
 
     name: str
@@ -117,7 +118,7 @@ class Saboteur:
     install: Callable[[Scene], None] | None = None
     trace: Trace = lambda _: None
     bare: bool = False
-    slow: bool = False
+    recorded: bool = False
     elsewhere: str = ""
 
     def __str__(self) -> str:
@@ -175,6 +176,8 @@ def notice(scene: Scene, saboteur: Saboteur) -> Notice:
         try:
             with swapped(event_checks, "LATE", 0.5):  # seconds: nothing here is late, but what is to be missed
                 verify_all(scene.trial)
+            if saboteur.recorded:
+                explore_power_loss(scene.trial).check()
         except (ChainproofError, libvirt.libvirtError) as error:
             caught = error
     if caught is None:

@@ -14,6 +14,7 @@ from harness.detect import (
     of_qemu,
     of_snapshots,
     of_tools,
+    of_writes,
 )
 from harness.detect.saboteur import Family, Saboteur
 
@@ -30,9 +31,11 @@ ON_A_VM: tuple[Saboteur, ...] = (
 """Those that do their work in a trial of a daemon that they leave as it was."""
 ON_A_DAEMON: tuple[Saboteur, ...] = of_daemons.ROWS
 """Those that need a daemon of their own."""
+IN_QEMU: tuple[Saboteur, ...] = of_writes.ROWS
+"""Those that need a daemon with a saboteur that is loaded into its QEMUs."""
 ELSEWHERE: tuple[Saboteur, ...] = (*of_programs.ROWS, *dying.ROWS)
 """Those that have a test of their own."""
-SABOTEURS: tuple[Saboteur, ...] = (*ON_A_VM, *ON_A_DAEMON, *ELSEWHERE)
+SABOTEURS: tuple[Saboteur, ...] = (*ON_A_VM, *ON_A_DAEMON, *IN_QEMU, *ELSEWHERE)
 NOT_YET = {
     "one bit of a bitmap is lost": "no act has a bitmap that outlasts it: incremental backups and checkpoints are to"
     " come. The bitmaps of today (libvirt-tmp-activewrite, a mirror's own) are gone when the job is, and nothing reads"

@@ -62,7 +62,7 @@ def pytest_arguments(verb: str, rest: Sequence[str]) -> list[str]:
     if verb == "procedure":
         return [*_in("scenarios/procedure/test_live_merge.py"), *_NARRATED, "-p", "no:xdist", "--narrate", *rest]
     if verb == "detect":
-        return [*_in("scenarios/negative_control"), *_spread(), "-m", "detected", "--saboteurs", *rest]
+        return [*_in("scenarios/negative_control"), *_spread(), "-p", "harness.run.detection", "-m", "detected", *rest]
     if verb == "matrix":
         names, more = _names_first(rest)
         return [*_in("scenarios"), *_spread(), *_stacks(names or ["default"]), *more]

@@ -1,10 +1,10 @@
-"""The saboteurs of a run: which rows run, what each came to, and the table at the end (`ci/run detect`)."""
+"""What became of the saboteurs of a run; as a plugin (`-p harness.run.detection`): the table of them at its end."""
 
 from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,18 +16,7 @@ from harness.detect.saboteur import Notice, Saboteur
 from harness.run import properties
 
 _SABOTEUR = "saboteur"
-_SLOW = "only_detect"
 _WIDTH = 160
-_MARKERS = (
-    "detected: its saboteurs are rows of the table that `ci/run detect` prints",
-    f"{_SLOW}: takes long, and is left to `ci/run detect`",
-)
-
-
-def rows(saboteurs: Sequence[Saboteur]) -> list[object]:
-    """The saboteurs as parameters of a test."""
-    slow = pytest.mark.only_detect
-    return [pytest.param(each, id=each.name, marks=[slow] if each.slow else []) for each in saboteurs]
 
 
 @dataclass(frozen=True)
@@ -69,20 +58,8 @@ def detected(saboteur: Saboteur, record_property: Callable[[str, object], None])
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register what prints the table."""
-    for marker in _MARKERS:
-        config.addinivalue_line("markers", marker)
-    if config.option.saboteurs and not hasattr(config, "workerinput"):
+    if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Detected(config.rootpath / "scenarios/README.md"))
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long, unless it is what the run is for."""
-    if config.option.saboteurs:
-        return
-    slow = [item for item in items if item.get_closest_marker(_SLOW) is not None]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
 
 
 class Detected:

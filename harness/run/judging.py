@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from harness.errors import Unusable
+from harness.journal import Kind
 from harness.run import properties
 from harness.run.stacks import stack_and_scenario, stack_names
 from harness.stack.offers import NotOffered
@@ -20,6 +21,7 @@ from harness.verdict.evidence import collect
 from harness.verdict.explanation import explain
 from harness.verdict.finding import FINDINGS, Finding, as_json, findings_of
 from harness.verdict.known_bugs import KnownBug, known_bugs
+from harness.verdict.power_loss import PowerLoss, explore_power_loss
 from harness.vm.domain import DomainFailed
 
 trials = pytest.StashKey[Trial]()
@@ -27,9 +29,10 @@ trials = pytest.StashKey[Trial]()
 bugs = pytest.StashKey[Sequence[KnownBug]]()
 """The known bugs that the scenario meets on its stack."""
 
-
 not_made = pytest.StashKey[list[str]]()
 """The universal checks that could not be made of a scenario, and why."""
+power_losses = pytest.StashKey[PowerLoss]()
+"""What came of losing the power in it, if it was recorded."""
 
 
 def judge(item: pytest.Item, trial: Trial) -> None:
@@ -91,12 +94,24 @@ def _judge(item: pytest.Item) -> None:
     journal = trial.journal.as_json_lines()
     made = verify_all(trial, partial(_is_known, item))
     item.stash[not_made] = sorted({f"{check}: {why}" for (check, _), why in made.not_made.items()})
+    _lose_power(item, trial)
     if trial.vms and _is_replayed(item):
         again = trial.another()
         item.addfinalizer(lambda: again.__exit__(None, None, None))  # not before the evidence of a failure is kept
         item.stash[trials] = again.__enter__()
         replay(journal, again)
         verify_all(again, partial(_is_known, item))
+
+
+def _lose_power(item: pytest.Item, trial: Trial) -> None:
+    """Explore what a power loss may leave of a scenario that was recorded."""
+    if trial.recording is None:
+        return
+    found = explore_power_loss(trial)
+    trial.journal.record(Kind.CHECK, str(found))
+    item.stash[power_losses] = found
+    item.stash[not_made] += sorted({f"power loss: {why}" for why in found.not_made.values()})
+    found.check()
 
 
 def _is_known(item: pytest.Item, finding: Finding) -> bool:
@@ -114,6 +129,9 @@ def pytest_runtest_makereport(
     if report.when == "call" and _is_judged(item):
         more += [(properties.GUEST, how) for how in item.stash[trials].machines.came_up]
         more += [(properties.NOT_MADE, line) for line in item.stash.get(not_made, [])]
+        if power_losses in item.stash:
+            found = item.stash[power_losses]
+            more.append((properties.POWER_LOSS, f"{found.states} {found.seconds:.3f} {found.limits}"))
     place = stack_and_scenario(item)
     if place is not None:
         more += zip((properties.STACK, properties.SCENARIO), place, strict=True)

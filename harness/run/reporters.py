@@ -55,6 +55,27 @@ class ChecksNotMade:
             terminalreporter.write_line(f"chainproof: not made in {count} scenarios: {line}")
 
 
+class PowerLossTally:
+    """Counts what a power loss may leave of the scenarios of a run."""
+
+    def __init__(self) -> None:
+        self._figures: list[tuple[float, ...]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count those of a scenario that has run."""
+        if report.when == "call":
+            texts = properties.values(report, properties.POWER_LOSS)
+            self._figures += [tuple(map(float, text.split())) for text in texts]
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the counts in one line."""
+        if self._figures:
+            states, seconds, limits = map(sum, zip(*self._figures, strict=True))
+            rate = states / seconds if seconds else 0
+            line = f"power loss: {states:.0f} states of {len(self._figures)} scenarios, {rate:.0f} a second"
+            terminalreporter.write_line(f"chainproof: {line}, {limits:.0f} red by a documented limit alone")
+
+
 class GuestTally:
     """Counts how the guests of a run came up: restored, booted, or booted since a restore failed (printed in red)."""
 

@@ -22,6 +22,7 @@ from harness.run.reporters import (
     GuestTally,
     MatrixReporter,
     NarratedRun,
+    PowerLossTally,
     Remarks,
     StopWhenUnusable,
     past_capturing,
@@ -41,6 +42,8 @@ _MARKERS = (
     "needs(capability, ...): what a release must offer (harness.stack.offers)",
     "cold: the guest is booted, never restored",
     "sabotaged: something is broken on purpose: the universal checks are the scenario's own affair",
+    "recorded: the power is lost at every write, whatever the options",
+    "detected: its saboteurs are rows of the table that `ci/run detect` prints",
     "elsewhere_too: also runs on the stacks of --procedure-on",
 )
 
@@ -57,7 +60,7 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         several = len(stack_names(config)) > 1 and not config.option.every_stack
         stop = StopWhenUnusable(_ending(config), others_go_on=several)
-        for plugin in (GuestTally(), ChecksNotMade(), Remarks(), stop):
+        for plugin in (GuestTally(), PowerLossTally(), ChecksNotMade(), Remarks(), stop):
             config.pluginmanager.register(plugin)
     if config.option.narrate:  # in place of pytest's own report
         config.pluginmanager.unregister(name="terminalreporter")

@@ -15,7 +15,8 @@ def settings_of(config: pytest.Config) -> Settings:
     option = config.option
     mode = default_mode() if option.mode == "auto" else option.mode
     work, evidence = option.work_dir.absolute(), option.evidence.absolute()
-    return Settings(option.accel, mode, work, default_cache(), evidence, option.deadlines, option.guest)
+    cache, deadlines = default_cache(), option.deadlines
+    return Settings(option.accel, mode, work, cache, evidence, deadlines, option.guest, option.power_loss)
 
 
 def ground_of(config: pytest.Config) -> Ground:

@@ -41,7 +41,7 @@ keepalive_interval = -1
 
 def lay_out(directory: Path, mode: Mode, *, stock: bool) -> None:
     """Make the directories and files that a daemon needs in `directory`; `stock` is that of daemon.Setup."""
-    for name in ("etc", "sock", "export/images", "var/run", "var/lib", "var/log", "var/cache"):
+    for name in ("etc", "sock", "export/images", "var/run", "var/lib", "var/log", "var/cache", "record"):
         (directory / name).mkdir(parents=True)
     etc = directory / "etc"
     # libvirt 9 wants the user libvirt-qemu to exist although qemu.conf names another

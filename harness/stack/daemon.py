@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 import libvirt
 
+from harness.crash.recording import Places
 from harness.errors import CheckFailed, Unusable, WaitTimeout, how_ended
 from harness.process import STDOUT, Child, Completed, has_stopped, wait
 from harness.settings import Mode
@@ -23,6 +24,7 @@ from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES, Sandbox
 from harness.stack.stack import Stack
 from harness.stack.storage_daemon import StorageDaemon
+from harness.stack.view import Preload
 from harness.waiting import NotYet, wait_until, watchdog
 
 T = TypeVar("T")
@@ -30,6 +32,8 @@ T = TypeVar("T")
 CALL_TIMEOUT = 120.0
 GUEST = PurePosixPath("/guest")
 WARM = PurePosixPath("/warm")
+RECORD = PurePosixPath("/chainproof/record")
+"""Where what is preloaded may write; it is there if anything is."""
 _PIDFILE = "libvirtd.pid"
 
 # what libvirtd logs as errors in any sandbox (no cgroups, no host network devices, no DMI, no KVM), and, now and then,
@@ -50,7 +54,8 @@ class Setup:
     """How a daemon is set up.
 
     `guest` (the built guest's directory) is shown read-only as /guest, `warm` (saved guests) as /warm. `stock` leaves
-    out what makes VMs start faster than with libvirt's own configuration: to measure against.
+    out what makes VMs start faster than with libvirt's own configuration: to measure against. `preloads` are loaded
+    into libvirtd and QEMU. `recorder` is one that is loaded into everything, and logs what is done to files.
     """
 
     mode: Mode
@@ -58,6 +63,8 @@ class Setup:
     guest: Path
     warm: Path
     stock: bool = False
+    preloads: tuple[Preload, ...] = ()
+    recorder: Path | None = None
 
 
 class Daemon:
@@ -101,6 +108,12 @@ class Daemon:
         environment = {"LIBVIRT_DEFAULT_URI": uri_of(self.mode, SOCKETS), **(session if self.mode == "session" else {})}
         uid = SESSION_UID if self.mode == "session" else None
         isolation = replace(stack.isolation(), uid=uid, kvm=self.kvm, binds=binds, environment=environment)
+        recorder = () if setup.recorder is None else (Preload(setup.recorder, everywhere=True),)
+        preloads = (*setup.preloads, *recorder)
+        self.recorded = Places(self.record / "log", directory / "export/images", etc / "qemu") if recorder else None
+        """Where what the recorder logs is, and what it is about; None without one."""
+        if preloads:
+            isolation = replace(isolation, preloads=preloads, binds=(*binds, (self.record, RECORD, True)))
         self.sandbox = Sandbox(run_directory, isolation)
         self.storage = StorageDaemon(self.sandbox)
         self._place = self.sandbox  # where libvirtd and virsh run
@@ -109,6 +122,11 @@ class Daemon:
     def uri(self) -> str:
         """Where the daemon listens, for clients outside the sandbox."""
         return uri_of(self.mode, self.directory / "sock")
+
+    @property
+    def record(self) -> Path:
+        """What is RECORD inside."""
+        return self.directory / "record"
 
     @property
     def log(self) -> Path:
@@ -184,7 +202,7 @@ class Daemon:
         (self.directory / "sock/libvirt-sock").unlink(missing_ok=True)
         with self._output.open("ab") as out:
             command = [self.stack.libvirtd, "-f", str(LIBVIRTD_CONF), "-p", f"/run/libvirt/{_PIDFILE}"]
-            self._process = self._place.spawn(command, stdout=out, stderr=STDOUT)
+            self._process = self._place.spawn(command, stdout=out, stderr=STDOUT, is_daemon=True)
         # ready is an open connection: the socket accepts before the drivers are up, which can still fail
         try:
             with watchdog("libvirtd to answer", 40, partial(self.end_hard, "its start"), look=self.ailment):

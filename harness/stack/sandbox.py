@@ -34,7 +34,7 @@ from harness.stack.view import BUSYBOX as BUSYBOX
 from harness.stack.view import SMALL as SMALL
 from harness.stack.view import SMALL_BYTES as SMALL_BYTES
 from harness.stack.view import Isolation as Isolation
-from harness.stack.view import view
+from harness.stack.view import loaded, view
 from harness.waiting import scaled
 
 IMAGES = PurePosixPath("/export/images")
@@ -56,9 +56,10 @@ exec {BUSYBOX} cat <&3 >/dev/null
 # Between nsenter and what runs inside, outside the process namespace: starts it there, waits for its end, and ends the
 # same way. nsenter's own wait stops when the command is stopped: then nobody reaps the command, and the sandbox's PID 1
 # waits for that forever. Its own words (of a signal) go nowhere: stderr is the command's, and may take none (held.py).
+# What is preloaded is named here: outside there is no such file, and the loader of nsenter would say so.
 _ENTERED = """
 exec 3>&2 2>/dev/null
-(exec "$@" 2>&3 3>&-)
+(%s exec "$@" 2>&3 3>&-)
 status=$?
 [ $status -le 128 ] || kill -$((status - 128)) $$
 exit $status
@@ -135,21 +136,28 @@ class Sandbox:
         child = self.spawn(command, stdout=PIPE, stderr=PIPE)
         return finish(child, command, timeout=timeout, input_bytes=input_bytes, look=self.ailment)
 
-    def spawn(self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes]) -> Child:
-        """Start a command inside without waiting; it lives no longer than the sandbox."""
+    def spawn(
+        self, command: Sequence[str], *, stdout: int | IO[bytes], stderr: int | IO[bytes], is_daemon: bool = False
+    ) -> Child:
+        """Start a command inside without waiting; it lives no longer than the sandbox.
+
+        `is_daemon`: it is libvirtd, which gets every shared object that is to be preloaded.
+        """
         return spawn(
-            self.entered(command),
+            self.entered(command, is_daemon=is_daemon),
             environment=self.environment,
             stdin=PIPE,
             stdout=stdout,
             stderr=stderr,
         )
 
-    def entered(self, command: Sequence[str]) -> list[str]:
-        """The command line that runs `command` inside."""
+    def entered(self, command: Sequence[str], *, is_daemon: bool = False) -> list[str]:
+        """The command line that runs `command` inside; `is_daemon` as for `spawn`."""
+        preloaded = loaded(self.isolation, by_daemon=is_daemon)
+        script = _ENTERED % (f"export LD_PRELOAD={preloaded};" if preloaded else "")
         # -r: where this machine is itself a chroot, the root of the mount namespace is not that of the sandbox
         enter = ["nsenter", "-t", str(self.pid), "-U", "--preserve-credentials", "-r", "-m", "-p", "-i", "-n", "-u"]
-        return [*enter, "--no-fork", "--", BUSYBOX, "sh", "-c", _ENTERED, str(self.directory), *command]
+        return [*enter, "--no-fork", "--", BUSYBOX, "sh", "-c", script, str(self.directory), *command]
 
     def signal(self, pid: int, name: str) -> None:
         """Send a signal (KILL, STOP, TERM) to the process that has this pid inside; one that is gone is no error."""

@@ -13,10 +13,24 @@ BUSYBOX = "/chainproof/busybox"
 SMALL = PurePosixPath("/small")
 """A file system of SMALL_BYTES inside: to see what a full one does."""
 SMALL_BYTES = 1 << 20
+PRELOADS = PurePosixPath("/chainproof/preload")
 _SYSTEM = ("/sys/devices/system/cpu", "/sys/devices/system/node")  # libvirt's host capabilities
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # not the tree's, even if it is shown whole
 _OWN = frozenset({"proc", "dev", "sys", "run", "tmp", "chainproof", "export", "small"})
+
+
+@dataclass(frozen=True)
+class Preload:
+    """A shared object that the dynamic loader is to load first (LD_PRELOAD): `file` on this machine.
+
+    Into libvirtd, and so into the QEMUs and tools that it starts: libvirt passes the variable on. `everywhere`: into
+    whatever else runs inside, too: virsh, qemu-img, the storage daemon, what is typed. Programs without a dynamic
+    loader (busybox) take no notice.
+    """
+
+    file: Path
+    everywhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,7 @@ class Isolation:
 
     `uid` other than None puts it into a user namespace under that uid; `kvm` shows it /dev/kvm; `whole` shows the
     whole tree read-only instead of only its programs; `programs` come before the tree's own; `binds` are (outside,
-    inside, writable).
+    inside, writable). `preloads` are shown read-only; `harness.stack.view.loaded` says where.
     """
 
     tree: Path = Path("/")
@@ -35,6 +49,7 @@ class Isolation:
     programs: tuple[Program, ...] = ()
     binds: tuple[tuple[Path, PurePosixPath, bool], ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    preloads: tuple[Preload, ...] = ()
 
 
 def view(isolation: Isolation) -> list[str]:
@@ -63,7 +78,19 @@ def view(isolation: Isolation) -> list[str]:
         command += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
     for outside, inside, writable in isolation.binds:
         command += ["--bind" if writable else "--ro-bind", str(outside), str(inside)]
+    for number, preload in enumerate(isolation.preloads):
+        command += ["--ro-bind", str(preload.file), str(_place(number))]
     return command
+
+
+def loaded(isolation: Isolation, *, by_daemon: bool) -> str:
+    """The value of LD_PRELOAD for libvirtd, or for everything else inside; "" for none."""
+    chosen = [n for n, preload in enumerate(isolation.preloads) if by_daemon or preload.everywhere]
+    return ":".join(str(_place(number)) for number in chosen)
+
+
+def _place(number: int) -> PurePosixPath:
+    return PRELOADS / f"{number}.so"
 
 
 def _shown(tree: Path, at: PurePosixPath, mount_points: Sequence[PurePosixPath]) -> list[str]:

@@ -16,6 +16,7 @@ FLOORS = (
     ("storage",),  # spells images: pure, so acts and readers stand on it
     ("acts", "journal"),
     ("readers",),
+    ("crash",),
     ("stack",),
     ("vm",),
     ("trial",),

@@ -10,6 +10,7 @@ from typing import Self
 
 import libvirt
 
+from harness.crash.recording import RECORDER
 from harness.errors import ChainproofError, Unusable
 from harness.settings import Settings
 from harness.stack.acceleration import Acceleration, choose
@@ -17,12 +18,14 @@ from harness.stack.daemon import GUEST, Daemon, Setup
 from harness.stack.kinds import Kinds
 from harness.stack.run_directory import RunDirectory
 from harness.stack.stack import Stack
+from harness.stack.view import Preload
 from harness.trial.trial import Trial
 from harness.vm.domain_xml import Machine
 from harness.vm.images import GuestFiles
 from harness.vm.warm import WarmGuests
 from harness.waiting import scale_deadlines
 from images.build import guest_files
+from images.preload import preload
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,16 @@ class Platform:
         """What its domains are made of."""
         return Machine(self.stack.qemu, self.ground.acceleration.domain_type, GUEST)
 
-    def daemon(self, *, stock: bool = False) -> Daemon:
-        """A daemon; enter it to start it. `stock`: with libvirt's own configuration."""
-        return Daemon(self.stack, RunDirectory(self.ground.settings.work), replace(self.setup, stock=stock))
+    def daemon(self, *, stock: bool = False, recorded: bool = False, preloads: tuple[Preload, ...] = ()) -> Daemon:
+        """A daemon; enter it to start it. `stock`: with libvirt's own configuration.
+
+        `recorded`: with the recorder, as all are where the settings say so. `preloads` are loaded into it before that.
+        """
+        settings = self.ground.settings
+        setup = replace(self.setup, stock=stock, preloads=preloads)
+        if recorded or settings.power_loss:
+            setup = replace(setup, recorder=preload(RECORDER, settings.cache.preloads))
+        return Daemon(self.stack, RunDirectory(settings.work), setup)
 
     def trial(self, daemon: Daemon, name: str, *, warm: bool = True, machine: Machine | None = None) -> Trial:
         """A trial on a daemon; enter it to begin. Without `warm`, its guests are booted."""
@@ -96,7 +106,10 @@ class Platform:
 
 
 class Daemons:
-    """The daemon of a platform that scenarios use in turn: the same one as long as nothing is wrong with it."""
+    """The daemon of a platform that scenarios use in turn: the same one as long as nothing is wrong with it.
+
+    Another one takes its place when one is wanted that is `recorded`, or one that is not.
+    """
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
@@ -112,13 +125,16 @@ class Daemons:
         with suppress(ChainproofError) if ill else nullcontext():  # what is ill was told by the scenario that had it
             self._close()
 
-    def sound(self) -> Daemon:
+    def sound(self, *, recorded: bool = False) -> Daemon:
         """One that lives, answers, and has no domain. Raises Unusable or CheckFailed if none can be started."""
+        recorded = recorded or self._platform.ground.settings.power_loss
         if self._running is not None and not _is_sound(self._running):
             with suppress(ChainproofError, libvirt.libvirtError):  # it is dead, or what it has does not go away
                 self._close()
+        if self._running is not None and (self._running.recorded is not None) != recorded:
+            self._close()
         if self._running is None:
-            self._running = self._platform.daemon().__enter__()
+            self._running = self._platform.daemon(recorded=recorded).__enter__()
         return self._running
 
     def _close(self) -> None:

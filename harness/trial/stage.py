@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import Protocol
 
 import libvirt
 
@@ -28,6 +29,16 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Listener(Protocol):
+    """Is told of every act: before it is done, with what it means, and after it, with what is true then."""
+
+    def began(self, act: Act, before: State, meant: State) -> None:
+        """It is about to be done."""
+
+    def ended(self, act: Act, after: State) -> None:
+        """It has been done; `after` is the state before it if it was not."""
+
+
 class Stage:
     """Performs acts by one of `hands` (by name; the first one unless another is named), and keeps the `state`.
 
@@ -39,6 +50,7 @@ class Stage:
         self.hands = hands
         self.by = next(iter(hands))
         self.state = State()
+        self.listeners: list[Listener] = []
         self._look = look
 
     def do(self, *acts: Act, by: str = "") -> None:
@@ -49,8 +61,9 @@ class Stage:
         """
         for act in acts:
             after = act.after(self.state)
-            self._perform(act, by)
-            self.state = after
+            with self._told(act, after):
+                self._perform(act, by)
+                self.state = after
 
     def refused(self, act: Act, text: str, *, by: str = "") -> None:
         """Perform an act that must be refused with words that match the regex `text`; the state stays what it is.
@@ -59,7 +72,8 @@ class Stage:
         """
         claim = f"{act!r} is refused with {text!r}"
         try:
-            self._perform(act, by)
+            with self._told(act, self.state):
+                self._perform(act, by)
         except Refusal as error:
             if not re.search(text, str(error)):
                 raise CheckFailed(claim, f"it is refused with: {error}") from error
@@ -74,22 +88,35 @@ class Stage:
         neither what was before nor what the act means.
         """
         before, after = self.state, act.after(self.state)
-        try:
-            self._perform(act, by)
-        except Refusal as error:
-            outcome = self._settled(act, before, after, error)
-            self.state = {Outcome.DONE: after, Outcome.REFUSED: before}.get(outcome) or before.either(after)
-            return outcome
-        self.state = after
-        return Outcome.DONE
+        with self._told(act, after):
+            try:
+                self._perform(act, by)
+            except Refusal as error:
+                outcome = self._settled(act, before, after, error)
+                self.state = {Outcome.DONE: after, Outcome.REFUSED: before}.get(outcome) or before.either(after)
+                return outcome
+            self.state = after
+            return Outcome.DONE
 
     @contextmanager
     def entered(self, kind: Kind, text: str, act: Act, by: str) -> Iterator[Entry]:
         """Do the body as `act`, which is performed otherwise than by a hand: a line that was typed."""
         after = act.after(self.state)
-        with self._entry(kind, text, act, by) as entry:
-            yield entry
-        self.state = after
+        with self._told(act, after):
+            with self._entry(kind, text, act, by) as entry:
+                yield entry
+            self.state = after
+
+    @contextmanager
+    def _told(self, act: Act, meant: State) -> Iterator[None]:
+        """Tell the listeners of the body, which does `act`."""
+        for listener in self.listeners:
+            listener.began(act, self.state, meant)
+        try:
+            yield
+        finally:
+            for listener in self.listeners:
+                listener.ended(act, self.state)
 
     def _perform(self, act: Act, by: str) -> None:
         hand = self.hands[by or self.by]

@@ -16,6 +16,7 @@ from harness.acts.act import VM, Act
 from harness.acts.calls import Libvirt
 from harness.acts.images import AdoptImage, ConvertImage, CreateImage, Rebase, RemoveImage, WriteImage
 from harness.acts.power import Define
+from harness.crash.recording import Recording
 from harness.journal import Detail, Journal, Kind
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import QCOW2, File, Format, Image
@@ -71,6 +72,7 @@ class Trial:
         self.first_event = daemon.events.mark()
         self.first_end = len(daemon.sandbox.ends())
         self.machines = Machines(machine, warm, self.journal, lambda: self.state)
+        self.recording = Recording(daemon.recorded, self.run) if daemon.recorded else None
         self.files = Files(daemon.sandbox.outside(IMAGES))
         self._vms: dict[str, Vm] = {}
         self._stack = ExitStack()
@@ -91,11 +93,15 @@ class Trial:
             {hand.name: hand for hand in (BindingHand(self.things), VirshHand(self.things))},
             self._look,
         )
+        if self.recording is not None:
+            self.stage.listeners.append(self.recording)
 
     def __enter__(self) -> Self:
         directory = self.daemon.sandbox.outside(IMAGES)
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir()
+        if self.recording is not None:
+            self.recording.reset()
         listeners = self.daemon.events.listeners
         listeners.append(self._enter_event)
         self._stack.callback(listeners.remove, self._enter_event)

@@ -13,6 +13,7 @@ import libvirt
 from harness.errors import ChainproofError
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
+from harness.verdict.power_loss import keep_red_states
 
 
 def collect(trial: Trial, failure: str, root: Path) -> Path:
@@ -42,6 +43,8 @@ def collect(trial: Trial, failure: str, root: Path) -> Path:
         pieces += [(f"{before}{name}", piece) for name, piece in _of_vm(trial, vm)]
     for name, piece in pieces:
         (directory / name).write_text(_or_reason(piece))
+    if trial.recording is not None and trial.recording.found is not None:
+        keep_red_states(trial.recording.found, directory)
     return directory
 
 

@@ -15,7 +15,7 @@ from harness.keeping.seal import seal
 from harness.trial.ground import Ground, Platform
 from harness.trial.trial import Trial
 from harness.vm.domain import DomainFailed
-from images.build import SEAL
+from images.kept import SEAL
 
 
 def test_an_unknown_option_value() -> None:

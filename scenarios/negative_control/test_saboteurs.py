@@ -12,7 +12,7 @@ import pytest
 from harness.detect.saboteur import Saboteur, Scene, notice, noticed
 from harness.detect.saboteurs import ON_A_VM, named
 from harness.readers.own import Reader
-from harness.run.detection import detected, rows
+from harness.run.detection import detected
 from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.finding import ChecksFailed
@@ -20,7 +20,7 @@ from harness.verdict.finding import ChecksFailed
 pytestmark = [pytest.mark.sabotaged, pytest.mark.detected]
 
 
-@pytest.mark.parametrize("saboteur", rows(ON_A_VM))
+@pytest.mark.parametrize("saboteur", ON_A_VM, ids=str)
 def test_it_is_noticed_by_what_is_meant_to(
     trial: Trial,
     saboteur: Saboteur,

@@ -9,7 +9,7 @@ import pytest
 
 from harness.detect.saboteur import Saboteur, Scene, notice
 from harness.detect.saboteurs import ON_A_DAEMON
-from harness.run.detection import detected, rows
+from harness.run.detection import detected
 from harness.stack.daemon import Daemon
 from harness.trial.trial import Trial
 
@@ -22,7 +22,7 @@ def daemon(upgradable: Daemon) -> Daemon:
 
 
 @pytest.mark.usefixtures("layered")
-@pytest.mark.parametrize("saboteur", rows(ON_A_DAEMON))
+@pytest.mark.parametrize("saboteur", ON_A_DAEMON, ids=str)
 def test_it_is_noticed_under_another_libvirtd(
     trial: Trial, saboteur: Saboteur, record_property: Callable[[str, object], None]
 ) -> None:

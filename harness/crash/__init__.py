@@ -1,0 +1,1 @@
+"""What power loss leaves: a recorder of every write and flush, crash states, and their judgement."""
