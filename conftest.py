@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.oracle.documented import LAYERS
-from harness.run import inputs, judging, session, stacks
+from harness.run import exploring, inputs, judging, session, stacks
 from harness.run.settings import ground_of
 from harness.settings import default_work
 from harness.stack import kinds
@@ -40,11 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--replay", action="append", default=[], metavar="PATH", help="do these again from their journals, and compare")
     add("--power-loss", action="store_true", help="lose the power at every write, afterwards and in memory")
     add("--narrate", action="store_true", help="tell what happens, as it happens")
+    exploring.add_options(parser)
 
 
 @pytest.hookimpl(trylast=True)  # after pytest has made the reporter that a narrated run takes out
 def pytest_configure(config: pytest.Config) -> None:
-    for plugin in (session, stacks, judging):
+    for plugin in (session, stacks, judging, exploring):
         config.pluginmanager.register(plugin, plugin.__name__)
 
 

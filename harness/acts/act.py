@@ -44,7 +44,7 @@ class Act(ABC):
 
     def data(self) -> Data:
         """The act as JSON has it; `read` is the reverse."""
-        given = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if not _is_default(self, f.name)}  # type: ignore[arg-type]
+        given = {f.name: write_value(getattr(self, f.name)) for f in fields(self) if not _is_default(self, f.name)}  # type: ignore[arg-type]
         return {"act": type(self).__name__, **given}
 
 
@@ -55,7 +55,7 @@ def read(data: Mapping[str, object]) -> Act:
     if name not in _ACTS:
         raise ValueError(f"there is no act {name!r}; there are {', '.join(sorted(_ACTS))}")
     try:
-        return _ACTS[name](**{field: _value(value) for field, value in given.items()})
+        return _ACTS[name](**{field: read_value(value) for field, value in given.items()})
     except TypeError as error:
         raise ValueError(f"{name} cannot be made of {data}: {error}") from error
 
@@ -65,21 +65,23 @@ def _is_default(act: Act, name: str) -> bool:
     return field.default is not MISSING and bool(getattr(act, name) == field.default)
 
 
-def _plain(value: object) -> object:
+def write_value(value: object) -> object:
+    """A value in an act as JSON has it; `read_value` is the reverse."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {"is": type(value).__name__, **{f.name: _plain(getattr(value, f.name)) for f in fields(value)}}
+        return {"is": type(value).__name__, **{f.name: write_value(getattr(value, f.name)) for f in fields(value)}}
     if isinstance(value, tuple):
-        return [_plain(each) for each in value]
+        return [write_value(each) for each in value]
     return str(value) if isinstance(value, PurePosixPath) else value
 
 
-def _value(data: object) -> object:
+def read_value(data: object) -> object:
+    """The value that was written as `data`."""
     if isinstance(data, list):
-        return tuple(map(_value, data))
+        return tuple(map(read_value, data))
     if isinstance(data, dict):
         given = dict(data)
         kind = _VALUES[str(given.pop("is"))]
-        made = {name: _value(value) for name, value in given.items()}
+        made = {name: read_value(value) for name, value in given.items()}
         paths = {name for name in ("path", "socket") if name in made}
         return kind(**{name: PurePosixPath(str(value)) if name in paths else value for name, value in made.items()})
     return data

@@ -12,6 +12,9 @@ from harness.oracle.state import Death, State
 
 # what libvirt 7 and 9 log as errors at every start in a sandbox: other drivers of theirs find nothing to drive
 _AT_START = r"dnsmasqCaps|virGDBusGet(System|Session)Bus|udevGetDMIData|virFirewall(ValidateBackend|Apply):"
+# what libvirt logs of a QEMU that ends under its hands, or ended while no daemon ran
+_CUT_OFF = "Unable to read from monitor: Connection reset by peer"
+_DESERTED = "failed to connect to monitor socket"
 
 
 class _EndDaemon(Act):
@@ -82,8 +85,9 @@ class KillQemu(Act):
         return Signal("qemu", "KILL", self.vm)
 
     def after(self, state: State) -> State:
-        """Off; what was not flushed is undefined, no more."""
-        return state.with_vm(self.vm, ended(state.on(self.vm), Death.KILLED))
+        """Off; what was not flushed is undefined, no more. A daemon that comes later finds its monitor deserted."""
+        noise = _DESERTED if state.daemon is None else _CUT_OFF
+        return state.with_vm(self.vm, ended(state.on(self.vm), Death.KILLED)).with_noise(noise)
 
     def __str__(self) -> str:
         return f"kills the QEMU of {self.vm}"

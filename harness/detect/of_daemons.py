@@ -89,7 +89,7 @@ ROWS = (
         _D,
         "what the old libvirtd kept of its running VMs is gone",
         (CLAIM,),
-        "libvirtd takes up the running vm1",
+        "libvirtd takes up vm1, which is on",
         _empty_state,
         traces.libvirts_files,
     ),

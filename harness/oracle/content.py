@@ -167,13 +167,13 @@ class Content:
     def discard(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
         """The guest discards, and the disk passes it on (`discard='unmap'`).
 
-        See `harness.oracle.layer.discarded` for what of it is promised, and `doubtful` for how little while a mirror is
-        on.
+        See `harness.oracle.layer.discarded` for what of it is promised, and `doubtful` for how little while a mirror
+        or a pull is on.
         """
         parts = self.geometry.parts_of(cells, ranges)
         layer, shown = self.layer(self.active), self.guest()
         known = self._seen_by_guest(parts)
-        if self.job is None or self.job.kind not in TWO_PHASES:
+        if self.job is None or self.job.kind == "commit":
             own = discarded(layer, shown, parts, self.geometry)
             return known._holding(self.active, own)._mirrored({})._wrote(parts)
         doubt = dict.fromkeys(doubtful(layer, shown, parts), UNDEFINED)
@@ -377,9 +377,14 @@ class Content:
         return self._seen_by_guest(parts)._holding(self.active, own)._mirrored(values)._wrote(parts)
 
     def _seen_by_guest(self, parts: frozenset[int]) -> Content:
-        """Self without what was known of `parts` from the guest alone: it writes to them."""
-        known = {part: label for part, label in self.acknowledged.items() if part not in parts}
-        return replace(self, acknowledged=known) if self.acknowledged else self
+        """Self without what was known of `parts` from the guest alone, or was on its way to them: it writes to them.
+
+        The guest waits for a write that it began before it does anything else to the disk.
+        """
+        if not self.acknowledged and not self.in_flight:
+            return self
+        known, coming = (_without(parts, labels) for labels in (self.acknowledged, self.in_flight))
+        return replace(self, acknowledged=known, in_flight=coming)
 
     def _mirrored(self, values: Mapping[int, Part], *, allocates: bool = True) -> Content:
         """Self, whose active file has got `values`, with what that means for the job.
@@ -464,6 +469,10 @@ class Content:
 
 def _changed(own: Parts, values: Mapping[int, Part]) -> Parts:
     return tuple(values.get(part, value) for part, value in enumerate(own)) if values else own
+
+
+def _without(parts: frozenset[int], labels: Mapping[int, str]) -> Mapping[int, str]:
+    return {part: label for part, label in labels.items() if part not in parts}
 
 
 def _perhaps(settled: Part, copied: Part) -> Part:

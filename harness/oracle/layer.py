@@ -111,8 +111,9 @@ def discarded(layer: Layer, shown: Parts, parts: frozenset[int], geometry: Geome
 def doubtful(layer: Layer, shown: Parts, parts: Collection[int]) -> frozenset[int]:
     """Those of `parts` that a discard may or may not change, when it is not certain that it has an effect at all.
 
-    That is so while a mirror is on: its filter node is opened without BDRV_O_UNMAP, so QEMU 7.2 drops the guest's
-    discards and reports success (block/mirror.c, mirror_start_job; block/io.c, bdrv_co_pdiscard).
+    That is so while a mirror is on, and from QEMU 6.0 on while a pull is: the filter node is opened without
+    BDRV_O_UNMAP, so QEMU drops the guest's discards and reports success (block/mirror.c, mirror_start_job;
+    block/copy-on-read.c; block/io.c, bdrv_co_pdiscard: seen on 7.2, 10.0 and 11.1).
     """
     return frozenset(
         part for part in parts if not reads_zero(shown[part]) or (layer.own[part] is HOLE and layer.backing is not None)

@@ -63,10 +63,28 @@ def pytest_arguments(verb: str, rest: Sequence[str]) -> list[str]:
         return [*_in("scenarios/procedure/test_live_merge.py"), *_NARRATED, "-p", "no:xdist", "--narrate", *rest]
     if verb == "detect":
         return [*_in("scenarios/negative_control"), *_spread(), "-p", "harness.run.detection", "-m", "detected", *rest]
+    if verb == "explore":
+        return [
+            *_explored(rest),
+            *_spread(),
+            "--dist",
+            "load",
+            "--maxschedchunk",
+            "1",
+            *(a for a in rest if a != "--walk"),
+        ]
     if verb == "matrix":
         names, more = _names_first(rest)
         return [*_in("scenarios"), *_spread(), *_stacks(names or ["default"]), *more]
     raise BadCommand(f"there is no verb {verb}")
+
+
+def _explored(rest: Sequence[str]) -> list[str]:
+    """Where the scenarios are that explore as it is wanted, and with how many walkers; all of them if nothing is."""
+    wanted = {"--exhaustive": "sequences", "--walk": "walks", "--program": "saved"}
+    names = [name for option, name in wanted.items() if any(a.partition("=")[0] == option for a in rest)]
+    paths = [f"scenarios/explore/test_{name}.py" for name in names] or ["scenarios/explore"]
+    return [*_in(" ".join(paths)), "--walkers", str(os.cpu_count() or 1)]
 
 
 def _in(paths: str) -> list[str]:

@@ -133,7 +133,9 @@ def pytest_runtest_makereport(
             found = item.stash[power_losses]
             more.append((properties.POWER_LOSS, f"{found.states} {found.seconds:.3f} {found.limits}"))
     place = stack_and_scenario(item)
-    if place is not None:
+    if place is not None and "explorer" in getattr(item, "fixturenames", ()):  # no row of the table of stacks each
+        more.append((properties.STACK, place[0]))
+    elif place is not None:
         more += zip((properties.STACK, properties.SCENARIO), place, strict=True)
     error = None if call.excinfo is None else call.excinfo.value
     findings = () if error is None else findings_of(error)

@@ -21,7 +21,7 @@ FLOORS = (
     ("vm",),
     ("trial",),
     ("verdict",),
-    ("detect", "report"),
+    ("detect", "explore", "report"),
     ("run",),
     ("bench", "doctor", "stacks"),
     ("tests",),

@@ -18,6 +18,8 @@ from harness.readers.rows import read_row
 from harness.storage.stores import file_name
 from harness.trial.nouns import Disk
 
+OWN_READER = "chainproof's qcow2 reader"
+
 
 @dataclass(frozen=True)
 class Readers:
@@ -54,6 +56,25 @@ def verify_guest(disk: Disk, moment: str, readers: Readers) -> Table:
         raise CheckFailed(f"the guest sees at {moment} what the oracle says{_of(disk)}", "otherwise", wrong)
     _enter(disk, "verify_guest", moment, seen, "the guest")
     return seen
+
+
+def glance(disk: Disk, moment: str, readers: Readers, *, images: bool) -> None:
+    """Hold what the guest sees to the oracle and, with `images`, what our own reader reads; nothing is entered.
+
+    With `images`, QEMU writes first what it keeps in memory: the guest must have flushed all that it wrote. Where the
+    VM is off they are what there is to look at. Raises CheckFailed.
+    """
+    content, power, run = disk.content, disk.vm.state.power, readers.run
+    witnesses = []
+    if images:
+        if power is Power.RUNNING:
+            disk.vm.domain.port.flush(disk.target)
+        ours = [image.name for image in disk.images() if readers.own.reads(image)]
+        witnesses.append(_read(OWN_READER, ours, disk, readers.own, run))
+    if power is Power.RUNNING:
+        witnesses.append(Witness("the guest", ["guest"], (_guest_row(disk, run),)))
+    claim = f"the disk's content {moment} is as the oracle says{_of(disk)}"
+    held_to(content.table(guest=power is Power.RUNNING), witnesses, claim)
 
 
 def verify_offline(disk: Disk, moment: str, guestfs: Offline, run: str) -> Table:
@@ -116,7 +137,7 @@ def _verified(disk: Disk, moment: str, readers: Readers) -> Table:
     files, ours = ([i.name for i in some] for some in (images, filter(readers.own.reads, images)))
     with ThreadPoolExecutor(2) as aside:  # while QEMU reads for us, the guest reads its device, and we the images
         guest = aside.submit(lambda: (_guest_row(disk, run),)) if running else None
-        own = aside.submit(_read, "chainproof's qcow2 reader", ours, disk, readers.own, run)
+        own = aside.submit(_read, OWN_READER, ours, disk, readers.own, run)
         by_qemu = _read("QEMU over NBD", files, disk, readers.storage, run)
     witnesses = [own.result(), by_qemu]
     if guest is not None:

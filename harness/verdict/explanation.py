@@ -49,7 +49,7 @@ def explain(trial: Trial, error: Exception) -> None:
         daemon.end_hard("it is put out of the way of the evidence")
         raise CheckFailed("libvirtd and all around it live as long as a scenario", ailment, str(error)) from error
     for vm in trial.vms:
-        ailment = "" if vm.state.power is Power.PAUSED else vm.domain.ailment()
+        ailment = vm.domain.ailment() if vm.state.power is Power.RUNNING else ""
         if ailment or isinstance(error, _OF_QEMU):
             _explain_by_qemu(trial, vm)
         if ailment:

@@ -126,6 +126,11 @@ class Domain:
         """True unless the domain is shut off or has crashed."""
         return self._shut_off is None and bool(self.call("whether it is active", lambda handle: handle.isActive()))
 
+    @property
+    def is_on(self) -> bool:
+        """Whether it was started, and nobody has ended it since; asks nobody."""
+        return self._is_on
+
     def has_ended_by_itself(self) -> bool:
         """True if it was started, and is off though nobody has ended it."""
         return self._is_on and not self.is_running()

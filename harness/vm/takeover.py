@@ -28,14 +28,17 @@ def start_daemon(daemon: Daemon, domains: Iterable[Domain], *, upgraded: bool) -
 
 
 def _take_up(daemon: Daemon, domain: Domain) -> None:
-    claim = f"libvirtd takes up the running {domain.name}"
+    on = domain.is_on
+    claim = f"libvirtd takes up {domain.name}, which is {'on' if on else 'off'}"
+    expected = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_PAUSED) if on else (libvirt.VIR_DOMAIN_SHUTOFF,)
     try:
         domain.take_up()
         # it comes back to QEMU in a job of the domain; what needs a job of its own waits for the end of that
-        first = targets(domain.xml())[0]
-        domain.call("the return to QEMU", lambda handle: handle.blockInfo(first))
+        if on:
+            first = targets(domain.xml())[0]
+            domain.call("the return to QEMU", lambda handle: handle.blockInfo(first))
         state, reason = domain.state()
     except libvirt.libvirtError as error:
         raise CheckFailed(claim, f"it does not: {error}\n{daemon.log_tail(6)}") from error
-    if state != libvirt.VIR_DOMAIN_RUNNING:
+    if state not in expected:
         raise CheckFailed(claim, f"its state is {state}, {reason} (virDomainState, reason)\n{daemon.log_tail(6)}")

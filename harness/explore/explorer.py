@@ -1,0 +1,195 @@
+"""Runs programs on real VMs, holds each step to the oracle, and says what became of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import libvirt
+
+from harness.acts.act import Act, read
+from harness.errors import ChainproofError, CheckFailed, Unusable
+from harness.explore import step
+from harness.explore.coverage import Coverage
+from harness.explore.program import Program
+from harness.explore.universe import Universe, ending, merged, possible, until_healed
+from harness.oracle.content import Impossible
+from harness.oracle.state import State
+from harness.stack.offers import OFFERS
+from harness.trial.ground import Daemons, Platform
+from harness.trial.trial import Trial
+from harness.verdict.checks import verify_all
+from harness.verdict.evidence import collect
+from harness.verdict.explanation import explain
+from harness.verdict.finding import ChecksFailed, Finding, findings_of
+from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug
+from harness.waiting import now
+
+_ACCIDENTAL = re.compile(r"\(.*?\)+|'.*?'|\b(sn|n)?\d+\b|\b(base|data|top|vd[ab])\b|\d+")
+Source = Callable[[State, int], Act | None]
+"""Gives the next act from the state and its number (from 1 on); None at the end."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a program: the first `done` of its acts were done and held, `findings` are what ended it then.
+
+    `known` are the known bugs that it has met; `is_known` says that one of them explains the findings. `evidence` is
+    where the rest is, if it was kept.
+    """
+
+    program: Program
+    done: int
+    seconds: float
+    findings: tuple[Finding, ...] = ()
+    known: tuple[KnownBug, ...] = ()
+    is_known: bool = False
+    evidence: Path | None = None
+    remark: str = ""
+
+    @property
+    def is_red(self) -> bool:
+        """Whether something is wrong that nobody knows."""
+        return bool(self.findings) and not self.is_known
+
+    @property
+    def signature(self) -> str:
+        """What the first finding is about, without names and numbers: to tell one from another."""
+        first = self.findings[0]
+        claim = _ACCIDENTAL.sub("", first.claim or first.seen.partition("\n")[0])
+        return " ".join([first.check, type(self._last).__name__, *claim.split()])
+
+    @property
+    def _last(self) -> Act | None:
+        acts = self.program.acts
+        return acts[min(self.done, len(acts) - 1)] if acts else None
+
+    def __str__(self) -> str:
+        words = [*map(str, self.findings), "", "by this program:", str(self.program)]
+        where = f"evidence: {self.evidence}" if self.evidence else ""
+        return "\n".join([*words, *filter(None, [self.remark, where])])
+
+
+class Explorer:
+    """Runs programs on a platform; what is red leaves its evidence below `evidence`.
+
+    `coverage` sums up what was done and held.
+    """
+
+    def __init__(
+        self, platform: Platform, daemons: Daemons, evidence: Path, table: Sequence[KnownBug] = KNOWN_BUGS
+    ) -> None:
+        self.platform = platform
+        self.coverage = Coverage()
+        self._daemons = daemons
+        self._evidence = evidence
+        self._bugs = [bug for bug in table if bug.affects(platform.stack)]
+
+    def possible(self, state: State, number: int) -> tuple[Act, ...]:
+        """The acts that can be done next, on this stack."""
+        return possible(state, number, lambda name: OFFERS[name].is_in(self.platform.stack))
+
+    def run(self, program: Program, *, keep: str = "") -> Outcome:
+        """Do a program in a trial of its own; with `keep`, the evidence of a red one is kept under that name.
+
+        Raises Unusable where no VM can be started at all.
+        """
+        acts = iter(program.acts)
+        return self.follow(program.universe, lambda _, __: next(acts, None), killed=program.killed, keep=keep)
+
+    def follow(self, universe: Universe, source: Source, *, killed: bool, keep: str = "") -> Outcome:
+        """Do what `source` gives, act by act; as `run`."""
+        begun = now()
+        with self.platform.trial(self._daemons.sound(), keep or "explored") as trial:
+            running = _Running(trial, universe, self._bugs, killed=killed)
+            findings = running.all(source)
+            program = Program(universe, tuple(running.acts), killed)
+            known = bool(findings) and running.explained(findings)
+            outcome = Outcome(program, running.done, now() - begun, findings, tuple(running.met), known)
+            if keep and outcome.is_red:
+                outcome = self._with_evidence(outcome, trial)
+        self.coverage.add(outcome.program, outcome.done, outcome.seconds)
+        return outcome
+
+    def _with_evidence(self, outcome: Outcome, trial: Trial) -> Outcome:
+        directory = collect(trial, str(outcome), self._evidence)
+        (directory / "program.json").write_text(outcome.program.as_json())
+        claim = outcome.findings[0].claim or outcome.findings[0].seen.splitlines()[0]
+        (directory / "test_found.py").write_text(outcome.program.as_scenario(claim))
+        return replace(outcome, evidence=directory)
+
+
+class _Running:
+    """A program on its way: `acts` are those that it has begun, `done` counts those that were done and held.
+
+    `met` are the known bugs of `bugs` that have shown: what they explain of the checks does not end the program.
+    """
+
+    def __init__(self, trial: Trial, universe: Universe, bugs: Sequence[KnownBug], *, killed: bool) -> None:
+        self.acts: list[Act] = []
+        self.done = 0
+        self.met: dict[KnownBug, None] = {}
+        self._trial = trial
+        self._universe = universe
+        self._bugs = bugs
+        self._killed = killed
+
+    def all(self, source: Source) -> tuple[Finding, ...]:
+        """Set up, do each act and hold what is then to the oracle; end, heal, look at all: what ended it, if anything.
+
+        Raises Unusable.
+        """
+        try:
+            self._all(source)
+        except Unusable:
+            raise
+        except (ChainproofError, libvirt.libvirtError, Impossible, OSError) as error:
+            return findings_of(_cause(self._trial, error))
+        return ()
+
+    def explained(self, findings: Sequence[Finding]) -> bool:
+        """Whether known bugs that what was done may meet explain all of them; then they are `met`."""
+        done = "\n".join(repr(read(entry.act)) for entry in self._trial.journal.entries if entry.act)
+        could = [bug for bug in self._bugs if re.match(bug.acts, done)]
+        explaining = [next((bug for bug in could if bug.explains(finding)), None) for finding in findings]
+        if None in explaining:
+            return False
+        self.met.update(dict.fromkeys(filter(None, explaining)))
+        return True
+
+    def _all(self, source: Source) -> None:
+        trial = self._trial
+        trial.do(*self._universe.set_up())
+        while (act := source(trial.state, len(self.acts) + 1)) is not None:
+            self.acts.append(act)
+            self._step(act)
+            self.done += 1
+        for acts in (ending, until_healed) if self._killed else (until_healed,):
+            for act in acts(trial.state):
+                self._step(act)
+        if self._killed:  # after every fault that must be possible
+            trial.do(*merged(trial.state))
+        self._look(lambda: verify_all(trial, lambda finding: self.explained((finding,))))
+
+    def _step(self, act: Act) -> None:
+        self._trial.do(act)
+        self._look(lambda: step.hold(self._trial, f"after {act!r}", images=not self._killed))
+
+    def _look(self, look: Callable[[], object]) -> None:
+        """Look; what known bugs explain of it changes nothing of what comes next."""
+        try:
+            look()
+        except ChecksFailed as failed:
+            if not self.explained(failed.findings):
+                raise
+
+
+def _cause(trial: Trial, error: Exception) -> Exception:
+    """What an error comes of, if something has died or stopped."""
+    try:
+        explain(trial, error)
+    except CheckFailed as cause:
+        return cause
+    return error

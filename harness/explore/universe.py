@@ -1,0 +1,262 @@
+"""The small world that is explored: two disks, a few layers, a few cells; and what can be done in a state of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.acts.act import VM, Act
+from harness.acts.backup import BeginPullBackup, EndBackup
+from harness.acts.chain import (
+    Abort,
+    ActiveCommit,
+    AwaitCompleted,
+    AwaitReady,
+    Commit,
+    Copy,
+    DeleteSnapshot,
+    Pivot,
+    Pull,
+    Resize,
+    SetSpeed,
+    Snapshot,
+)
+from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
+from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
+from harness.acts.images import CreateImage, RemoveImage
+from harness.acts.power import Define, Reset, Resume, ShutOff, Start, Suspend
+from harness.oracle.content import Content, Impossible
+from harness.oracle.geometry import Geometry, Range
+from harness.oracle.image import QCOW2, Format, Qcow2
+from harness.oracle.job import TWO_PHASES
+from harness.oracle.parts import HOLE
+from harness.oracle.state import Power, State
+
+MOST_LAYERS = 4
+"""How long a chain may become."""
+_MOST_UNUSED = 2  # images outside the chain
+_SLOW = 1  # MiB a second: what there is to copy takes a few steps of a walk
+_OTHER_FORMAT = Qcow2(cluster_size=131072, subclusters=True)
+
+
+@dataclass(frozen=True)
+class Universe:
+    """What a walk begins with: vda on base <- sn1 <- sn2, and vdb on data <- top, each layer with a write of its own.
+
+    `cells` and `tail` (bytes) are the size of both disks, `format` is that of the images. With `iothread` the disks
+    have threads of their own in QEMU.
+    """
+
+    cells: int = 6
+    tail: int = 0
+    format: Format = QCOW2
+    iothread: bool = False
+
+    @property
+    def geometry(self) -> Geometry:
+        """That of both disks."""
+        return Geometry(cells=self.cells, tail=self.tail)
+
+    def set_up(self) -> tuple[Act, ...]:
+        """The acts that make it."""
+        size = self.geometry.cell_size
+        return (
+            CreateImage("base", "vda", self.geometry, self.format),
+            CreateImage("data", "vdb", self.geometry, self.format),
+            Define(iothread=self.iothread),
+            Start(restored=True),
+            Write("vda", "A", (0, 1, 2)),
+            Write("vdb", "A", (0, 1)),
+            Snapshot("vda", "sn1"),
+            Write("vda", "B", (1, 3)),
+            Snapshot("vda", "sn2"),
+            Write("vda", "C", ranges=((2 * size + 4096, 8192),)),
+            Snapshot("vdb", "top"),
+            Write("vdb", "B", (1,)),
+        )
+
+
+def started(universe: Universe) -> State:
+    """The state in which a world begins."""
+    state = State()
+    for act in universe.set_up():
+        state = act.after(state)
+    return state
+
+
+def possible(state: State, step: int, offers: Callable[[str], bool] = lambda _: True) -> tuple[Act, ...]:
+    """The acts that can be done in `state` as the next `step` (from 1 on, which names what is written).
+
+    They are what the universe has of candidates, without those whose own `after` says Impossible, and those of whose
+    outcome a race decides. `offers` says whether the release has a capability (harness.stack.offers).
+    """
+    return tuple(act for act in _candidates(state, step, offers) if _can_be_done(act, state))
+
+
+def _can_be_done(act: Act, state: State) -> bool:
+    try:
+        act.after(state)
+    except Impossible:
+        return False
+    return True
+
+
+def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Iterator[Act]:
+    disks = state.vm(VM).disks
+    for target, content in disks.items():
+        yield from _of_guest(target, content, f"W{step}", few=target != "vda")
+    for target, content in disks.items():
+        yield from _of_job(target, content)
+        yield from _of_chain(state, target, content, few=target != "vda")
+    if "vda" in disks and offers("backup"):
+        yield from (BeginPullBackup("vda"), EndBackup())
+    if offers("external-snapshot-delete"):
+        yield from map(DeleteSnapshot, state.vm(VM).snapshots)
+    yield from _of_power(state)
+
+
+def places(content: Content) -> dict[str, tuple[tuple[int, ...], tuple[Range, ...]]]:
+    """Where sizes and offsets matter: a whole cluster, part of one, one end and the next beginning, the last one."""
+    geometry = content.geometry
+    size, part = geometry.cell_size, geometry.part_size
+    return {
+        "whole": ((1,), ()),
+        "part": ((), ((4 * size + 5 * part, part),)),
+        "straddling": ((), ((3 * size - part, 2 * part),)),
+        "last": ((geometry.cells - 1,), ()),
+    }
+
+
+def _of_guest(target: str, content: Content, label: str, *, few: bool) -> Iterator[Act]:
+    where = places(content)
+    whole, part, straddling, last = (where[name] for name in ("whole", "part", "straddling", "last"))
+    yield Write(target, label, *straddling)
+    if few:
+        return
+    yield Write(target, label, *whole)
+    yield Write(target, label, *part, flush=False)
+    yield Write(target, label, *last, flush=False)
+    yield Zero(target, *whole)
+    yield Zero(target, *straddling, flush=False)
+    yield Discard(target, *whole)
+    yield Discard(target, *straddling, flush=False)
+    if content.unflushed:
+        yield Flush(target)
+    if not content.in_flight:
+        yield BeginWrite(target, label, *part)
+    yield EndWrite(target)
+
+
+def _of_job(target: str, content: Content) -> Iterator[Act]:
+    job = content.job
+    if job is None:
+        return
+    if job.kind in TWO_PHASES:
+        yield from (AwaitReady(target), Pivot(target), Abort(target), SetSpeed(target, 0))
+    else:  # it may have ended just now: there is nothing else that could not be too late
+        yield AwaitCompleted(target)
+
+
+def _of_chain(state: State, target: str, content: Content, *, few: bool) -> Iterator[Act]:
+    chain = content.chain()
+    fresh = _fresh(state)
+    if len(chain) < MOST_LAYERS:
+        yield Snapshot(target, fresh)
+    for below in chain[:-1]:
+        yield ActiveCommit(target, below)
+    if few:
+        return
+    yield from (ActiveCommit(target, chain[0], bandwidth=_SLOW) for _ in chain[1:2])
+    for top, base in zip(chain[1:-1], chain[:-2], strict=True):
+        yield Commit(target, top, base)
+        yield Commit(target, top, base, bandwidth=_SLOW)
+    yield Pull(target)
+    yield Pull(target, bandwidth=_SLOW)
+    for below in chain[:-1]:
+        yield Pull(target, below)
+    unused = [name for name in content.files() if name not in chain and not _is_target(content, name)]
+    if len(unused) < _MOST_UNUSED:
+        yield Copy(target, fresh)
+        yield Copy(target, fresh, shallow=True)
+        if len(chain) < MOST_LAYERS:
+            yield Snapshot(target, fresh, name=f"of-{fresh}")
+            if not any(_is_ready_overlay(content, name) for name in unused):
+                yield CreateImage(fresh, target, format=_OTHER_FORMAT, backing=content.active)
+    for name in unused:
+        if _is_ready_overlay(content, name):
+            yield Snapshot(target, name, reuse=True)
+        yield RemoveImage(name, target)
+    if content.size == content.geometry.disk_size:
+        yield Resize(target, content.size + content.geometry.cell_size)
+
+
+def _of_power(state: State) -> Iterator[Act]:
+    yield from (Suspend(), Resume(), StartDaemon(), KillDaemon(), StopDaemon())
+    racing = [content for content in state.vm(VM).disks.values() if content.job and content.job.kind not in TWO_PHASES]
+    if not racing:  # whether such a job ends before QEMU does, nobody can say
+        yield from (ShutOff(), KillQemu(), Reset())
+    yield Start(restored=True)
+
+
+def _is_target(content: Content, name: str) -> bool:
+    return content.job is not None and content.job.target == name
+
+
+def _is_ready_overlay(content: Content, name: str) -> bool:
+    layer = content.layer(name)
+    is_empty = all(part is HOLE for part in layer.own)
+    return layer.backing == content.active and layer.size == content.size and is_empty
+
+
+def _fresh(state: State) -> str:
+    """The first of n1, n2, ... that no image has."""
+    taken = {name for machine in state.vms.values() for content in machine.disks.values() for name in content.files()}
+    return next(name for number in range(1, len(taken) + 2) if (name := f"n{number}") not in taken)
+
+
+def healed(state: State) -> Iterator[Act]:
+    """The next act, one at a time, that brings a state to where nothing is on, and the guest runs."""
+    machine = state.vm(VM)
+    if state.daemon is None:
+        yield StartDaemon()
+    elif machine.backup:
+        yield EndBackup()
+    elif machine.power is Power.PAUSED:
+        yield Resume()
+    elif machine.power is Power.OFF:
+        yield Start(restored=True)
+    else:
+        for target, content in machine.disks.items():
+            if content.in_flight:
+                yield EndWrite(target)
+            if content.job is not None:
+                yield Abort(target) if content.job.kind in TWO_PHASES else AwaitCompleted(target)
+
+
+def until_healed(state: State) -> tuple[Act, ...]:
+    """All acts that bring a state to where nothing is on, and the guest runs: possible after every fault."""
+    acts: list[Act] = []
+    while following := list(healed(state)):
+        for act in following:
+            state = act.after(state)
+            acts.append(act)
+    return tuple(acts)
+
+
+def ending(state: State) -> tuple[Act, ...]:
+    """What ends a walk with a QEMU that is killed: it is not, while a job is on that may end just then by itself."""
+    acts: list[Act] = [StartDaemon()] if state.daemon is None else []
+    machine = state.vm(VM)
+    racing = [target for target, content in machine.disks.items() if content.job and content.job.kind not in TWO_PHASES]
+    acts += [AwaitCompleted(target) for target in racing]
+    return (*acts, KillQemu()) if machine.is_on else tuple(acts)
+
+
+def merged(state: State) -> Sequence[Act]:
+    """What folds every chain of a healed state into its base."""
+    return [
+        act
+        for target, content in state.vm(VM).disks.items()
+        if len(content.chain()) > 1
+        for act in (ActiveCommit(target, content.chain()[0]), AwaitReady(target), Pivot(target))
+    ]

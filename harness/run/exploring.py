@@ -1,0 +1,228 @@
+"""Exploring as a run of pytest: options, a parameter for each sequence and walker, and what is printed at the end."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from harness.errors import Unusable
+from harness.explore.coverage import Coverage, named, summed
+from harness.explore.explorer import Explorer, Outcome
+from harness.explore.plan import Plan, planned
+from harness.explore.program import Program, read_program
+from harness.explore.universe import Universe, possible, started
+from harness.explore.walk import Walks
+from harness.run import inputs, properties
+from harness.stack.offers import NotOffered
+from harness.trial.ground import Daemons, Ground, Platform
+from harness.verdict.finding import ChecksFailed
+from harness.waiting import now
+
+EXPLORED = "explored"
+"""The property with the coverage of what an item has explored, as JSON."""
+KNOWN = "explored, known bug"
+"""One with the sentence of a known bug that a program has met."""
+SAVED = Path(__file__).resolve().parents[2] / "scenarios/explore/saved"
+_WALK_MINUTES = 1.0  # unless --minutes says otherwise
+_began = pytest.StashKey[float]()
+_explorer = pytest.StashKey[Explorer]()
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """The options of what is explored."""
+    add = parser.getgroup("chainproof exploring", "chainproof: what is explored").addoption
+    add("--exhaustive", type=inputs.count, default=1, metavar="N", help="every sequence of up to N acts (%(default)s)")
+    add("--shard", type=shard, default=(1, 1), metavar="I/N", help="of the sequences the I-th N-th part only")
+    add("--minutes", type=inputs.positive, metavar="M", help="how long it may go on (walks: a minute)")
+    add("--seed", type=int, default=1, metavar="S", help="where random walks begin (%(default)s)")
+    add("--walkers", type=inputs.count, default=1, metavar="J", help="how many walk side by side (%(default)s)")
+    add("--program", type=Path, action="append", default=[], metavar="FILE", help="a saved program, repeatable")
+
+
+def shard(text: str) -> tuple[int, int]:
+    """The I and the N of "I/N". Raises ValueError unless 1 <= I <= N."""
+    number, _, count = text.partition("/")
+    if not 1 <= int(number) <= int(count):
+        raise ValueError(f"{text} is no part of a whole: I/N, from 1/N to N/N")
+    return int(number), int(count)
+
+
+@cache
+def plan(length: int) -> Plan:
+    """Every sequence of up to `length` acts."""
+    return planned(started(Universe()), length, possible)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note when the run began."""
+    config.stash[_began] = now()
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Report(config))
+
+
+@pytest.hookimpl
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a parameter of each sequence, each walker, and each saved program."""
+    option = metafunc.config.option
+    if "sequence" in metafunc.fixturenames:
+        number, count = option.shard
+        sequences = plan(option.exhaustive).sequences
+        numbers = range(number - 1, len(sequences), count)
+        metafunc.parametrize("sequence", numbers, ids=[f"{n}-{_kinds(sequences[n])}" for n in numbers], indirect=True)
+    if "walks" in metafunc.fixturenames:
+        metafunc.parametrize("walks", range(option.walkers), indirect=True)
+    if "saved" in metafunc.fixturenames:
+        files = [*sorted(SAVED.glob("*.json")), *option.program]
+        metafunc.parametrize("saved", files, ids=[file.stem for file in files], indirect=True)
+
+
+def _kinds(acts: tuple[object, ...]) -> str:
+    return "-".join(type(act).__name__ for act in acts)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give walks the time that they are to take."""
+    for item in items:
+        if "walks" in getattr(item, "fixturenames", ()):
+            minutes = config.option.minutes or _WALK_MINUTES
+            item.add_marker(pytest.mark.timeout(60 * minutes + 900))
+
+
+@pytest.fixture
+def explorer(request: pytest.FixtureRequest, platform: Platform, daemons: Daemons, ground: Ground) -> Explorer:
+    """What a scenario explores with; its report tells what that has covered."""
+    made = Explorer(platform, daemons, ground.settings.evidence)
+    request.node.stash[_explorer] = made
+    return made
+
+
+@pytest.fixture
+def sequence(request: pytest.FixtureRequest) -> Program:
+    """The sequence of a parameter; it is skipped when the run's minutes are over."""
+    config = request.config
+    if is_over(config):
+        pytest.skip(f"the {config.option.minutes:g} minutes were over")
+    return Program(Universe(), plan(config.option.exhaustive).sequences[request.param], killed=request.param % 2 == 1)
+
+
+@pytest.fixture
+def saved(request: pytest.FixtureRequest) -> Program:
+    """The saved program of a parameter. Raises Unusable if the file has none."""
+    file: Path = request.param
+    try:
+        return read_program(json.loads(file.read_text()))
+    except (OSError, ValueError) as error:
+        raise Unusable(f"{file} has no program: {error}", "pass a program.json from the evidence") from error
+
+
+@pytest.fixture
+def walks(request: pytest.FixtureRequest, explorer: Explorer) -> Walks:
+    """The walks of a walker."""
+    return Walks(explorer, request.config.option.seed + request.param * 1000)
+
+
+def is_over(config: pytest.Config, minutes: float | None = None) -> bool:
+    """Whether the run's minutes are over, if it has any; or so many `minutes`."""
+    wanted = config.option.minutes or minutes
+    return wanted is not None and now() - config.stash[_began] > 60 * wanted
+
+
+def hold(explorer: Explorer, program: Program, name: str) -> None:
+    """Run a program. Raises ChecksFailed with all that there is to say if it is red, NotOffered, and xfails."""
+    state = started(program.universe)
+    for number, act in enumerate(program.acts, 1):
+        if act not in explorer.possible(state, number) and act in possible(state, number):
+            raise NotOffered(f"{act} is not offered by {explorer.platform.stack}")
+        state = act.after(state)
+    outcome = explorer.run(program, keep=name)
+    if outcome.is_red:
+        raise_red([outcome])
+    if outcome.known:
+        bugs = (f"{bug.sentence} {bug.url or '(no upstream reference found)'}" for bug in outcome.known)
+        pytest.xfail(f"known bug: {'; '.join(bugs)}")
+
+
+def walk(walks: Walks, config: pytest.Config, note: pytest.Item | None = None) -> None:
+    """Walk until the minutes are over. Raises ChecksFailed with all that was found and that nobody knows."""
+    begun, minutes = now(), config.option.minutes or _WALK_MINUTES
+    found = walks.go(lambda: now() - begun > 60 * minutes)
+    if note is not None:
+        note.user_properties += [(KNOWN, sentence) for sentence in found.known.elements()]
+    if found.red:
+        raise_red(list(found.red.values()))
+
+
+def raise_red(outcomes: list[Outcome]) -> NoReturn:
+    """Raise ChecksFailed with the findings of outcomes, and the programs that led to them."""
+    findings = [finding for outcome in outcomes for finding in outcome.findings]
+    error = ChecksFailed("after each act all is as the oracle says", findings)
+    for outcome in outcomes:
+        error.add_note(str(outcome))
+    raise error
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Enter what was explored into the report."""
+    try:
+        yield
+    finally:
+        if _explorer in item.stash:
+            item.user_properties.append((EXPLORED, item.stash[_explorer].coverage.as_json()))
+
+
+class _Report:
+    """Prints what was explored, for each stack."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._option = config.option
+        self._texts: dict[tuple[str, str], list[str]] = defaultdict(list)
+        self._known: dict[str, Counter[str]] = defaultdict(Counter)
+        self._red: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what an item has explored."""
+        texts = properties.values(report, EXPLORED)
+        if report.when != "call" or not texts:
+            return
+        stack = properties.value(report, properties.STACK) or ""
+        self._texts[stack, report.nodeid.partition("[")[0].rpartition("/")[2]] += texts
+        self._known[stack].update(properties.values(report, KNOWN))
+        if hasattr(report, "wasxfail"):
+            self._known[stack][str(report.wasxfail).removeprefix("reason: ")] += 1
+        self._red[stack] += len(properties.findings(report)) if report.failed else 0
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print it."""
+        if self._texts:
+            terminalreporter.section("explored")
+        for (stack, test), texts in self._texts.items():
+            coverage = summed(texts)
+            terminalreporter.write_line(
+                f"{stack}: {test.partition('.')[0].removeprefix('test_')}: {self._line(test, coverage)}"
+            )
+        for stack, known in self._known.items():
+            for sentence, count in known.most_common():
+                terminalreporter.write_line(f"{stack}: {count} times {sentence}")
+
+    def _line(self, test: str, coverage: Coverage) -> str:
+        speed = coverage.steps / coverage.seconds if coverage.seconds else 0.0
+        words = (
+            f"{coverage.programs} programs, {coverage.steps} verified steps, {speed:.1f} a second of a worker's time"
+        )
+        if "sequences" in test:
+            everything = plan(self._option.exhaustive)
+            crossed = len(coverage.transitions & {named(each) for each in everything.transitions})
+            words += (
+                f", of {len(everything.sequences)} sequences; {crossed} of {len(everything.transitions)} transitions"
+            )
+        else:
+            kinds, pairs = len(coverage.acts), len(coverage.pairs)
+            words += f"; {kinds} kinds of act, {pairs} pairs of kinds, {len(coverage.transitions)} transitions"
+        return words
