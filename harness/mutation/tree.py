@@ -11,7 +11,10 @@ ROOT = Path(__file__).resolve().parents[2]
 _COPIED = ("conftest.py", "harness", "images", "scenarios", "ci", "pyproject.toml", "README.md", "CHANGELOG.md")
 TESTS = {
     "harness/oracle": (
-        *(f"harness/tests/oracle/test_{name}.py" for name in ("content", "pattern", "chain", "table", "geometry")),
+        *(
+            f"harness/tests/oracle/test_{name}.py"
+            for name in ("edges", "state", "content", "pattern", "chain", "table", "geometry")
+        ),
         *("harness/tests/acts/test_acts.py", "harness/tests/trial", "harness/tests/verdict"),
     ),
     "harness/verdict": ("harness/tests/verdict", "harness/tests/trial", "harness/tests/stack/test_offers_and_bugs.py"),
@@ -24,7 +27,7 @@ _EXAMPLES = """
 
 from hypothesis import settings  # noqa: E402
 
-settings.register_profile("mutation", max_examples=25, derandomize=True, database=None, deadline=None)
+settings.register_profile("mutation", max_examples=10, derandomize=True, database=None, deadline=None)
 settings.load_profile("mutation")
 """
 
