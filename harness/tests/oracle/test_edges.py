@@ -8,12 +8,14 @@ from collections.abc import Callable
 import pytest
 
 from harness.oracle.content import Content, Impossible
+from harness.oracle.documented import T0 as DOCUMENTED
+from harness.oracle.documented import as_documented
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import QCOW2
 from harness.oracle.job import End
 from harness.oracle.layer import either
-from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Foreign, Perhaps, Torn, agrees, character, in_words
-from harness.oracle.pattern import decode, fill
+from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Foreign, Perhaps, Torn, Written, agrees, character, in_words
+from harness.oracle.pattern import decode, fill, marker
 from harness.oracle.table import Row, Table, known
 from harness.tests.oracle.disks import SMALL, seed_at_t0
 
@@ -207,7 +209,23 @@ def test_a_torn_sector_is_told_by_its_lines() -> None:
     assert whole == [Torn(f"sector 0 torn ({torn}), sector 1 zero")]
 
 
+def test_a_marker_is_the_pattern_of_each_range_one_after_the_other() -> None:
+    assert marker("A", RUN, ((512, 512), (4096, 1024)), 4096) == (
+        fill("A", RUN, 512, 512, 4096) + fill("A", RUN, 4096, 1024, 4096)
+    )
+
+
+def test_cells_that_hold_something_else_each_are_decoded_one_by_one() -> None:
+    data = fill("A", RUN, 0, 512, 1024) + bytes(512) + fill("B", RUN, 1024, 512, 1024) + bytes(512)
+
+    assert decode(data, 0, RUN, 1024) == [Written("A"), ZERO, Written("B"), ZERO]
+
+
 # tables
+
+
+def test_the_documented_layers_are_as_documented() -> None:
+    assert as_documented(seed_at_t0().table()) == DOCUMENTED
 
 
 def test_a_table_says_of_each_image_how_large_it_is_and_what_format_is_below() -> None:
