@@ -20,7 +20,7 @@ TESTS = {
     "harness/verdict": ("harness/tests/verdict", "harness/tests/trial", "harness/tests/stack/test_offers_and_bugs.py"),
 }
 """By what is mutated: the tests that are to notice, all of them without a VM, none of them about the source itself."""
-_SECONDS = 30.0  # what a test may take besides, on a busy machine
+_SECONDS, _TIMES = 10.0, 8.0  # what the tests of a mutant may take besides, and how many times as long as usual
 # Fewer examples than a run of the tests itself has, and the same ones for each mutant: a mutant that lives with these
 # is looked at, and one that is killed is killed for good.
 _EXAMPLES = """
@@ -64,6 +64,7 @@ def _settings(paths: Sequence[str], tests: Sequence[str]) -> str:
         "pytest_add_cli_args": ["-p", "no:cacheprovider", "-p", "no:xdist"],
         "pytest_add_cli_args_test_selection": list(tests),
         "timeout_constant": _SECONDS,
+        "timeout_multiplier": _TIMES,
         "use_git_change_detection": False,
         "track_dependencies": False,
     }
