@@ -155,7 +155,11 @@ def fire(scene: Scene, saboteur: Saboteur) -> Exception | None:
     scene.done(noticed=caught is not None)
 
     def fired() -> None:
-        if scene.trace(scene) == scene.before:
+        try:
+            seen = scene.trace(scene)
+        except ChainproofError as error:
+            raise caught or error from error  # who cannot be asked any more was asked too much
+        if seen == scene.before:
             raise NotYet(f"nothing has changed; {_first_line(caught)}")
 
     try:
