@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.crash.files import Directory, events, subsets
-from harness.crash.judge import Judge, Key, Problem, Source, sources
+from harness.crash.judge import FileKey, Judge, Key, Problem, Source, sources
 from harness.crash.log import Call
 from harness.crash.promise import Disk, Promise, Unjudged
 from harness.errors import ImageError
 
 DEFINITIONS = "/etc/libvirt/qemu/"
-KEPT_FILES = 6
+KEPT_FILES = 16
 """Of how many kinds of red states the files are kept."""
 
 
@@ -48,8 +48,9 @@ class Red:
 class Explored:
     """What came out: how many different `states` were read, per moment; the red ones, the first of each kind.
 
-    `counts` has how many there are of a kind. `limits` are states that are red by a documented limit alone. `not_made`
-    says why a disk was not judged.
+    `acts` has the moments at which states of an act of a kind were read, by the kind's name. `counts` has how many
+    states there are of a kind of red ones. `limits` are those that are red by a documented limit alone. `not_made` says
+    why a disk was not judged.
     """
 
     states: Counter[str] = field(default_factory=Counter)
@@ -58,6 +59,7 @@ class Explored:
     limits: Counter[str] = field(default_factory=Counter)
     not_made: dict[Disk, str] = field(default_factory=dict)
     judged: set[Disk] = field(default_factory=set)
+    acts: dict[str, set[str]] = field(default_factory=dict)
 
 
 def explore(
@@ -167,9 +169,10 @@ class _Exploration:
         if self._is_new(promise, named_by, judge.read):
             self.found.states[promise.moment] += 1
             self.found.judged.add(disk)
+            self.found.acts.setdefault(promise.act, set()).add(promise.moment)
             yield from judge.problems(source, chain, survivors, promise)
 
-    def _is_new(self, promise: Promise, named_by: str, read: Sequence[tuple[int, int, tuple[int, ...]]]) -> bool:
+    def _is_new(self, promise: Promise, named_by: str, read: Sequence[FileKey]) -> bool:
         key = id(promise), named_by, "", tuple(read)
         if key in self._seen:
             return False

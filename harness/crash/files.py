@@ -15,6 +15,9 @@ from harness.crash.log import CHANGES_BYTES, Call, Op, RecordingFailed
 from harness.errors import ImageError
 from harness.readers.extents import Extent, Kind, OpenFile
 
+LAST = 16
+"""Of more pending calls than these, not each is lost alone again and again."""
+
 Applied = tuple[int, ...]
 """The numbers of the pending calls of one file that survive."""
 
@@ -156,7 +159,10 @@ def require_complete(first: Mapping[str, bytes], calls: Sequence[Call], last: Ma
 
 
 class Surviving(OpenFile):
-    """A file as a power loss leaves it, for readers: what is durable of it, and calls that survive, laid over that."""
+    """A file as a power loss leaves it, for readers: what is durable of it, and calls that survive, laid over that.
+
+    Where a call that would have made it larger is lost, zeros are read, as by QEMU.
+    """
 
     def __init__(self, image: str, inode: Inode, applied: Applied) -> None:
         self.image = image
@@ -167,10 +173,11 @@ class Surviving(OpenFile):
             self._below, self._over = bytearray(inode.content(applied)), []
         self.size = max([len(self._below), *(call.end for call in self._over)])
         self.taken = self.size
+        self._most = max([self.size, *(call.end for call in inode.pending)])
 
     def refuse_beyond(self, end: int, what: str) -> None:
         """Raise ImageError if the file ends before byte `end`."""
-        if end > self.size:
+        if end > self._most:
             raise ImageError(self.image, f"{what} reaches to byte {end}, beyond the end of the file at {self.size}")
 
     def holes(self) -> Iterator[Extent]:
@@ -178,7 +185,7 @@ class Surviving(OpenFile):
         yield Extent(0, self.size, Kind.DATA)
 
     def _pread(self, length: int, offset: int) -> bytes:
-        end = min(offset + length, self.size)
+        end = min(offset + length, self._most)
         over = [call for call in self._over if call.offset < end and offset < call.end]
         if not over:
             return bytes(self._below[offset:end]).ljust(end - offset, b"\0")
@@ -196,16 +203,19 @@ class Surviving(OpenFile):
 def subsets(pending: Sequence[int]) -> Iterator[frozenset[int]]:
     """Which of `pending` calls survive a power loss: all (QEMU is killed), none, all but one, one, the first ones.
 
-    Those are what found everything that any subset did, where that was measured. Each once.
+    Those are what found everything that any subset did, where that was measured. Each once. Of many calls, the one that
+    is lost or survives alone, and the end of the first ones, are among the LAST: each was among those when it began.
     """
     everything = frozenset(pending)
+    last = pending[-LAST:]
+    begin = len(pending) - len(last)
     seen: set[frozenset[int]] = set()
     for survivors in (
         everything,
         frozenset[int](),
-        *(everything - {one} for one in pending),
-        *(frozenset({one}) for one in pending),
-        *(frozenset(pending[:count]) for count in range(2, len(pending) - 1)),
+        *(everything - {one} for one in last),
+        *(frozenset({one}) for one in last),
+        *(frozenset(pending[:count]) for count in range(max(2, begin), len(pending) - 1)),
     ):
         if survivors not in seen:
             seen.add(survivors)

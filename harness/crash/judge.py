@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from os.path import normpath
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -60,8 +61,10 @@ class Problem:
     is_limit: bool = False
 
 
-Key = tuple[tuple[int, int, Applied], ...]
-"""A chain as it was read: each file's number, version, and which of its pending calls survive."""
+FileKey = tuple[int, int, Applied]
+"""A file as it was read: its number, version, and which of its pending calls survive."""
+Key = tuple[FileKey, ...]
+"""A chain as it was read."""
 
 
 class Judge:
@@ -73,9 +76,10 @@ class Judge:
     def __init__(self, directory: Directory, run: str) -> None:
         self._directory = directory
         self._run = run
-        self._opened: dict[tuple[int, int, Applied], OpenImage | ImageError] = {}
-        self._counted: dict[tuple[int, int, Applied], str] = {}
-        self.read: list[tuple[int, int, Applied]] = []  # of the chain at hand
+        self._opened: dict[FileKey, OpenImage | ImageError] = {}
+        self._counted: dict[FileKey, str] = {}
+        self._below: tuple[object, bytearray] | None = None
+        self.read: list[FileKey] = []  # of the chain at hand, the top first
 
     def chain(self, source: Source, survivors: frozenset[int]) -> list[OpenImage]:
         """The chain of an image if these calls survive, base first; `read` says of which files. Raises ImageError."""
@@ -104,10 +108,8 @@ class Judge:
             corruption = self._corruption(image.path, survivors)
             if corruption:
                 yield Problem("refcounts", f"{name_of(str(image.path))} is corrupt: {corruption}")
-        shown = bytearray(told.geometry.size)
         try:
-            for image in chain:
-                image.lay_over(shown)
+            shown = self._shown(chain, told.geometry.size)
         except ImageError as error:
             yield Problem("unreadable", str(error))
             return
@@ -115,6 +117,18 @@ class Judge:
         if wrong:
             difference = "\n".join(_in_lines(wrong, shown, told, self._run))
             yield Problem("parts", f"{len(wrong)} parts are not what was flushed", difference)
+
+    def _shown(self, chain: list[OpenImage], size: int) -> bytearray:
+        """The first `size` bytes that the chain at hand shows; what is below its top has mostly been read already."""
+        below = size, *self.read[1:]
+        if self._below is None or self._below[0] != below:
+            piece = bytearray(size)
+            for image in chain[:-1]:
+                image.lay_over(piece)
+            self._below = below, piece
+        shown = bytearray(self._below[1])
+        chain[-1].lay_over(shown)
+        return shown
 
     def unreadable(self, error: ImageError, survivors: frozenset[int]) -> Problem:
         """The problem of a chain that cannot be opened; a limit if a header only is older than the files it names.
@@ -129,7 +143,7 @@ class Judge:
             for path, inode in self._directory.names.items()
             if any(c.op is Op.WRITE and c.offset == 0 and c.number not in survivors for c in inode.pending)
         ]
-        return Problem("unreadable", str(error), is_limit=error.image in gone and bool(stale))
+        return Problem("unreadable", str(error), is_limit=normpath(error.image) in gone and bool(stale))
 
     def _open(self, path: PurePosixPath, survivors: frozenset[int], how: Callable[[], OpenImage]) -> OpenImage:
         key = self._key(str(path), survivors)
@@ -147,13 +161,13 @@ class Judge:
             raise found
         return found
 
-    def _key(self, path: str, survivors: frozenset[int]) -> tuple[int, int, Applied]:
+    def _key(self, path: str, survivors: frozenset[int]) -> FileKey:
         inode = self.inode(path)
         return inode.number, inode.version, inode.applied(survivors) if inode.pending else ()
 
     def inode(self, path: str) -> Inode:
         """The file of this name. Raises ImageError if there is none."""
-        inode = self._directory.names.get(path)
+        inode = self._directory.names.get(normpath(path))  # a header may name ../images/base.qcow2
         if inode is None:
             raise ImageError(path, "is not there")
         return inode
@@ -205,13 +219,12 @@ def wrong_parts(shown: bytes | bytearray, told: Promise, run: str) -> list[int]:
     for part, values in enumerate(told.values):
         if values is None:
             continue
-        here = shown[part * size : (part + 1) * size]
-        if not any(here == _bytes(value, part, geometry, run) for value in values):
+        if not any(shown.startswith(_bytes(value, part, geometry, run), part * size) for value in values):
             wrong.append(part)
     return wrong
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _bytes(value: str | Blank, part: int, geometry: Geometry, run: str) -> bytes:
     size = geometry.part_size
     return bytes(size) if value is ZERO else fill(str(value), run, part * size, size, geometry.cell_size)

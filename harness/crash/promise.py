@@ -44,7 +44,7 @@ class Promise:
     """What a disk must show from the moment `since` on (ns): of each part one of `values`.
 
     `sizes` are those that its virtual disk may have, in bytes. `active` is the path of the image that the guest is on,
-    "" while an act may be changing that. `moment` says in words when that is.
+    "" while an act may be changing that. `moment` says in words when that is, `act` is the name of the act's kind.
     """
 
     since: int
@@ -53,6 +53,7 @@ class Promise:
     values: tuple[Values, ...]
     sizes: frozenset[int]
     active: str
+    act: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def promises(spans: Iterable[Span]) -> dict[Disk, list[Promise | Unjudged]]:
 def _of(span: Span, disk: Disk, after: Content, last: Promise | None) -> Iterator[Promise]:
     """The promise during an act, and that after it."""
     vm, target = disk
+    act = type(span.act).__name__
     active = str(span.after.path(after.active))
     guest, size = after.guest(), after.size
     if last is None:
@@ -91,12 +93,12 @@ def _of(span: Span, disk: Disk, after: Content, last: Promise | None) -> Iterato
         values = tuple(map(_or, last.values, meant.guest()))
         values = tuple(None if part in loose else value for part, value in enumerate(values))
         sizes = last.sizes | {meant.size}
-        yield Promise(span.began, f"during: {span.act}", after.geometry, values, sizes, "")
+        yield Promise(span.began, f"during: {span.act}", after.geometry, values, sizes, "", act)
         values = tuple(map(_or, values, guest))
         sizes = frozenset({size})
     if last is None or _flushes(span.act, disk):
         values = tuple(map(_certain, guest))
-    yield Promise(span.ended, f"after: {span.act}", after.geometry, values, sizes, active)
+    yield Promise(span.ended, f"after: {span.act}", after.geometry, values, sizes, active, act)
 
 
 def _disks(state: State) -> Iterator[tuple[Disk, Content]]:

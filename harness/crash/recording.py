@@ -80,7 +80,7 @@ class Recording:
         last = _content(self._places.images, _IMAGES)
         with self._places.log.open("rb") as log:
             log.seek(self._mark)
-            calls = settled([*read_calls(log.read())], last)
+            calls = settled([call for call in read_calls(log.read()) if not _is_scratch(call.path)], last)
         calls = _numbered([*calls, *self._removals(calls)])
         require_complete(self._first, calls, last, _IMAGES)
         self.found = explore(self._first, calls, self._told(), self._run)
@@ -131,7 +131,13 @@ def _numbered(calls: list[Call]) -> list[Call]:
 def _files(directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
-    return sorted(file for file in directory.rglob("*") if file.is_file() and not file.is_symlink())
+    files = (file for file in directory.rglob("*") if file.is_file() and not file.is_symlink())
+    return sorted(file for file in files if not _is_scratch(file.name))
+
+
+def _is_scratch(path: str) -> bool:
+    """Whether it is a reader's own, which is made and removed beside the images (readers/qemu_img.py)."""
+    return PurePosixPath(path).name.startswith(".")
 
 
 def _content(directory: Path, at: str) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from harness.errors import ImageError
 from harness.readers import qcow2
 from harness.readers.extents import OpenFile
-from harness.readers.qcow2 import is_zero
+from harness.readers.qcow2 import is_zero, without_tail
 from harness.readers.qcow2_header import Header, Table
 
 REFERENCES = 1 << 19
@@ -139,7 +139,7 @@ class Bookkeeper:
         table = self._file.read(offset, header.cluster_size, f"the L2 table at byte {offset}")
         self._spend("L2 tables", len(table) // 32 if is_zero(table) else len(table), qcow2.L2_BYTES)
         step = header.l2_entry_size
-        for at in range(0, len(table.rstrip(b"\0")), step):
+        for at in range(0, len(without_tail(table)), step):
             entry = int.from_bytes(table[at : at + 8])
             if not entry and not any(table[at : at + step]):
                 continue
@@ -252,7 +252,7 @@ class Bookkeeper:
 
 def _entries(table: bytes) -> Iterator[tuple[int, int]]:
     """The numbers and values of the 64-bit entries of a table that are not 0."""
-    end = len(table.rstrip(b"\0"))
+    end = len(without_tail(table))
     at = len(table) - len(table.lstrip(b"\0")) if end else 0
     for number in range(at // 8, -(-end // 8)):
         value = int.from_bytes(table[number * 8 : number * 8 + 8])
@@ -262,7 +262,7 @@ def _entries(table: bytes) -> Iterator[tuple[int, int]]:
 
 def _counts(block: bytes, order: int) -> Iterator[tuple[int, int]]:
     """The refcounts in a block that are not 0, each of 2^`order` bits; of less than a byte, the lowest bits first."""
-    end = len(block.rstrip(b"\0"))
+    end = len(without_tail(block))
     if order >= 3:
         width = 1 << (order - 3)
         for number in range(-(-end // width)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator, Iterator, Sequence
 from functools import partial
 
@@ -131,7 +132,8 @@ def pytest_runtest_makereport(
         more += [(properties.NOT_MADE, line) for line in item.stash.get(not_made, [])]
         if power_losses in item.stash:
             found = item.stash[power_losses]
-            more.append((properties.POWER_LOSS, f"{found.states} {found.seconds:.3f} {found.limits}"))
+            figures = {"states": found.states, "seconds": found.seconds, "limits": found.limits, "acts": found.per_act}
+            more.append((properties.POWER_LOSS, json.dumps(figures)))
     place = stack_and_scenario(item)
     if place is not None and "explorer" in getattr(item, "fixturenames", ()):  # no row of the table of stacks each
         more.append((properties.STACK, place[0]))

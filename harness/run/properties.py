@@ -19,7 +19,7 @@ GUEST = "guest"
 NOT_MADE = "check not made"
 """A check that could not be made of a scenario, and why."""
 POWER_LOSS = "power loss"
-"""How many states a power loss may leave of it, the seconds that reading them took, and how many are red by a limit."""
+"""How many states a power loss may leave of it, by kind of act, too, and the seconds that took, as JSON."""
 REMARK = "remark"
 """A line to print at the end: record_property(REMARK, "a line")."""
 

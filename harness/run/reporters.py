@@ -59,21 +59,30 @@ class PowerLossTally:
     """Counts what a power loss may leave of the scenarios of a run."""
 
     def __init__(self) -> None:
-        self._figures: list[tuple[float, ...]] = []
+        self._scenarios = 0
+        self._counts: Counter[str] = Counter()
+        self._seconds = 0.0
+        self._acts: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Count those of a scenario that has run."""
-        if report.when == "call":
-            texts = properties.values(report, properties.POWER_LOSS)
-            self._figures += [tuple(map(float, text.split())) for text in texts]
+        for text in properties.values(report, properties.POWER_LOSS) if report.when == "call" else ():
+            figures = json.loads(text)
+            self._scenarios += 1
+            self._seconds += figures["seconds"]
+            self._counts.update({name: figures[name] for name in ("states", "limits")})
+            self._acts.update(figures["acts"])
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the counts in one line."""
-        if self._figures:
-            states, seconds, limits = map(sum, zip(*self._figures, strict=True))
-            rate = states / seconds if seconds else 0
-            line = f"power loss: {states:.0f} states of {len(self._figures)} scenarios, {rate:.0f} a second"
-            terminalreporter.write_line(f"chainproof: {line}, {limits:.0f} red by a documented limit alone")
+        """Print the counts: all in one line, and those by kind of act in another."""
+        if self._scenarios:
+            states = self._counts["states"]
+            rate = states / self._seconds if self._seconds else 0
+            line = f"power loss: {states} states of {self._scenarios} scenarios, {rate:.0f} a second"
+            limits = f"{self._counts['limits']} red by a documented limit alone"
+            terminalreporter.write_line(f"chainproof: {line}, {limits}")
+            acts = ", ".join(f"{name} {count}" for name, count in self._acts.most_common())
+            terminalreporter.write_line(f"chainproof: power loss by act: {acts}")
 
 
 class GuestTally:

@@ -27,14 +27,15 @@ _CALLS = 6  # so many are named of those that survive, and of those that do not
 class PowerLoss:
     """What came of it: `findings`, one for each kind of red state; `states` were read in `seconds`.
 
-    `per_moment` counts the states by the act during or after which they are; `limits` counts those that a documented
-    limit explains. `not_made` says, by disk, why nothing was explored.
+    `per_moment` counts the states by the act during or after which they are, `per_act` by the name of its kind.
+    `limits` counts those that a documented limit explains. `not_made` says, by disk, why nothing was explored.
     """
 
     findings: tuple[Finding, ...] = ()
     states: int = 0
     seconds: float = 0.0
     per_moment: Mapping[str, int] = field(default_factory=dict)
+    per_act: Mapping[str, int] = field(default_factory=dict)
     limits: int = 0
     not_made: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,7 +71,8 @@ def explore_power_loss(trial: Trial) -> PowerLoss:
     if not found.judged and not not_made:
         not_made = {"": "no disk was defined persistently while anything was written"}
     states = sum(found.states.values())
-    return PowerLoss(findings, states, seconds, dict(found.states), sum(found.limits.values()), not_made)
+    per_act = {act: sum(found.states[moment] for moment in moments) for act, moments in found.acts.items()}
+    return PowerLoss(findings, states, seconds, dict(found.states), per_act, sum(found.limits.values()), not_made)
 
 
 def keep_red_states(found: Explored, directory: Path) -> None:
