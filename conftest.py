@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.oracle.documented import LAYERS
-from harness.run import exploring, inputs, judging, session, stacks
+from harness.run import exploring, inputs, judging, session, soaking, stacks
 from harness.run.settings import ground_of
 from harness.settings import default_work
 from harness.stack import kinds
@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)  # after pytest has made the reporter that a narrated run takes out
 def pytest_configure(config: pytest.Config) -> None:
-    for plugin in (session, stacks, judging, exploring):
+    for plugin in (session, stacks, judging, exploring, soaking):
         config.pluginmanager.register(plugin, plugin.__name__)
 
 
@@ -85,9 +85,8 @@ def daemon(request: pytest.FixtureRequest, daemons: Daemons) -> Daemon:
     return daemons.sound(recorded=request.node.get_closest_marker("recorded") is not None)
 
 
-@pytest.fixture
+@pytest.fixture  # a daemon of the scenario's own, which need not be the same one at its end
 def upgradable(platform: Platform) -> Iterator[Daemon]:
-    """A daemon of the scenario's own, which need not be the same one at its end."""
     require_upgrade(platform.stack)
     with platform.daemon() as running:
         yield running

@@ -86,8 +86,11 @@ class KillQemu(Act):
 
     def after(self, state: State) -> State:
         """Off; what was not flushed is undefined, no more. A daemon that comes later finds its monitor deserted."""
-        noise = _DESERTED if state.daemon is None else _CUT_OFF
-        return state.with_vm(self.vm, ended(state.on(self.vm), Death.KILLED)).with_noise(noise)
+        after = state.with_vm(self.vm, ended(state.on(self.vm), Death.KILLED))
+        if state.daemon is not None:
+            return after.with_noise(_CUT_OFF)
+        # nobody may hear of this end: then the first "resumed" of the next QEMU is not told from one of this one
+        return after.with_turns(self.vm, "resumed?").with_noise(_DESERTED)
 
     def __str__(self) -> str:
         return f"kills the QEMU of {self.vm}"

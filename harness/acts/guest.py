@@ -161,6 +161,13 @@ class Discard(_OnParts):
         """What a discard promises."""
         return content.discard
 
+    def after(self, state: State) -> State:
+        """The filter of a backup that is on does not pass it on (QEMU block/copy-before-write.c, without UNMAP)."""
+        if state.vm(self.vm).backup != self.disk:
+            return super().after(state)
+        content = state.awake(self.vm, self.disk).discard(self.cells, self.ranges, passed_on=False)
+        return state.with_disk(self.vm, self.disk, content.flush() if self.flush else content)
+
     def __str__(self) -> str:
         return f"discards {places(self.cells, self.ranges, self.disk)}{self._unflushed()}"
 

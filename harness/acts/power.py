@@ -15,17 +15,18 @@ from harness.oracle.state import Death, Power, State, VmState
 class Define(Act):
     """Define the VM on the active layers of its disks; with `root_on_vda` the guest lives on vda.
 
-    With `iothread` its disks have a thread of their own in QEMU.
+    With `iothread` its disks have a thread of their own in QEMU. `cache` is their cache mode, in libvirt's words.
     """
 
     root_on_vda: bool = False
     iothread: bool = False
     vm: str = VM
+    cache: str = "none"
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainDefineXML, of which the hand has the XML."""
-        args: Mapping[str, Argument] = {"root_on_vda": int(self.root_on_vda), "iothread": int(self.iothread)}
-        return Libvirt("virDomainDefineXML", self.vm, args)
+        flags: Mapping[str, Argument] = {"root_on_vda": int(self.root_on_vda), "iothread": int(self.iothread)}
+        return Libvirt("virDomainDefineXML", self.vm, {**flags, "cache": self.cache})
 
     def after(self, state: State) -> State:
         """It is off."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from harness.explore import step
 from harness.explore.coverage import Coverage
 from harness.explore.program import Program
 from harness.explore.universe import Universe, ending, merged, possible, until_healed
+from harness.journal import Journal
 from harness.oracle.content import Impossible
 from harness.oracle.state import State
 from harness.stack.offers import OFFERS
@@ -151,13 +152,9 @@ class _Running:
 
     def explained(self, findings: Sequence[Finding]) -> bool:
         """Whether known bugs that what was done may meet explain all of them; then they are `met`."""
-        done = "\n".join(repr(read(entry.act)) for entry in self._trial.journal.entries if entry.act)
-        could = [bug for bug in self._bugs if re.match(bug.acts, done)]
-        explaining = [next((bug for bug in could if bug.explains(finding)), None) for finding in findings]
-        if None in explaining:
-            return False
-        self.met.update(dict.fromkeys(filter(None, explaining)))
-        return True
+        met = explanation(self._bugs, self._trial.journal, findings)
+        self.met.update(dict.fromkeys(met or ()))
+        return met is not None
 
     def _all(self, source: Source) -> None:
         trial = self._trial
@@ -184,6 +181,14 @@ class _Running:
         except ChecksFailed as failed:
             if not self.explained(failed.findings):
                 raise
+
+
+def explanation(bugs: Iterable[KnownBug], journal: Journal, findings: Sequence[Finding]) -> tuple[KnownBug, ...] | None:
+    """The known bugs of `bugs` that explain all findings about what was done; None if they do not explain each."""
+    done = "\n".join(repr(read(entry.act)) for entry in journal.entries if entry.act)
+    could = [bug for bug in bugs if re.match(bug.acts, done)]
+    explaining = [next((bug for bug in could if bug.explains(finding)), None) for finding in findings]
+    return None if None in explaining else tuple(dict.fromkeys(bug for bug in explaining if bug))
 
 
 def _cause(trial: Trial, error: Exception) -> Exception:

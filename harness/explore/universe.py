@@ -44,13 +44,14 @@ class Universe:
     """What a walk begins with: vda on base <- sn1 <- sn2, and vdb on data <- top, each layer with a write of its own.
 
     `cells` and `tail` (bytes) are the size of both disks, `format` is that of the images. With `iothread` the disks
-    have threads of their own in QEMU.
+    have threads of their own in QEMU; `cache` is their cache mode.
     """
 
     cells: int = 6
     tail: int = 0
     format: Format = QCOW2
     iothread: bool = False
+    cache: str = "none"
 
     @property
     def geometry(self) -> Geometry:
@@ -63,7 +64,7 @@ class Universe:
         return (
             CreateImage("base", "vda", self.geometry, self.format),
             CreateImage("data", "vdb", self.geometry, self.format),
-            Define(iothread=self.iothread),
+            Define(iothread=self.iothread, cache=self.cache),
             Start(restored=True),
             Write("vda", "A", (0, 1, 2)),
             Write("vdb", "A", (0, 1)),

@@ -34,9 +34,9 @@ UNIVERSES = (
     Universe(iothread=True),
     Universe(tail=512),
     Universe(format=Qcow2(cluster_size=4096)),
-    Universe(),
+    Universe(cache="writeback"),
     Universe(format=Qcow2(cluster_size=131072, subclusters=True)),
-    Universe(cells=12, format=Qcow2(lazy_refcounts=True)),
+    Universe(cells=12, format=Qcow2(lazy_refcounts=True), cache="directsync"),
     Universe(cells=4, format=Qcow2(cluster_size=32768)),
 )
 """The worlds that rounds of walks begin in, in turn."""

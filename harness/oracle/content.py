@@ -164,16 +164,20 @@ class Content:
         """The guest writes zeros: they hide what lies below (a zero cluster, or zeros as data)."""
         return self._put(ZERO, self.geometry.parts_of(cells, ranges))
 
-    def discard(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
+    def discard(
+        self, cells: Iterable[int] = (), ranges: Iterable[Range] = (), *, passed_on: bool | None = None
+    ) -> Content:
         """The guest discards, and the disk passes it on (`discard='unmap'`).
 
         See `harness.oracle.layer.discarded` for what of it is promised, and `doubtful` for how little while a mirror
-        or a pull is on.
+        or a pull is on, or whatever else does not pass it on for certain.
         """
         parts = self.geometry.parts_of(cells, ranges)
         layer, shown = self.layer(self.active), self.guest()
         known = self._seen_by_guest(parts)
-        if self.job is None or self.job.kind == "commit":
+        if passed_on is None:
+            passed_on = self.job is None or self.job.kind == "commit"
+        if passed_on:
             own = discarded(layer, shown, parts, self.geometry)
             return known._holding(self.active, own)._mirrored({})._wrote(parts)
         doubt = dict.fromkeys(doubtful(layer, shown, parts), UNDEFINED)
@@ -260,6 +264,8 @@ class Content:
         self._idle("a copy")
         layer = self.layer(self.active)
         made = self.add(dest, form or layer.format, layer.backing if shallow else None)
+        target = replace(made.layer(dest), size=layer.size)
+        made = replace(made, layers={**made.layers, dest: target})
         return made._begin("copy", dest, base=layer.backing if shallow else None)
 
     def ready(self) -> Content:
@@ -439,8 +445,12 @@ class Content:
         Where a cluster has subclusters, QEMU 7.2 copies the whole cluster, and QEMU 10.0 the subcluster alone.
         """
         layer, shown = self.layer(job.target), self.shows(job.target)
-        below = union(self.contains(name) for name in self._above(job.base, job.target)[:-1] or (job.target,))
-        copied = {part for part, value in enumerate(below) if value is not HOLE and job.began[part] is HOLE}
+        copied = {
+            part
+            for name in self._above(job.base, job.target)[:-1]
+            for part, value in enumerate(self.contains(name))
+            if value is not HOLE and job.began[part] is HOLE
+        }
         filled: dict[int, Part] = {}
         for size, certain in ((layer.format.discard_unit, False), (layer.format.unit, True)):
             for other in {other for part in copied for other in self.geometry.unit_around(part, size)}:

@@ -44,7 +44,8 @@ class VmState:
 
     `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes. `backup` is the disk of
     the backup that is on. `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them
-    ("suspended", "resumed"), but for those that belong to a start. `deaths` are how its QEMUs were ended, in order.
+    ("suspended", "resumed"; with a "?" what it need not tell of), but for those that belong to a start. `deaths` are
+    how its QEMUs were ended, in order.
     """
 
     disks: Mapping[str, Content] = field(default_factory=dict)
@@ -168,6 +169,17 @@ class State:
     def with_noise(self, *patterns: str) -> State:
         """This state, in which the daemon may have logged errors that match."""
         return replace(self, noise=self.noise.union(patterns)) if patterns else self
+
+    def hardly_heard(self, before: State) -> State:
+        """This state, where nobody may have heard of the ends of jobs that are not in the state `before`."""
+        found = self
+        for vm, machine in self.vms.items():
+            for target, content in machine.disks.items():
+                known = before.vm(vm).disks.get(target)
+                told = len(known.ends) if known else 0
+                ends = tuple(replace(end, certain=end.certain and n < told) for n, end in enumerate(content.ends))
+                found = found.with_disk(vm, target, replace(content, ends=ends))
+        return found
 
     def either(self, other: State) -> State:
         """This state or the `other`, which nobody can tell: what differs in the bytes of a disk is undefined."""

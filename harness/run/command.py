@@ -73,15 +73,23 @@ def pytest_arguments(verb: str, rest: Sequence[str]) -> list[str]:
             "1",
             *(a for a in rest if a != "--walk"),
         ]
+    if verb == "soak":
+        hours = ["--soak" if word == "--hours" else word.replace("--hours=", "--soak=") for word in rest]
+        return [*_in("scenarios"), "--ignore", str(ROOT / "scenarios/explore"), *_spread(), *_hours(hours), *hours]
     if verb == "matrix":
         names, more = _names_first(rest)
         return [*_in("scenarios"), *_spread(), *_stacks(names or ["default"]), *more]
     raise BadCommand(f"there is no verb {verb}")
 
 
+def _hours(rest: Sequence[str]) -> list[str]:
+    """An hour, unless something else is said."""
+    return [] if any(word.partition("=")[0] == "--soak" for word in rest) else ["--soak", "1"]
+
+
 def _explored(rest: Sequence[str]) -> list[str]:
     """Where the scenarios are that explore as it is wanted, and with how many walkers; all of them if nothing is."""
-    wanted = {"--exhaustive": "sequences", "--walk": "walks", "--program": "saved"}
+    wanted = {"--exhaustive": "sequences", "--walk": "walks", "--program": "saved", "--deaths": "deaths"}
     names = [name for option, name in wanted.items() if any(a.partition("=")[0] == option for a in rest)]
     paths = [f"scenarios/explore/test_{name}.py" for name in names] or ["scenarios/explore"]
     return [*_in(" ".join(paths)), "--walkers", str(os.cpu_count() or 1)]

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from harness.acts.act import Act
 from harness.errors import Unusable
 from harness.explore.coverage import Coverage, named, summed
 from harness.explore.explorer import Explorer, Outcome
+from harness.explore.mortal import Deaths
 from harness.explore.plan import Plan, planned
 from harness.explore.program import Program, read_program
 from harness.explore.universe import Universe, possible, started
 from harness.explore.walk import Walks
-from harness.run import inputs, properties
+from harness.run import inputs, properties, soaking
 from harness.stack.offers import NotOffered
 from harness.trial.ground import Daemons, Ground, Platform
 from harness.verdict.finding import ChecksFailed
@@ -29,6 +31,8 @@ EXPLORED = "explored"
 KNOWN = "explored, known bug"
 """One with the sentence of a known bug that a program has met."""
 SAVED = Path(__file__).resolve().parents[2] / "scenarios/explore/saved"
+QUICK = frozenset({"suspend"})
+"""The operations whose libvirtd is ended in every run."""
 _WALK_MINUTES = 1.0  # unless --minutes says otherwise
 _began = pytest.StashKey[float]()
 _explorer = pytest.StashKey[Explorer]()
@@ -37,11 +41,13 @@ _explorer = pytest.StashKey[Explorer]()
 def add_options(parser: pytest.Parser) -> None:
     """The options of what is explored."""
     add = parser.getgroup("chainproof exploring", "chainproof: what is explored").addoption
+    soaking.add_options(parser)
     add("--exhaustive", type=inputs.count, default=1, metavar="N", help="every sequence of up to N acts (%(default)s)")
     add("--shard", type=shard, default=(1, 1), metavar="I/N", help="of the sequences the I-th N-th part only")
     add("--minutes", type=inputs.positive, metavar="M", help="how long it may go on (walks: a minute)")
     add("--seed", type=int, default=1, metavar="S", help="where random walks begin (%(default)s)")
     add("--walkers", type=inputs.count, default=1, metavar="J", help="how many walk side by side (%(default)s)")
+    add("--deaths", action="store_true", help="end libvirtd at each moment of all operations")
     add("--program", type=Path, action="append", default=[], metavar="FILE", help="a saved program, repeatable")
 
 
@@ -103,6 +109,14 @@ def explorer(request: pytest.FixtureRequest, platform: Platform, daemons: Daemon
 
 
 @pytest.fixture
+def deaths(platform: Platform, ground: Ground, operation: str, request: pytest.FixtureRequest) -> Deaths:
+    """What kills the daemon at each moment; without --deaths, for the QUICK operations only."""
+    if operation not in QUICK and not request.config.option.deaths:
+        pytest.skip("all operations take long: --deaths")
+    return Deaths(platform, ground.settings.evidence / "deaths")
+
+
+@pytest.fixture
 def sequence(request: pytest.FixtureRequest) -> Program:
     """The sequence of a parameter; it is skipped when the run's minutes are over."""
     config = request.config
@@ -146,6 +160,22 @@ def hold(explorer: Explorer, program: Program, name: str) -> None:
     if outcome.known:
         bugs = (f"{bug.sentence} {bug.url or '(no upstream reference found)'}" for bug in outcome.known)
         pytest.xfail(f"known bug: {'; '.join(bugs)}")
+
+
+def hold_deaths(deaths: Deaths, before: Sequence[Act], act: Act) -> None:
+    """Have the daemon end at each moment of an act. Raises ChecksFailed with all that nobody knows, and xfails."""
+    found = list(deaths.of(before, act))
+    red = [death for death in found if death.findings and not death.known]
+    if red:
+        error = ChecksFailed("the next libvirtd goes on", [finding for death in red for finding in death.findings])
+        for death in red:
+            error.add_note(str(death))
+        raise error
+    assert found, "there was no moment when libvirtd wrote anything down"
+    known = dict.fromkeys(bug.sentence for death in found for bug in death.known)
+    if known:
+        moments = sum(bool(death.known) for death in found)
+        pytest.xfail(f"known bug, in {moments} of {len(found)} moments: {'; '.join(known)}")
 
 
 def walk(walks: Walks, config: pytest.Config, note: pytest.Item | None = None) -> None:

@@ -19,7 +19,8 @@ def test_the_example_is_the_scenario_word_for_word() -> None:
 def test_every_option_that_it_names_exists_and_none_is_forgotten() -> None:
     first_columns = re.findall(r"^\| (`--[^|]+)\|", README.replace(r"\|", "/"), re.MULTILINE)
     named = {option for column in first_columns for option in re.findall(r"--[a-z-]+", column)}
-    known = set(re.findall(r'\badd\(\s*"(--[a-z-]+)"', (ROOT / "conftest.py").read_text()))
+    files = [ROOT / "conftest.py", *(ROOT / "harness/run").glob("*.py")]
+    known = {option for file in files for option in re.findall(r'\badd(?:option)?\(\s*"(--[a-z-]+)"', file.read_text())}
     assert named == known | {f"--{piece}" for piece in PIECES}
 
 

@@ -137,6 +137,11 @@ class Daemons:
             self._running = self._platform.daemon(recorded=recorded).__enter__()
         return self._running
 
+    def renew(self) -> None:
+        """Have the next one be another: something may be left of what the last one has lost."""
+        with suppress(ChainproofError, libvirt.libvirtError):
+            self._close()
+
     def _close(self) -> None:
         running, self._running = self._running, None
         if running is not None:

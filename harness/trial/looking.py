@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.oracle.state import State
 from harness.storage.stores import printed
 from harness.trial.stage import Sighting
-from harness.vm.domain_view import backing_chain, targets
+from harness.vm.domain_view import backing_chain, has_mirror, targets
 from harness.vm.hands import Things
 
 
@@ -37,5 +37,5 @@ def seen(things: Things, *, daemon_runs: bool) -> Sighting:
         for target in targets(xml):
             sight[f"{name} {target}"] = " <- ".join(map(printed, backing_chain(xml, target)))
             job = domain.call("blockJobInfo", lambda handle, target=target: handle.blockJobInfo(target))  # type: ignore[misc]
-            sight[f"job of {name} {target}"] = "on" if job else "none"
+            sight[f"job of {name} {target}"] = "on" if job else "ending" if has_mirror(xml, target) else "none"
     return sight

@@ -29,19 +29,19 @@ class Machines:
         self._former: dict[str, str] = {}
         self._journal = journal
         self._state = state
-        self._shapes: dict[str, tuple[Machine, bool]] = {}  # what each is made of, and whether disks have iothreads
+        self._shapes: dict[str, tuple[Machine, bool, str]] = {}  # what each is made of; iothreads and cache of disks
 
     def definition(self, vm: str, arguments: Mapping[str, Argument]) -> str:
         """The XML of a VM, from the arguments of the call that defines it."""
         machine = replace(self.machine, root_on_vda=bool(arguments["root_on_vda"]))
-        self._shapes[vm] = machine, bool(arguments["iothread"])
+        self._shapes[vm] = machine, bool(arguments["iothread"]), str(arguments["cache"])
         return domain_xml(vm, machine, self.disks(vm), IMAGES.parent)
 
     def disks(self, vm: str) -> list[DiskSpec]:
         """The disks of a VM that was defined, as they are now."""
-        state, (_, iothread) = self._state(), self._shapes[vm]
+        state, (_, iothread, cache) = self._state(), self._shapes[vm]
         return [
-            DiskSpec(target, state.image(vm, target, content.active), iothread=iothread)
+            DiskSpec(target, state.image(vm, target, content.active), cache=cache, iothread=iothread)
             for target, content in state.vm(vm).disks.items()
         ]
 

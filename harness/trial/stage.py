@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Protocol
@@ -12,11 +12,14 @@ import libvirt
 
 from harness.acts.act import Act
 from harness.acts.calls import Await, Guest
-from harness.errors import ChainproofError, CheckFailed
+from harness.errors import ChainproofError, CheckFailed, WaitTimeout
 from harness.journal import Entry, Journal, Kind
 from harness.oracle.state import State
 from harness.vm.hands import Hand
+from harness.waiting import NotYet, wait_until
 
+SETTLES = 5.0
+"""Seconds after which a daemon knows what has become of what it was killed in."""
 Refusal = (ChainproofError, libvirt.libvirtError)
 """What a hand raises where a call was refused, or failed."""
 
@@ -81,8 +84,10 @@ class Stage:
             return
         raise CheckFailed(claim, "it is done")
 
-    def attempt(self, act: Act, *, by: str = "") -> Outcome:
+    def attempt(self, act: Act, *, by: str = "", recovery: Sequence[Act] = ()) -> Outcome:
         """Perform an act that may fail; what became of it is settled by looking, and the state moves accordingly.
+
+        If it fails, the acts of the `recovery` come before the look.
 
         Where looking cannot tell, what the act would have changed is undefined. Raises CheckFailed if what is seen is
         neither what was before nor what the act means.
@@ -92,6 +97,10 @@ class Stage:
             try:
                 self._perform(act, by)
             except Refusal as error:
+                after = after.hardly_heard(before)
+                for each in recovery:
+                    self.do(each)
+                    before, after = self.state, each.after(after)
                 outcome = self._settled(act, before, after, error)
                 self.state = {Outcome.DONE: after, Outcome.REFUSED: before}.get(outcome) or before.either(after)
                 return outcome
@@ -136,8 +145,23 @@ class Stage:
             raise
         self.journal.complete(entry)
 
+    def _seen(self, *expected: Sighting) -> Sighting:
+        """What is seen once it is as `expected`, or after a while: a daemon that comes back takes up what has ended."""
+
+        def settled() -> Sighting:
+            seen = self._look(None)
+            if seen not in expected:
+                raise NotYet(f"seen is {seen}")
+            return seen
+
+        try:
+            return wait_until("what is seen to settle", settled, SETTLES)
+        except WaitTimeout:
+            return self._look(None)
+
     def _settled(self, act: Act, before: State, after: State, error: Exception) -> Outcome:
-        seen, was, would_be = self._look(None), self._look(before), self._look(after)
+        was, would_be = self._look(before), self._look(after)
+        seen = self._seen(was, would_be)
         if was == would_be:
             outcome = Outcome.UNKNOWN
         elif seen in (was, would_be):

@@ -473,3 +473,38 @@ def test_an_end_that_nobody_may_have_heard_of_is_not_certain() -> None:
     assert [end.certain for end in disk.either(disk.pull().completed()).ends] == [False]
     # a pivot waits for its event, whichever daemon it is asked of
     assert [end.certain for end in disk.active_commit("base").ready().unheard().pivot().ends] == [True]
+
+
+def test_a_pull_that_copies_nothing_leaves_what_surrounds_a_discard_as_it_is() -> None:
+    """Found by exploring: what is in doubt in the active file itself was taken for something that is copied up."""
+    disk = Content.new("base").write("A", (3,)).snapshot("sn1").snapshot("cur").pull("sn1")
+
+    pulled = disk.discard(ranges=((3 * 65536 - 4096, 8192),)).flush().completed()
+
+    around = pulled.contains("cur")[3 * 16 + 1 : 4 * 16]
+    assert set(around) == {HOLE}
+
+
+def test_a_write_that_was_begun_is_over_when_the_guest_writes_there_again() -> None:
+    disk = Content.new("base").begin_write("A", (1,)).write("B", (1,))
+
+    assert not disk.in_flight
+    assert disk.guest()[16:32] == ("B",) * 16
+
+
+def test_a_discard_while_a_pull_is_on_may_have_no_effect() -> None:
+    disk = Content.new("base").write("A", (1,)).snapshot("cur").pull()
+
+    assert set(disk.discard((1,)).guest()[16:32]) == {UNDEFINED}
+
+
+def test_a_shallow_copy_is_as_large_as_the_disk_and_not_as_what_is_below_it() -> None:
+    disk = Content.new("base").snapshot("cur").resize(1 << 20).copy("copy", shallow=True)
+
+    assert disk.layer("copy").size == 1 << 20
+
+
+def test_a_discard_that_need_not_be_passed_on_may_have_no_effect() -> None:
+    disk = Content.new("base").write("A", (1,))
+
+    assert set(disk.discard((1,), passed_on=False).guest()[16:32]) == {UNDEFINED}

@@ -1,0 +1,52 @@
+"""libvirtd ends, by SIGKILL, at each moment when what it keeps on disk changes (--deaths); the next one must go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from harness.acts.act import Act
+from harness.acts.backup import BeginPullBackup, EndBackup
+from harness.acts.chain import (
+    Abort,
+    ActiveCommit,
+    AwaitCompleted,
+    AwaitReady,
+    Commit,
+    Copy,
+    Pivot,
+    Pull,
+    Resize,
+    Snapshot,
+)
+from harness.acts.power import Resume, ShutOff, Suspend
+from harness.explore.mortal import Deaths
+from harness.run import exploring
+
+_READY = (ActiveCommit("vda", "base"), AwaitReady("vda"))
+OPERATIONS: Mapping[str, tuple[Sequence[Act], Act]] = {
+    "suspend": ((), Suspend()),
+    "resume": ((Suspend(),), Resume()),
+    "resize": ((), Resize("vda", 7 << 16)),
+    "shut off": ((), ShutOff()),
+    "snapshot": ((), Snapshot("vda", "n1")),
+    "snapshot with a record": ((), Snapshot("vda", "n1", name="one")),
+    "active commit": ((), ActiveCommit("vda", "base")),
+    "pivot": (_READY, Pivot("vda")),
+    "abort": (_READY, Abort("vda")),
+    "copy": ((), Copy("vda", "n1")),
+    "pivot of a copy": ((Copy("vda", "n1"), AwaitReady("vda")), Pivot("vda")),
+    "end of a commit": ((Commit("vda", "sn1", "base", bandwidth=1),), AwaitCompleted("vda")),
+    "end of a pull": ((Pull("vda", bandwidth=1),), AwaitCompleted("vda")),
+    "backup": ((), BeginPullBackup("vda")),
+    "end of a backup": ((BeginPullBackup("vda"),), EndBackup()),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_next_libvirtd_goes_on_whenever_the_last_one_was_killed(deaths: Deaths, operation: str) -> None:
+    """base <- sn1 <- sn2 and data <- top (live)   become   what the act makes of them, or stay that."""
+    before, act = OPERATIONS[operation]
+
+    exploring.hold_deaths(deaths, before, act)
