@@ -23,14 +23,14 @@ class LyingHand:
 
     name = LIAR
 
-    def __init__(self) -> None:
-        self.instead: Callable[[], None] = lambda: None
+    def __init__(self, instead: Callable[[Call], None] = lambda _: None) -> None:
+        self.instead = instead
         self.lies = 0
 
-    def perform(self, _: Call) -> None:
+    def perform(self, call: Call) -> None:
         """Do what it does instead."""
         self.lies += 1
-        self.instead()
+        self.instead(call)
 
 
 def liar(trial: Trial) -> LyingHand:
@@ -42,7 +42,7 @@ def liar(trial: Trial) -> LyingHand:
 
 def pretend(trial: Trial, *acts: Act, instead: Callable[[], None] = lambda: None) -> None:
     """Have acts done by a liar: the oracle believes them, and what happens is `instead`."""
-    liar(trial).instead = instead
+    liar(trial).instead = lambda _: instead()
     trial.do(*acts, by=LIAR)
 
 
