@@ -13,7 +13,18 @@ TESTS = {
     "harness/oracle": (
         *(
             f"harness/tests/oracle/test_{name}.py"
-            for name in ("edges", "copied", "table_words", "state", "content", "pattern", "chain", "table", "geometry")
+            for name in (
+                "edges",
+                "copied",
+                "table_words",
+                "refusals",
+                "state",
+                "content",
+                "pattern",
+                "chain",
+                "table",
+                "geometry",
+            )
         ),
         *("harness/tests/acts/test_acts.py", "harness/tests/trial", "harness/tests/verdict"),
     ),
