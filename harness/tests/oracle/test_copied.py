@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
-from harness.oracle.image import Qcow2
+from harness.oracle.image import Format, Qcow2, Raw, mirror_granularity
+from harness.oracle.layer import alike, union
 from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Perhaps
 from harness.tests.oracle.disks import SMALL
 
@@ -68,3 +71,54 @@ def test_a_discard_during_a_copy_changes_nothing_that_reads_as_zeros_in_an_image
 
     assert set(own[:4]) == {ZERO}  # of the cluster that the write has allocated
     assert set(own[4:8]) == {UNDEFINED}
+
+
+def test_a_commit_copies_subclusters_and_an_active_one_what_a_mirror_copies_together() -> None:
+    base = Content.new("base", LARGE, Qcow2(131072, subclusters=True))
+    disk = base.snapshot("mid", Qcow2(4096)).write("B", ranges=((0, PART),))
+
+    committed = disk.snapshot("top").commit("mid", "base").completed()
+
+    assert committed.contains("base")[:2] == ("B", HOLE)
+    assert disk.active_commit("base").ready().contains("base")[:17] == ("B", *(ZERO,) * 15, HOLE)
+
+
+def test_a_discard_during_a_commit_below_is_as_certain_as_any() -> None:
+    disk = Content.new("base", SMALL).snapshot("mid").snapshot("top", Qcow2(4096)).write("B", (0,))
+
+    discarded = disk.commit("mid", "base").discard((0,))
+
+    assert set(discarded.contains("top")[:4]) == {ZERO}
+
+
+def test_a_discard_takes_the_place_of_what_was_acknowledged() -> None:
+    met = Content.new("base", SMALL).begin_write("B", (0,)).snapshot("more").end_write()
+
+    assert met.acknowledged
+    assert met.discard((0,)).acknowledged == {}
+
+
+def test_zeros_of_its_own_stay_zeros_in_an_overlay_that_is_copied() -> None:
+    disk = Content.new("base", SMALL).write("A", (0,)).snapshot("top", Qcow2(4096)).zero((0,)).copy("copy")
+
+    assert set(disk.discard((0,)).contains("top")[:4]) == {ZERO}
+
+
+def test_a_mirror_copies_64_kib_at_most_and_4_kib_at_least_and_whole_units() -> None:
+    granularity: dict[Format, int] = {
+        Qcow2(512): 4096,
+        Qcow2(16384): 16384,
+        Qcow2(131072): 131072,
+        Qcow2(131072, subclusters=True): 65536,
+        Raw(): 65536,
+    }
+    assert {form: mirror_granularity(form) for form in granularity} == granularity
+
+
+def test_a_hole_and_zeros_read_alike_and_layers_are_as_long_as_each_other() -> None:
+    assert alike(HOLE, ZERO)
+    assert alike(ZERO, HOLE)
+    assert not alike("A", ZERO)
+    assert not alike(ZERO, "A")
+    with pytest.raises(ValueError, match="zip"):
+        union([(HOLE,), (HOLE, HOLE)])

@@ -81,6 +81,10 @@ def test_a_job_is_of_the_chain_and_downwards() -> None:
     refused(lambda: disk.active_commit("top"), "top is not below top in the chain base <- mid <- top")
 
 
+def test_without_a_job_nothing_ends() -> None:
+    refused(Content.new("base", SMALL).pivot, "there is no job")
+
+
 def test_a_header_says_what_format_is_below_it() -> None:
     disk = Content.new("base", SMALL, Raw()).snapshot("mid").add("other", QCOW2)
 
