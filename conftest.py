@@ -94,8 +94,7 @@ def upgradable(platform: Platform) -> Iterator[Daemon]:
 
 @pytest.fixture
 def trial(request: pytest.FixtureRequest, daemon: Daemon, platform: Platform) -> Iterator[Trial]:
-    for needs in request.node.iter_markers("needs"):
-        require(daemon.stack, *needs.args)
+    require(daemon.stack, *(name for needs in request.node.iter_markers("needs") for name in needs.args))
     cold = request.config.option.guest == "cold" or request.node.get_closest_marker("cold") is not None
     warm = not cold and OFFERS["restore"].is_in(daemon.stack)
     with platform.trial(daemon, request.node.nodeid, warm=warm) as running:

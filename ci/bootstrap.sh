@@ -265,6 +265,26 @@ provide() {
     [ -w "$root" ] || caches_elsewhere
 }
 
+# provide_mutation: the tool that only `ci/run mutants` needs is in $venv
+provide_mutation() {
+    [ ! -x "$venv/bin/mutmut" ] || return 0
+    [ -w "$venv" ] || fail "the Python environment $venv cannot be written"
+    step "installing the mutation tool in $venv" "$venv/mutation.log" fill_mutation ||
+        fail "could not install the mutation tool"
+}
+
+fill_mutation() {
+    tools=$("$venv/bin/python" -I - "$root/pyproject.toml" <<'EOT'
+import sys, tomllib
+
+with open(sys.argv[1], "rb") as file:
+    print(*tomllib.load(file)["project"]["optional-dependencies"]["mutation"], sep="\n")
+EOT
+    ) || return 1
+    # shellcheck disable=SC2086
+    "$venv/bin/python" -m pip install --no-input --disable-pip-version-check $tools
+}
+
 old_python() {
     minor=${python_version#*.}
     [ "${minor%%.*}" -lt "$python_minor" ]

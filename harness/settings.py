@@ -45,6 +45,11 @@ class Cache:
         return self.root / "preload"
 
     @property
+    def mutants(self) -> Path:
+        """A copy of the checkout with its mutants."""
+        return self.root / "mutants"
+
+    @property
     def verdicts(self) -> Path:
         """Whether KVM works, for this boot of the machine."""
         return self.root

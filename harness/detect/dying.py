@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import libvirt
 
 from harness.acts.chain import Snapshot
+from harness.detect import traces
+from harness.detect.saboteur import CLAIM, Family, Saboteur, Scene, Trace
 from harness.stack.sandbox import IMAGES, SMALL
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
@@ -87,30 +88,97 @@ def fill_disk(trial: Trial, vm: Vm) -> None:
     vm.disk("vda").write("F", range(12))
 
 
-@dataclass(frozen=True)
-class Fault:
-    """How to bring it about, and a regex for what must be said of it."""
-
-    bring_about: Deed
-    told: str
+_TEST = "test_what_dies_is_told_by_name_and_the_next_scenario_is_none_the_worse"
 
 
-FAULTS = {
-    "libvirtd is killed": Fault(libvirtd("KILL"), "libvirtd was ended by SIGKILL"),
-    "libvirtd crashes": Fault(libvirtd("SEGV"), "libvirtd was ended by SIGSEGV"),
-    "libvirtd stops": Fault(libvirtd("STOP"), "libvirtd has stopped"),
-    "the sandbox is killed": Fault(first_process("KILL"), "the first process of the sandbox was ended by SIGKILL"),
-    "the sandbox stops": Fault(first_process("STOP"), "the first process of the sandbox has stopped"),
-    "QEMU is killed": Fault(qemu("KILL"), "QEMU .*was ended by SIGKILL"),
-    "QEMU crashes": Fault(qemu("SEGV"), "QEMU .*was ended by SIGSEGV"),
-    "QEMU stops": Fault(qemu("STOP"), "QEMU has stopped"),
-    "the storage daemon is killed": Fault(storage_daemon("KILL"), "qemu-storage-daemon was ended by SIGKILL"),
-    "the storage daemon crashes": Fault(storage_daemon("SEGV"), "qemu-storage-daemon was ended by SIGSEGV"),
-    "the storage daemon stops": Fault(storage_daemon("STOP"), "qemu-storage-daemon has stopped"),
-    "the keeper is killed": Fault(keeper, "the keeper of .* was ended by SIGKILL"),
-    "the guest panics": Fault(panic, "the guest has panicked: Kernel panic"),
-    "the vCPUs are stopped": Fault(stop_vcpus, "the VM is paused: lifecycle vm1 suspended"),
-    "the guest's disk server is killed": Fault(kill_disk_server, "the guest's disk server has closed its port"),
-    "the host's disk is full": Fault(fill_disk, "the VM is paused: .*No space left on device"),
-}
-"""By name."""
+def _row(name: str, breaks: str, deed: Deed, words: str, trace: Trace = traces.processes, by: str = CLAIM) -> Saboteur:
+    return Saboteur(
+        name,
+        Family.PROCESS,
+        breaks,
+        (by,),
+        words,
+        lambda scene: deed(scene.trial, scene.vm),
+        trace,
+        elsewhere=_TEST,
+    )
+
+
+def _keeper_lives(scene: Scene) -> object:
+    keeper = scene.trial.daemon.sandbox.run_directory._keeper
+    return keeper is not None and keeper.poll() is None
+
+
+def _console(scene: Scene) -> object:
+    return scene.vm.domain.console.read_bytes()
+
+
+ROWS = (
+    _row("libvirtd is killed", "libvirtd ends by SIGKILL", libvirtd("KILL"), "libvirtd was ended by SIGKILL"),
+    _row("libvirtd crashes", "libvirtd ends by SIGSEGV", libvirtd("SEGV"), "libvirtd was ended by SIGSEGV"),
+    _row("libvirtd stops", "libvirtd stands still", libvirtd("STOP"), "libvirtd has stopped"),
+    _row(
+        "the sandbox is killed",
+        "all that runs in the sandbox ends with its first process",
+        first_process("KILL"),
+        "the first process of the sandbox was ended by SIGKILL",
+    ),
+    _row(
+        "the sandbox stops",
+        "its first process stands still",
+        first_process("STOP"),
+        "the first process of the sandbox has stopped",
+    ),
+    _row("QEMU is killed", "QEMU ends by SIGKILL", qemu("KILL"), "QEMU ... was ended by SIGKILL"),
+    _row("QEMU crashes", "QEMU ends by SIGSEGV", qemu("SEGV"), "QEMU ... was ended by SIGSEGV"),
+    _row("QEMU stops", "QEMU stands still", qemu("STOP"), "QEMU has stopped"),
+    _row(
+        "the storage daemon is killed",
+        "QEMU over NBD is gone",
+        storage_daemon("KILL"),
+        "qemu-storage-daemon was ended by SIGKILL",
+        by="StorageDaemonDied",
+    ),
+    _row(
+        "the storage daemon crashes",
+        "QEMU over NBD ends by SIGSEGV",
+        storage_daemon("SEGV"),
+        "qemu-storage-daemon was ended by SIGSEGV",
+        by="StorageDaemonDied",
+    ),
+    _row(
+        "the storage daemon stops",
+        "QEMU over NBD stands still",
+        storage_daemon("STOP"),
+        "qemu-storage-daemon has stopped",
+    ),
+    _row(
+        "the keeper is killed",
+        "nobody would remove the run directory",
+        keeper,
+        "the keeper of ... was ended by SIGKILL",
+        _keeper_lives,
+    ),
+    _row("the guest panics", "its kernel answers no more", panic, "the guest has panicked: Kernel panic", _console),
+    _row(
+        "the vCPUs are stopped",
+        "the VM is paused behind the oracle's back",
+        stop_vcpus,
+        "the VM is paused: lifecycle vm1 suspended",
+        traces.events,
+    ),
+    _row(
+        "the guest's disk server is killed",
+        "the guest's own program that reads and writes for us is gone",
+        kill_disk_server,
+        "the guest's disk server has closed its port",
+        traces.events,
+    ),
+    _row(
+        "the host's disk is full",
+        "the active layer has no room for what the guest writes",
+        fill_disk,
+        "the VM is paused: ... No space left on device",
+        traces.events,
+    ),
+)

@@ -65,6 +65,13 @@ class Reader:
             file = session.open(_path(image))
             return Bookkeeper(file, read_header(file)).wrong()
 
+    def in_use(self, image: Image) -> int:
+        """The bytes of the clusters of a qcow2 image that something in it refers to."""
+        with self._session(image) as session:
+            file = session.open(_path(image))
+            header = read_header(file)
+            return Bookkeeper(file, header).in_use() * header.cluster_size
+
     def backing(self, image: Image) -> PurePosixPath | None:
         """The backing file that the image's header names, as a path like that of the image; None if it names none."""
         header = self.header(image)

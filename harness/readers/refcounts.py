@@ -67,14 +67,9 @@ class Bookkeeper:
 
     def wrong(self) -> list[Wrong]:
         """Every cluster whose refcount is not how often it is referred to, in order; then those with wrong flags."""
-        header, own = self._header, self._header.own
-        self._refer(0, 1, "the header")
-        self._l1(Table(header.l1_offset, header.l1_entries), "the L1 table", is_active=True)
-        self._snapshots(own.snapshots)
-        self._bitmaps(own.bitmaps, own.bitmap_bytes)
-        stored = self._refcounts()
+        stored = self._count()
         clusters = sorted(self._counted.keys() | stored.keys())
-        size = header.cluster_size
+        size = self._header.cluster_size
         found = [
             Wrong(cluster * size, self._counted[cluster], stored.get(cluster, 0))
             for cluster in clusters
@@ -88,6 +83,20 @@ class Bookkeeper:
             if in_place != (stored.get(cluster) == 1)
         ]
         return found
+
+    def in_use(self) -> int:
+        """How many clusters something refers to."""
+        self._count()
+        return len(self._counted)
+
+    def _count(self) -> dict[int, int]:
+        """Count all references; returns the refcounts that are not 0, by cluster."""
+        header, own = self._header, self._header.own
+        self._refer(0, 1, "the header")
+        self._l1(Table(header.l1_offset, header.l1_entries), "the L1 table", is_active=True)
+        self._snapshots(own.snapshots)
+        self._bitmaps(own.bitmaps, own.bitmap_bytes)
+        return self._refcounts()
 
     def _refer(self, offset: int, length: int, what: str) -> None:
         """Count the clusters that hold `length` bytes from `offset` on."""

@@ -61,6 +61,8 @@ def pytest_arguments(verb: str, rest: Sequence[str]) -> list[str]:
         return [*_in("harness/tests scenarios"), *_spread(), "--procedure-on", "default", *_REPLAYED, *rest]
     if verb == "procedure":
         return [*_in("scenarios/procedure/test_live_merge.py"), *_NARRATED, "-p", "no:xdist", "--narrate", *rest]
+    if verb == "detect":
+        return [*_in("scenarios/negative_control"), *_spread(), "-p", "harness.run.detection", "-m", "detected", *rest]
     if verb == "explore":
         return [
             *_explored(rest),

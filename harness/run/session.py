@@ -43,6 +43,7 @@ _MARKERS = (
     "cold: the guest is booted, never restored",
     "sabotaged: something is broken on purpose: the universal checks are the scenario's own affair",
     "recorded: the power is lost at every write, whatever the options",
+    "detected: its saboteurs are rows of the table that `ci/run detect` prints",
     "elsewhere_too: also runs on the stacks of --procedure-on",
 )
 

@@ -23,7 +23,7 @@ FLOORS = (
     ("verdict",),
     ("detect", "explore", "report"),
     ("run",),
-    ("bench", "doctor", "stacks"),
+    ("bench", "doctor", "mutation", "stacks"),
     ("tests",),
 )
 """harness/, from the lowest floor to the highest; rooms of one floor do not import each other, but on the first."""

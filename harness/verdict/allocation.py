@@ -34,5 +34,13 @@ def most_bytes(layer: Layer, geometry: Geometry) -> int:
     return cluster * (known + blocks + table + _SLACK)
 
 
+def most_kept(form: Qcow2, in_use: int) -> int:
+    """The most bytes that the file of an image can take in which something refers to `in_use` bytes.
+
+    What a guest discards is given back to the file system, with discard='unmap'.
+    """
+    return in_use + _SLACK * form.cluster_size
+
+
 def _clusters(size: int, cluster: int) -> int:
     return max(1, -(-size // cluster))

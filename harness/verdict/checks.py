@@ -14,14 +14,14 @@ import libvirt
 
 from harness.errors import ChainproofError, CheckFailed, QmpError
 from harness.journal import Kind
-from harness.oracle.image import File
+from harness.oracle.image import File, Qcow2
 from harness.oracle.state import Power
 from harness.stack.events import EventKind
 from harness.storage.formats import node
 from harness.storage.stores import path_of, protocol_node
 from harness.trial import measure
 from harness.trial.trial import Trial
-from harness.verdict.allocation import most_bytes
+from harness.verdict.allocation import most_bytes, most_kept
 from harness.verdict.chain_checks import CHAIN_CHECKS
 from harness.verdict.check import DEFINED, OFF, ON, RUNNING, Check, Subject
 from harness.verdict.event_checks import EVENT_CHECKS
@@ -213,7 +213,7 @@ def locks_released(subject: Subject) -> Iterator[Finding]:
 
 
 def allocation(subject: Subject) -> Iterator[Finding]:
-    """Compare what the file takes with what its data and its metadata can."""
+    """Compare what the file takes with what its data and its metadata can, and with what something refers to."""
     image, disk = subject.image, subject.disk
     most = most_bytes(disk.content.layer(image.name), disk.content.geometry)
     path = path_of(image.store)
@@ -221,6 +221,11 @@ def allocation(subject: Subject) -> Iterator[Finding]:
     taken = subject.trial.daemon.sandbox.outside(path).stat().st_blocks * 512
     if taken > most:
         yield subject.wrong(f"{image} takes {most} bytes at most: its data and metadata", f"it takes {taken}")
+    if isinstance(image.format, Qcow2):
+        kept = most_kept(image.format, subject.trial.reader.in_use(image))
+        if taken > kept:
+            claim = f"{image} gives back what it has freed: it takes {kept} bytes at most, by what refers to them"
+            yield subject.wrong(claim, f"it takes {taken}")
 
 
 def daemon_unharmed(subject: Subject) -> Iterator[Finding]:

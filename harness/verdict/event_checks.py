@@ -16,7 +16,8 @@ from harness.waiting import NotYet, wait_until
 _ENDS = ("completed", "canceled", "failed")
 _TURNS = ("suspended", "resumed", "pm-suspended")
 _SAVED = "detail 4"  # VIR_DOMAIN_EVENT_STOPPED_SAVED
-_LATE = 2.0  # seconds: an event can come after the call that it is about has returned
+LATE = 2.0
+"""Seconds: an event can come after the call that it is about has returned."""
 
 
 def events_in_order(subject: Subject) -> Iterator[Finding]:
@@ -105,7 +106,7 @@ def _settled(look: Callable[[], list[str]], fits: Callable[[list[str]], bool]) -
             raise NotYet("another")
 
     try:
-        wait_until("libvirt to tell what is expected", told, _LATE)
+        wait_until("libvirt to tell what is expected", told, LATE)
     except WaitTimeout:
         return look()
     return None

@@ -40,7 +40,7 @@ def explain(trial: Trial, error: Exception) -> None:
 
     What may have hung is killed then, so that all else returns: collecting evidence, too.
     """
-    if isinstance(error, Ailing):
+    if isinstance(error, Ailing) or isinstance(error.__cause__, Ailing):  # it says so itself
         return
     daemon = trial.daemon
     ailment = daemon.ailment() or _late(daemon)
@@ -110,7 +110,8 @@ def require_on(trial: Trial) -> None:
             own = [line for line in log.splitlines() if line.startswith("qemu-system")]  # its own words come last
             words = "\n".join([*own[-1:], "its log ends:", log])
             how = how_it_ended(trial, domain.first_qemu_pid)
-            raise CheckFailed(f"{vm.name} runs until it is shut off", f"QEMU has ended by itself: it {how}", words)
+            by = f"since it hung, in {domain.hung_in}" if domain.hung_in else "by itself"
+            raise CheckFailed(f"{vm.name} runs until it is shut off", f"QEMU has ended {by}: it {how}", words)
         _require_answer(vm)
 
 

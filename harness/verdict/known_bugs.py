@@ -92,7 +92,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         sometimes=r"test_writes_after_ready_are_in_the_base",  # any active commit may meet it: one is enough to repeat
     ),
     KnownBug(
-        scenario=r"test_it_finds_what_was_broken.*same boot of the guest",
+        scenario=r"test_it_is_noticed_.*a reboot of the guest",
         check="DomainFailed",
         shows=r"waited \d+ s for the guest agent to connect",
         component="QEMU",
@@ -101,7 +101,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         url="",
         sentence="After a reset the processor of a q35 machine (not of a pc) stays at F000:FFF0 under TCG.",
         measured="shows on 1:5.2+dfsg-11+deb11u5, not on 1:7.2+dfsg-7+deb12u18; no reference found",
-        sometimes=r"test_it_finds_what_was_broken.*same boot of the guest",  # not with KVM
+        sometimes=r"test_it_is_noticed_.*a reboot of the guest",  # not with KVM
     ),
     KnownBug(
         scenario=r"test_a_full_pull_makes|test_a_pull_of_a_layer_that_stands_alone",

@@ -41,7 +41,7 @@ class Domain:
     """The VM `name` of `daemon`: what libvirt knows of it, by `call` alone, and its guest's two ports.
 
     As a context it is gone at the end: destroyed, and its definition with it. Its images are its owner's. `note` is
-    called with what happens that no scenario means.
+    called with what happens that no scenario means. `hung_in` is the call in which QEMU hung, and was killed, if any.
     """
 
     def __init__(self, daemon: Daemon, name: str, note: Callable[[str], None] = lambda _: None) -> None:
@@ -55,7 +55,7 @@ class Domain:
         self._shut_off_since = 0
         self._is_on = False
         self._since = 0
-        self._hung_in = ""
+        self.hung_in = ""
         self._ends = 0
         self._boot = ""
         self._port: DiskPort | None = None
@@ -303,7 +303,7 @@ class Domain:
         if ailment or not self._is_on:
             return ailment
         ailment = ailments.of_qemu(self.daemon.sandbox, self.first_qemu_pid, self._ends)
-        return f"{ailment}, since it hung: {self._hung_in}" if ailment and self._hung_in else ailment
+        return f"{ailment}, since it hung: {self.hung_in}" if ailment and self.hung_in else ailment
 
     def panic(self) -> str:
         """What the guest's kernel said when it panicked, if it did."""
@@ -318,7 +318,7 @@ class Domain:
 
     def _is_up(self, since: int) -> None:
         self.first_qemu_pid, self._is_on, self._since = self.qemu_pid, True, since
-        self._hung_in = ""
+        self.hung_in = ""
 
     def _pause(self) -> str:
         return ailments.pause(self._told(), self.name)
@@ -351,7 +351,7 @@ class Domain:
         if qemu is None:
             self.daemon.end_hard(what)
         else:
-            self._hung_in = what
+            self.hung_in = what
             self.daemon.sandbox.signal(qemu, "KILL")
 
     def _await_shut_off(self) -> None:

@@ -5,20 +5,26 @@ Not collected by itself, since every other one fails: test_one_dies.py runs it a
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
-from harness.detect.dying import FAULTS
+from harness.detect.dying import ROWS
+from harness.detect.saboteur import Saboteur, Scene, fire
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 
 
 @pytest.mark.parametrize("then", ["it dies", "the next"])
-@pytest.mark.parametrize("name", FAULTS)
-def test_one_dies(trial: Trial, layered: Vm, name: str, then: str) -> None:
+@pytest.mark.parametrize("saboteur", ROWS, ids=str)
+def test_one_dies(trial: Trial, layered: Vm, saboteur: Saboteur, then: str) -> None:
     """What dies, and then a write, a snapshot and a look: whatever is first to notice. The next is none the worse."""
     vda = layered.disk("vda")
     if then == "it dies":
-        FAULTS[name].bring_about(trial, layered)
+        with ExitStack() as stack:
+            noticed = fire(Scene(trial, stack), saboteur)
+        if noticed is not None:
+            raise noticed
     vda.write("E", (1, 9))
     vda.snapshot("late")
     trial.verify("after")

@@ -11,7 +11,7 @@ import pytest
 from harness.acts.calls import Call, Guest
 from harness.acts.chain import Snapshot
 from harness.acts.guest import Flush, Write, Zero
-from harness.detect.sabotage import LyingHand
+from harness.detect.lies import LyingHand
 from harness.explore.explorer import Explorer
 from harness.explore.program import Program, read_program
 from harness.explore.universe import Universe

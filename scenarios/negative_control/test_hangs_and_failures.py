@@ -11,9 +11,7 @@ from harness.errors import CheckFailed
 from harness.stack.sandbox import BUSYBOX, SMALL
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
-from harness.verdict.checks import verify_all
 from harness.verdict.explanation import explain
-from harness.verdict.finding import ChecksFailed
 from harness.vm.domain import DomainFailed
 from harness.vm.jobs import BlockJobFailed
 
@@ -56,27 +54,3 @@ def test_a_qemu_that_dies_while_its_guest_is_saved_is_told(layered: Vm) -> None:
 
     with pytest.raises(DomainFailed, match="vm1 was not saved: QEMU was ended by SIGKILL"):
         domain.save(SMALL / "saved")
-
-
-def test_an_image_that_is_gone_when_its_vm_is_shut_off_is_a_finding_of_each_check(trial: Trial, layered: Vm) -> None:
-    layered.shut_off()
-    trial.daemon.sandbox.outside(trial.path("base")).unlink()
-
-    with pytest.raises(ChecksFailed) as caught:
-        verify_all(trial)
-
-    assert {"files", "content, shut off", "allocation"} <= {finding.check for finding in caught.value.findings}
-
-
-def test_a_qemu_that_crashes_at_its_end_is_found(trial: Trial, layered: Vm) -> None:
-    """All is well on the disk: only its exit status tells."""
-    domain = layered.domain
-    layered.shut_off()
-    pid = domain.first_qemu_pid
-    with (trial.daemon.directory / "sandbox.log").open("a") as log:
-        log.write(f"[dumb-init] A child with PID {pid} was terminated by signal 6.\n")
-
-    with pytest.raises(ChecksFailed) as caught:
-        verify_all(trial)
-
-    assert {finding.check for finding in caught.value.findings} == {"QEMU's exit status", "no crash"}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.detect.dying import FAULTS
+from harness.detect.dying import ROWS
 from harness.detect.inner_run import inner_run
+from harness.detect.saboteur import noticed
 from harness.report.compare import read
+from harness.run.detection import detected
 
+pytestmark = pytest.mark.detected
 DYING = "scenarios/negative_control/dying.py"
 
 
@@ -22,7 +24,9 @@ def work() -> Iterator[Path]:
         yield Path(directory)
 
 
-def test_what_dies_is_told_by_name_and_the_next_scenario_is_none_the_worse(tmp_path: Path, work: Path) -> None:
+def test_what_dies_is_told_by_name_and_the_next_scenario_is_none_the_worse(
+    tmp_path: Path, work: Path, record_property: Callable[[str, object], None]
+) -> None:
     results = tmp_path / "results.json"
     options = ("--stack", "host", "--results", str(results), "--evidence", str(tmp_path), "--work-dir", str(work))
     ended = inner_run(DYING, *options, timeout=300)
@@ -30,8 +34,8 @@ def test_what_dies_is_told_by_name_and_the_next_scenario_is_none_the_worse(tmp_p
     assert ended.exit_status == 1, ended.output
     assert list(work.iterdir()) == []
     cells = read(f"{results}:host").cells
-    for name, fault in FAULTS.items():
-        died, after = (cells[f"{DYING}::test_one_dies[{name}-{then}]"] for then in ("it dies", "the next"))
-        told = "\n".join(map(str, died.findings))
-        assert re.search(fault.told, told), f"{name}: {told or died}"
-        assert after.outcome == "pass", f"after: {name}: {after}"
+    for saboteur in ROWS:
+        died, after = (cells[f"{DYING}::test_one_dies[{saboteur}-{then}]"] for then in ("it dies", "the next"))
+        with detected(saboteur, record_property) as record:
+            record(noticed(saboteur, died.findings))
+        assert after.outcome == "pass", f"after: {saboteur}: {after}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.acts.chain import Resize
-from harness.detect.sabotage import pretend
+from harness.detect.lies import pretend
 from harness.errors import CheckFailed
 from harness.oracle.chain import Chain
 from harness.trial.nouns import Disk, Vm

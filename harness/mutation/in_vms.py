@@ -1,0 +1,51 @@
+"""Mutants of the checks, which no test without a VM notices: a sample of them is shown to the saboteurs."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from harness.detect.inner_run import SCENARIO
+from harness.detect.saboteurs import ON_A_VM
+from harness.mutation.mutants import Change, Fate, change, codes
+from harness.process import run
+from harness.verdict.checks import CHECKS
+
+_TEST = "scenarios/negative_control/test_saboteurs.py::test_it_is_noticed_by_what_is_meant_to"
+_GREEN = (SCENARIO, "scenarios/procedure/test_through_the_api.py")
+"""What nothing may be found wrong with: a check that cries wolf is noticed, too."""
+_SECONDS = 600.0
+_FAILED = 1
+
+
+def sampled(
+    tree: Path, count: int, show: Callable[[str], str], seed: int = 0
+) -> Iterator[tuple[str, Fate, Change | None]]:
+    """What becomes of `count` mutants of checks that lived, or that no test calls, with the saboteurs of those checks.
+
+    The tool must have run on the tree before.
+    """
+    living = sorted(name for name, code in codes(tree).items() if code in (0, 5, 33) and scenarios_for(name))
+    for name in random.Random(seed).sample(living, min(count, len(living))):
+        command = [sys.executable, "-m", "harness.run", "scenarios", "-n", "0", "-x", "-q", "-p", "no:cacheprovider"]
+        done = run(
+            [*command, *scenarios_for(name)],
+            timeout=_SECONDS,
+            directory=tree / "mutants",
+            environment={**os.environ, "MUTANT_UNDER_TEST": name},
+        )
+        fate = {0: Fate.ALIVE, _FAILED: Fate.KILLED}.get(done.exit_status, Fate.UNKNOWN)
+        yield name, fate, None if fate is Fate.KILLED else change(name, show(name))
+
+
+def scenarios_for(mutant: str) -> list[str]:
+    """The scenarios that are to notice a mutant: the rows that are meant for the checks of its module; none if none."""
+    module, _, function = mutant.rpartition(".")
+    of_module = {check.name for check in CHECKS if check.look.__module__ == module}
+    by_itself = {check.name for check in CHECKS if f".x_{check.look.__name__}__mutmut" in f".{function}"}
+    checks = by_itself or of_module
+    rows = [row.name for row in ON_A_VM if checks & set(row.meant)]
+    return [*(f"{_TEST}[{name}]" for name in rows), *_GREEN] if rows else []

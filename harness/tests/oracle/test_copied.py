@@ -1,0 +1,124 @@
+"""What a job copies besides what it must: whole clusters, on read and on write."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.oracle.content import Content
+from harness.oracle.geometry import Geometry
+from harness.oracle.image import Format, Qcow2, Raw, mirror_granularity
+from harness.oracle.layer import alike, union
+from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Perhaps
+from harness.tests.oracle.disks import SMALL
+
+LARGE = Geometry(cells=4)
+PART = SMALL.part_size
+
+
+def test_a_pull_copies_the_rest_of_a_cluster_from_below_it() -> None:
+    """Base <- low <- high <- top: clusters of one part above base, and of four in top."""
+    disk = Content.new("base", SMALL, Qcow2(4096)).write("A", (0,))
+    disk = disk.snapshot("low", Qcow2(4096)).write("B", ranges=((0, PART),))
+    disk = disk.snapshot("high", Qcow2(4096)).write("C", ranges=((4 * PART, PART),))
+
+    pulled = disk.snapshot("top", Qcow2(16384)).pull("base").completed()
+
+    assert pulled.contains("top") == ("B", "A", "A", "A", "C", ZERO, ZERO, ZERO, *(HOLE,) * 8)
+
+
+def test_a_pull_may_copy_a_whole_cluster_where_it_must_copy_a_subcluster() -> None:
+    disk = Content.new("base", LARGE, Qcow2(4096)).write("A", (1,))
+    disk = disk.snapshot("low", Qcow2(4096)).write("B", ranges=((16 * PART, PART),))
+
+    pulled = disk.snapshot("top", Qcow2(131072, subclusters=True)).pull("base").completed()
+
+    own = pulled.contains("top")
+    assert own[16] == "B"
+    assert set(own[:16]) == {Perhaps(ZERO)}
+    assert set(own[17:32]) == {Perhaps("A")}
+    assert set(own[32:]) == {HOLE}
+
+
+def test_a_mirror_may_copy_what_a_write_has_copied_up_into_a_larger_cluster() -> None:
+    disk = Content.new("base", LARGE).snapshot("top", Qcow2(131072))
+
+    ready = disk.active_commit("base").write("F", ranges=((0, PART),)).ready()
+
+    own = ready.contains("base")
+    assert own[0] == "F"
+    assert set(own[1:16]) == {ZERO}
+    assert set(own[16:32]) == {Perhaps(ZERO)}
+    assert set(own[32:]) == {HOLE}
+
+
+def test_a_write_in_flight_is_in_doubt_in_the_target_when_it_is_ready() -> None:
+    disk = Content.new("base", SMALL).write("A", (1,)).snapshot("top")
+
+    assert set(disk.active_commit("base").begin_write("B", (1,)).ready().contains("base")[4:8]) == {UNDEFINED}
+
+
+def test_what_was_not_flushed_before_a_pivot_is_flushed_by_it() -> None:
+    ready = Content.new("base", SMALL).snapshot("top").active_commit("base").ready().write("B", (1,))
+
+    assert ready.unflushed
+    assert ready.pivot().unflushed == frozenset()
+
+
+def test_a_discard_during_a_copy_changes_nothing_that_reads_as_zeros_in_an_image_without_a_backing_file() -> None:
+    disk = Content.new("base", SMALL).write("A", (1,)).copy("copy")
+
+    own = disk.discard((0, 1)).contains("base")
+
+    assert set(own[:4]) == {ZERO}  # of the cluster that the write has allocated
+    assert set(own[4:8]) == {UNDEFINED}
+
+
+def test_a_commit_copies_subclusters_and_an_active_one_what_a_mirror_copies_together() -> None:
+    base = Content.new("base", LARGE, Qcow2(131072, subclusters=True))
+    disk = base.snapshot("mid", Qcow2(4096)).write("B", ranges=((0, PART),))
+
+    committed = disk.snapshot("top").commit("mid", "base").completed()
+
+    assert committed.contains("base")[:2] == ("B", HOLE)
+    assert disk.active_commit("base").ready().contains("base")[:17] == ("B", *(ZERO,) * 15, HOLE)
+
+
+def test_a_discard_during_a_commit_below_is_as_certain_as_any() -> None:
+    disk = Content.new("base", SMALL).snapshot("mid").snapshot("top", Qcow2(4096)).write("B", (0,))
+
+    discarded = disk.commit("mid", "base").discard((0,))
+
+    assert set(discarded.contains("top")[:4]) == {ZERO}
+
+
+def test_a_discard_takes_the_place_of_what_was_acknowledged() -> None:
+    met = Content.new("base", SMALL).begin_write("B", (0,)).snapshot("more").end_write()
+
+    assert met.acknowledged
+    assert met.discard((0,)).acknowledged == {}
+
+
+def test_zeros_of_its_own_stay_zeros_in_an_overlay_that_is_copied() -> None:
+    disk = Content.new("base", SMALL).write("A", (0,)).snapshot("top", Qcow2(4096)).zero((0,)).copy("copy")
+
+    assert set(disk.discard((0,)).contains("top")[:4]) == {ZERO}
+
+
+def test_a_mirror_copies_64_kib_at_most_and_4_kib_at_least_and_whole_units() -> None:
+    granularity: dict[Format, int] = {
+        Qcow2(512): 4096,
+        Qcow2(16384): 16384,
+        Qcow2(131072): 131072,
+        Qcow2(131072, subclusters=True): 65536,
+        Raw(): 65536,
+    }
+    assert {form: mirror_granularity(form) for form in granularity} == granularity
+
+
+def test_a_hole_and_zeros_read_alike_and_layers_are_as_long_as_each_other() -> None:
+    assert alike(HOLE, ZERO)
+    assert alike(ZERO, HOLE)
+    assert not alike("A", ZERO)
+    assert not alike(ZERO, "A")
+    with pytest.raises(ValueError, match="zip"):
+        union([(HOLE,), (HOLE, HOLE)])
