@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from harness.detect.inner_run import SCENARIO
 from harness.detect.saboteurs import ON_A_VM
+from harness.errors import Unusable
 from harness.mutation.mutants import Change, Fate, change, codes
-from harness.process import run
+from harness.process import Completed, run
 from harness.verdict.checks import CHECKS
 
 _TEST = "scenarios/negative_control/test_saboteurs.py::test_it_is_noticed_by_what_is_meant_to"
@@ -26,19 +27,26 @@ def sampled(
 ) -> Iterator[tuple[str, Fate, Change | None]]:
     """What becomes of `count` mutants of checks that lived, or that no test calls, with the saboteurs of those checks.
 
-    The tool must have run on the tree before.
+    The tool must have run on the tree before. Raises Unusable if the scenarios fail without a mutant.
     """
-    living = sorted(name for name, code in codes(tree).items() if code in (0, 5, 33) and scenarios_for(name))
-    for name in random.Random(seed).sample(living, min(count, len(living))):
-        command = [sys.executable, "-m", "harness.run", "scenarios", "-n", "0", "-x", "-q", "-p", "no:cacheprovider"]
-        done = run(
-            [*command, *scenarios_for(name)],
-            timeout=_SECONDS,
-            directory=tree / "mutants",
-            environment={**os.environ, "MUTANT_UNDER_TEST": name},
+    # None: the tool runs nothing at all where no test calls anything of what is mutated
+    living = sorted(name for name, code in codes(tree).items() if code in (None, 0, 5, 33) and scenarios_for(name))
+    chosen = random.Random(seed).sample(living, min(count, len(living)))
+    scenarios = list(dict.fromkeys(scenario for name in chosen for scenario in scenarios_for(name)))
+    unchanged = _run(tree, "none", scenarios)
+    if unchanged.exit_status != 0:
+        raise Unusable("the scenarios fail without a mutant, too", "see what they say", unchanged.output)
+    for name in chosen:
+        fate = {0: Fate.ALIVE, _FAILED: Fate.KILLED}.get(
+            _run(tree, name, scenarios_for(name)).exit_status, Fate.UNKNOWN
         )
-        fate = {0: Fate.ALIVE, _FAILED: Fate.KILLED}.get(done.exit_status, Fate.UNKNOWN)
         yield name, fate, None if fate is Fate.KILLED else change(name, show(name))
+
+
+def _run(tree: Path, mutant: str, scenarios: Sequence[str]) -> Completed:
+    command = [sys.executable, "-m", "harness.run", "scenarios", "-n", "0", "-x", "-q", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "MUTANT_UNDER_TEST": mutant}
+    return run([*command, *scenarios], timeout=_SECONDS, directory=tree / "mutants", environment=environment)
 
 
 def scenarios_for(mutant: str) -> list[str]:

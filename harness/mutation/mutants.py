@@ -59,17 +59,18 @@ def change(name: str, shown: str) -> Change:
 
 
 def fates(tree: Path, show: Callable[[str], str]) -> Iterator[tuple[str, Fate, Change | None]]:
-    """Each mutant, what became of it, and what it changes if it was not killed; `show` gives the tool's diff of one."""
+    """Each mutant, what became of it, and if it lives what it changes; `show` gives the tool's diff of one."""
     known = equivalents()
     for name, code in codes(tree).items():
         if code in _KILLED or code in _TIMEOUT:
             yield name, Fate.KILLED if code in _KILLED else Fate.SLOW, None
             continue
-        what = change(name, show(name))
-        if code in _ALIVE:
+        if code in _ALIVE:  # the tool takes a second to show one
+            what = change(name, show(name))
             yield name, Fate.EQUIVALENT if what in known else Fate.ALIVE, what
         else:
-            yield name, Fate.UNTESTED if code in _UNTESTED else Fate.UNKNOWN, what
+            where = Change(_NUMBER.sub("", name), "", "")
+            yield name, Fate.UNTESTED if code in _UNTESTED else Fate.UNKNOWN, where
 
 
 def summary(found: Sequence[tuple[str, Fate, Change | None]]) -> list[str]:
