@@ -34,6 +34,7 @@ from harness.waiting import now, scaled
 
 MEMORY = 256 << 20
 SECONDS = 5.0
+"""Of processor time: how busy the machine is does not matter."""
 GEOMETRY = Geometry(cells=3)
 """Less than the images' disks: some of what they hold is past the cells."""
 
@@ -81,7 +82,7 @@ def _outcome(call: Callable[[], object], deadline: float) -> tuple[str, object]:
     """What it came to, in words without numbers and names, and its value."""
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, limits[1]))
-    signal.setitimer(signal.ITIMER_REAL, deadline)
+    signal.setitimer(signal.ITIMER_PROF, deadline)
     try:
         return "read", call()
     except ImageError as error:
@@ -93,7 +94,7 @@ def _outcome(call: Callable[[], object], deadline: float) -> tuple[str, object]:
     except (Exception, Late) as error:  # noqa: BLE001 - whatever it is, it is the finding
         return f"FAULT: {type(error).__name__}: {str(error)[:100]}", None
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, limits)  # QEMU is compared without
 
 
@@ -175,7 +176,7 @@ def bombed(directory: Path, *, whole: bool, fault: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGALRM, _late)
+    signal.signal(signal.SIGPROF, _late)
     where, what, number, fault = sys.argv[1:]
     if what == "bombs":
         print(json.dumps(bombed(Path(where), whole=bool(int(number)), fault=fault)))
