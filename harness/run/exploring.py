@@ -106,8 +106,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _takes_long(item: pytest.Item) -> bool:
-    callspec = getattr(item, "callspec", None)
-    return "deaths" in getattr(item, "fixturenames", ()) and callspec.params["operation"] not in QUICK
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return "deaths" in getattr(item, "fixturenames", ()) and params.get("operation") not in QUICK
 
 
 @pytest.fixture
