@@ -42,7 +42,7 @@ enum { BEGINS, ENDED, BOTH };
 #define VECTORS 1020 /* of a writev, with room for the header and the paths */
 
 enum {
-    SYS_write = 1, SYS_open = 2, SYS_close = 3, SYS_lseek = 8, SYS_mmap = 9, SYS_munmap = 11, SYS_pwrite64 = 18,
+    SYS_write = 1, SYS_open = 2, SYS_close = 3, SYS_fstat = 5, SYS_lseek = 8, SYS_mmap = 9, SYS_munmap = 11, SYS_pwrite64 = 18,
     SYS_writev = 20, SYS_access = 21, SYS_getpid = 39, SYS_fsync = 74, SYS_fdatasync = 75, SYS_truncate = 76,
     SYS_ftruncate = 77, SYS_rename = 82, SYS_unlink = 87, SYS_readlink = 89, SYS_gettid = 186, SYS_clock_gettime = 228,
     SYS_openat = 257, SYS_unlinkat = 263, SYS_renameat = 264, SYS_fallocate = 285, SYS_pread64 = 17, SYS_pwritev = 296,
@@ -50,6 +50,7 @@ enum {
 };
 
 enum { O_WRONLY = 1, O_CREAT = 0100, O_TRUNC = 01000, O_APPEND = 02000, O_CLOEXEC = 02000000 };
+enum { FILE_KIND = 0170000, REGULAR_FILE = 0100000 };
 enum { PUNCH_HOLE = 2, ZERO_RANGE = 16 };
 
 static long now(void)
@@ -86,10 +87,12 @@ static int is_watched(const char *path)
 static int watched(int file, char *path)
 {
     char link[32] = "/proc/self/fd/", digits[12];
+    unsigned int state[64]; /* a struct stat, whose seventh word is the mode */
     int at = 14, count = 0;
     ssize_t length;
 
-    if (file < 0)
+    /* almost all that is written goes to sockets and eventfds: a tenth of the price of a readlink */
+    if (file < 0 || syscall(SYS_fstat, (long)file, state) != 0 || (state[6] & FILE_KIND) != REGULAR_FILE)
         return 0;
     do
         digits[count++] = '0' + file % 10;
