@@ -135,4 +135,5 @@ class Deaths:
             if explanation(self._bugs, trial.journal, findings) is None:
                 collect(trial, f"{act!r}, libvirtd ended at its moment {number}\n{error}", self._evidence)
         known = explanation(self._bugs, trial.journal, findings) or ()
-        return Death(passed[number - 1], outcome, findings, known)
+        point = passed[number - 1] if number <= len(passed) else Point(number, "never, since it failed before")
+        return Death(point, outcome, findings, known)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,23 +11,18 @@ import pytest
 
 from harness.acts.act import Act
 from harness.errors import Unusable
-from harness.explore.coverage import Coverage, named, summed
 from harness.explore.explorer import Explorer, Outcome
 from harness.explore.mortal import Deaths
-from harness.explore.plan import Plan, planned
 from harness.explore.program import Program, read_program
 from harness.explore.universe import Universe, possible, started
 from harness.explore.walk import Walks
-from harness.run import inputs, properties, soaking
+from harness.run import inputs, soaking
+from harness.run.explored import EXPLORED, KNOWN, ExploredReport, plan
 from harness.stack.offers import NotOffered
 from harness.trial.ground import Daemons, Ground, Platform
 from harness.verdict.finding import ChecksFailed
 from harness.waiting import now
 
-EXPLORED = "explored"
-"""The property with the coverage of what an item has explored, as JSON."""
-KNOWN = "explored, known bug"
-"""One with the sentence of a known bug that a program has met."""
 SAVED = Path(__file__).resolve().parents[2] / "scenarios/explore/saved"
 QUICK = frozenset({"suspend"})
 """The operations whose libvirtd is ended in every run."""
@@ -60,17 +53,11 @@ def shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
-@cache
-def plan(length: int) -> Plan:
-    """Every sequence of up to `length` acts."""
-    return planned(started(Universe()), length, possible)
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Note when the run began."""
     config.stash[_began] = now()
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Report(config))
+        config.pluginmanager.register(ExploredReport(config.option.exhaustive))
 
 
 @pytest.hookimpl
@@ -213,57 +200,3 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     finally:
         if _explorer in item.stash:
             item.user_properties.append((EXPLORED, item.stash[_explorer].coverage.as_json()))
-
-
-class _Report:
-    """Prints what was explored, for each stack."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._option = config.option
-        self._texts: dict[tuple[str, str], list[str]] = defaultdict(list)
-        self._known: dict[str, Counter[str]] = defaultdict(Counter)
-        self._red: Counter[str] = Counter()
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what an item has explored."""
-        texts = properties.values(report, EXPLORED)
-        if report.when != "call" or not texts:
-            return
-        stack = properties.value(report, properties.STACK) or ""
-        self._texts[stack, report.nodeid.partition("[")[0].rpartition("/")[2]] += texts
-        self._known[stack].update(properties.values(report, KNOWN))
-        if hasattr(report, "wasxfail"):
-            self._known[stack][str(report.wasxfail).removeprefix("reason: ")] += 1
-        self._red[stack] += len(properties.findings(report)) if report.failed else 0
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print it."""
-        if self._texts:
-            terminalreporter.section("explored")
-        for (stack, test), texts in self._texts.items():
-            coverage = summed(texts)
-            terminalreporter.write_line(
-                f"{stack}: {test.partition('.')[0].removeprefix('test_')}: {self._line(test, coverage)}"
-            )
-        for stack, known in self._known.items():
-            for sentence, count in known.most_common():
-                terminalreporter.write_line(f"{stack}: {count} times {sentence}")
-
-    def _line(self, test: str, coverage: Coverage) -> str:
-        speed = coverage.steps / coverage.seconds if coverage.seconds else 0.0
-        words = (
-            f"{coverage.programs} programs, {coverage.steps} verified steps, {speed:.1f} a second of a worker's time"
-        )
-        if coverage.states:
-            rate = coverage.states / max(coverage.state_seconds, 1e-9)
-            words += f"; {coverage.states} states after a power loss, {rate:.0f} a second"
-        if "sequences" in test:
-            everything = plan(self._option.exhaustive)
-            crossed = len(coverage.transitions & {named(each) for each in everything.transitions})
-            words += (
-                f", of {len(everything.sequences)} sequences; {crossed} of {len(everything.transitions)} transitions"
-            )
-        else:
-            kinds, pairs = len(coverage.acts), len(coverage.pairs)
-            words += f"; {kinds} kinds of act, {pairs} pairs of kinds, {len(coverage.transitions)} transitions"
-        return words
