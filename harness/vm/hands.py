@@ -21,6 +21,7 @@ from harness.vm.jobs import Jobs
 from harness.vm.offline import OfflineWriter
 from harness.vm.takeover import start_daemon
 from harness.vm.writer import await_written
+from harness.waiting import NotYet, wait_until
 
 COMMAND_TIMEOUT = 120.0
 _DOCUMENT = IMAGES.parent / "document.xml"
@@ -108,6 +109,8 @@ class BindingHand:
             things.jobs.expect(domain, target)
         since = things.daemon.events.mark()
         self._invoke(domain, call)
+        if call.function == "virDomainAbortJob":
+            _await_no_job(domain)
         if call.until:
             things.jobs.await_event(domain, target, call.until, since)
 
@@ -130,6 +133,17 @@ class VirshHand(BindingHand):
         if call.xml:
             daemon.sandbox.outside(_DOCUMENT).write_text(call.xml)
         domain.call(call.function, lambda _: daemon.virsh(*spelt(call, _DOCUMENT)[1:]).check())
+
+
+def _await_no_job(domain: Domain) -> None:
+    """Wait until the domain has no job of its own any more: it ends after the call that asks for that."""
+
+    def ended() -> None:
+        kind = domain.call("jobinfo", lambda handle: handle.jobInfo())[0]
+        if kind != libvirt.VIR_DOMAIN_JOB_NONE:
+            raise NotYet(f"its type is {kind} (virDomainJobType)")
+
+    wait_until(f"the end of the job of {domain.name}", ended, timeout=30, interval=0.005)
 
 
 def spelt(call: Libvirt, document: PurePosixPath) -> list[str]:
