@@ -209,7 +209,8 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         fixed="12.8.0",  # not on it; between 11.3 and it nobody looked
         url="",
         sentence="While a backup is on, libvirt does not hear that the agent of a guest that was reset has connected.",
-        measured="shows on 9.0.0-4+deb12u2 and 11.3.0-3+deb13u3, not on 12.8.0-1; no reference found",
+        measured="shows on 9.0.0-4+deb12u2 and 11.3.0-3+deb13u3, not on 12.8.0-1; no reference found:"
+        " scenarios/findings/backup-keeps-libvirt-from-hearing-of-an-agent.md",
         acts=r"^(.*\n)*BeginPullBackup\((.*\n)*Reset\(",
     ),
     KnownBug(
