@@ -99,7 +99,9 @@ class Explorer:
 
     def possible(self, state: State, number: int) -> tuple[Act, ...]:
         """The acts that can be done next, on this stack."""
-        return possible(state, number, lambda name: OFFERS[name].is_in(self.platform.stack))
+        acts = possible(state, number, lambda name: OFFERS[name].is_in(self.platform.stack))
+        left_out = {bug.left_out for bug in self._bugs}
+        return tuple(act for act in acts if type(act).__name__ not in left_out)
 
     def run(self, program: Program, *, keep: str = "") -> Outcome:
         """Do a program in a trial of its own; with `keep`, the evidence of a red one is kept under that name.
