@@ -181,7 +181,8 @@ def _of_chain(state: State, target: str, content: Content, *, few: bool) -> Iter
         yield Copy(target, fresh, shallow=True)
         if len(chain) < MOST_LAYERS:
             yield Snapshot(target, fresh, name=f"of-{fresh}")
-            if not any(_is_ready_overlay(content, name) for name in unused):
+            if content.job is None and not any(_is_ready_overlay(content, name) for name in unused):
+                # (during an active commit QEMU 5.2 lets nobody read the images between)
                 yield CreateImage(fresh, target, format=_OTHER_FORMAT, backing=content.active)
     for name in unused:
         if _is_ready_overlay(content, name):
