@@ -179,7 +179,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         scenario=r"test_what_was_pulled_outlives_a_killed_qemu",
         check="",
         shows=r"the disk's content (at killed|after KillQemu\(\)) is as the oracle says.*\n(.*\n)*"
-        r".*contains: cell \d+(, its bytes [\d-]+,)? should be \w+, is a hole",
+        r".*contains: cells? [\d-]+(, its bytes [\d-]+,)? should be \w+, is a hole",
         component="QEMU",
         since="5.2.0",
         fixed="10.0.13",  # between 7.2 and it nobody looked

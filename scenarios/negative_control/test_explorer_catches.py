@@ -44,7 +44,7 @@ class Losing(Platform):
 
 @pytest.fixture
 def losing(ground: Ground, platform: Platform, daemons: Daemons, tmp_path: Path) -> Explorer:
-    return Explorer(Losing(ground, platform.stack, "zero"), daemons, tmp_path)
+    return Explorer(Losing(ground, platform.stack, "zero"), daemons, tmp_path, power_loss=False)
 
 
 def test_a_lost_request_is_found_at_once_and_leaves_what_does_it_again(losing: Explorer) -> None:
@@ -71,7 +71,7 @@ def test_a_walk_finds_it_and_makes_it_short(losing: Explorer) -> None:
     assert red.evidence is not None
 
 
-def test_what_is_not_flushed_is_missed_by_a_look_that_flushes_and_found_by_one_after_a_kill(
+def test_what_is_not_flushed_is_missed_by_a_look_that_flushes_and_found_after_a_kill_or_a_power_loss(
     ground: Ground, platform: Platform, daemons: Daemons, tmp_path: Path
 ) -> None:
     """A flush that the guest asks for and that never reaches QEMU."""
@@ -90,10 +90,13 @@ def test_what_is_not_flushed_is_missed_by_a_look_that_flushes_and_found_by_one_a
             trial.stage.hands["binding"] = LyingHand(instead)
             return trial
 
-    explorer = Explorer(Unflushing(ground, platform.stack), daemons, tmp_path)
+    unflushing = Unflushing(ground, platform.stack)
+    explorer = Explorer(unflushing, daemons, tmp_path, power_loss=False)
     acts = (Snapshot("vda", "n1"), Write("vda", "W1", (1,)))
 
     assert not explorer.run(Program(Universe(), acts)).findings
     killed = explorer.run(Program(Universe(), acts, killed=True))
+    lost = Explorer(unflushing, daemons, tmp_path).run(Program(Universe(), acts))
 
     assert "n1 contains: cell 1 should be W1, is a hole" in killed.findings[0].difference
+    assert {finding.check for finding in lost.findings} == {"power loss"}
