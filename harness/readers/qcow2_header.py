@@ -204,11 +204,12 @@ def _backing(file: OpenFile, at: int, length: int, cluster_bits: int) -> str | N
 
 
 def _text(file: OpenFile, at: int, length: int, what: str) -> str:
+    """A text in the header, up to a NUL, where it ends for QEMU: a power loss may leave one in it."""
     try:
-        text = file.read(at, length, what).decode()
+        text = file.read(at, length, what).partition(b"\0")[0].decode()
     except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text or not text:
+        text = ""
+    if not text:
         raise ImageError(file.image, f"{what} is no text")
     return text
 

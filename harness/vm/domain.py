@@ -173,7 +173,7 @@ class Domain:
     def save(self, file: PurePosixPath) -> None:
         """Save the running guest into a file and end it (virDomainSave)."""
         self._let_go_of_guest(for_good=True)
-        since, pid = self.daemon.events.mark(), self.qemu_pid
+        since, pid = self.daemon.events.mark(), self.first_qemu_pid
         try:
             self.call("the save", lambda handle: handle.save(str(file)))
         except libvirt.libvirtError as error:

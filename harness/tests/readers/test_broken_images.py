@@ -5,7 +5,7 @@ import random
 import struct
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -284,3 +284,16 @@ def test_no_damage_raises_anything_but_an_image_error_or_takes_long(options: str
         except ImageError as error:
             assert "\n" not in str(error)  # noqa: PT017 - most, but not all, of them raise
     assert now() - began < 20.0
+
+
+def test_a_backing_file_name_ends_at_a_nul_as_it_does_for_qemu(tmp_path: Path) -> None:
+    """A power loss may leave the length of a longer name with a shorter one."""
+    base = create(tmp_path / "base.qcow2", "1M")
+    top = create(tmp_path / "top.qcow2", "1M", backing=base)
+    data = bytearray(top.read_bytes())
+    (length,) = struct.unpack_from(">I", data, 16)
+    struct.pack_into(">I", data, 16, length + 5)
+    top.write_bytes(data)
+
+    assert READER.backing(image_at(str(top))) == PurePosixPath(base)
+    assert f"backing file: {base}\n" in qemu_img("info", top)
