@@ -62,7 +62,8 @@ class Snapshot(Act):
             if self.name in machine.snapshots:
                 raise Impossible(f"{self.vm} has a snapshot {self.name}")
             memory = PurePosixPath(self.memory) if self.memory else None
-            kept = {**machine.snapshots, self.name: SnapshotRecord({self.disk: self.overlay}, memory)}
+            record = SnapshotRecord({self.disk: self.overlay}, memory, {self.disk: before.active})
+            kept = {**machine.snapshots, self.name: record}
             state = state.with_vm(self.vm, replace(machine, snapshots=kept))
         return state.with_disk(self.vm, self.disk, content)
 
@@ -88,6 +89,9 @@ class DeleteSnapshot(Act):
             raise Impossible(f"{self.vm} has no snapshot {self.name}")
         record = machine.snapshots[self.name]
         for disk, overlay in record.overlays.items():
+            below = state.disk(self.vm, disk).layer(overlay).backing
+            if below != record.below[disk]:
+                raise Impossible(f"{overlay} is on {below} by now, and not on {record.below[disk]}")
             state = state.with_disk(self.vm, disk, _folded(state.operated(self.vm, disk), overlay))
         kept = {name: other for name, other in machine.snapshots.items() if name != self.name}
         state = state.with_vm(self.vm, replace(state.vm(self.vm), snapshots=kept))

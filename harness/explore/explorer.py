@@ -114,16 +114,24 @@ class Explorer:
     def follow(self, universe: Universe, source: Source, *, killed: bool, keep: str = "") -> Outcome:
         """Do what `source` gives, act by act; as `run`."""
         begun = now()
-        with self.platform.trial(self._daemons.sound(recorded=self._power_loss), keep or "explored") as trial:
-            running = _Running(trial, universe, self._bugs, killed=killed)
-            findings = running.all(source)
-            if self._power_loss and not findings:
-                findings = running.lose_power(self.coverage)
-            program = Program(universe, tuple(running.acts), killed)
-            known = bool(findings) and running.explained(findings)
-            outcome = Outcome(program, running.done, now() - begun, findings, tuple(running.met), known)
-            if keep and outcome.is_red:
-                outcome = self._with_evidence(outcome, trial)
+        outcome: Outcome | None = None
+        try:
+            with self.platform.trial(self._daemons.sound(recorded=self._power_loss), keep or "explored") as trial:
+                running = _Running(trial, universe, self._bugs, killed=killed)
+                findings = running.all(source)
+                if self._power_loss and not findings:
+                    findings = running.lose_power(self.coverage)
+                program = Program(universe, tuple(running.acts), killed)
+                known = bool(findings) and running.explained(findings)
+                outcome = Outcome(program, running.done, now() - begun, findings, tuple(running.met), known)
+                if keep and outcome.is_red:
+                    outcome = self._with_evidence(outcome, trial)
+        except (ChainproofError, libvirt.libvirtError) as error:
+            if outcome is None:
+                raise
+            self._daemons.renew()  # it does not let go of what it has
+            if not outcome.findings:
+                outcome = replace(outcome, findings=findings_of(error))
         self.coverage.add(outcome.program, outcome.done, outcome.seconds)
         return outcome
 

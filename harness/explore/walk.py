@@ -69,6 +69,12 @@ class Walks:
             number += 1
         return self.found
 
+    def rounds(self, count: int) -> Found:
+        """Walk so many rounds."""
+        for number in range(count):
+            self._round(number, lambda: False, LENGTH)
+        return self.found
+
     def _round(self, number: int, until: Callable[[], bool], length: int) -> None:
         chooser = _Chooser(self._explorer, frozenset() if number % 4 == 0 else self._avoided())
         universe = UNIVERSES[number % len(UNIVERSES)]

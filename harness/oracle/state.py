@@ -32,10 +32,14 @@ class Death(StrEnum):
 
 @dataclass(frozen=True)
 class SnapshotRecord:
-    """A snapshot that libvirt keeps a record of: the overlay of each disk, and the file with the memory, if any."""
+    """A snapshot that libvirt keeps a record of: the overlay of each disk, and the file with the memory, if any.
+
+    `below` is the image that was active before, of each disk: libvirt deletes the snapshot only if it still is.
+    """
 
     overlays: Mapping[str, str]
     memory: PurePosixPath | None = None
+    below: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from harness.waiting import now
 SAVED = Path(__file__).resolve().parents[2] / "scenarios/explore/saved"
 QUICK = frozenset({"suspend"})
 """The operations whose libvirtd is ended in every run."""
-_WALK_MINUTES = 1.0  # unless --minutes says otherwise
 _began = pytest.StashKey[float]()
 _explorer = pytest.StashKey[Explorer]()
 
@@ -37,7 +36,7 @@ def add_options(parser: pytest.Parser) -> None:
     soaking.add_options(parser)
     add("--exhaustive", type=inputs.count, default=1, metavar="N", help="every sequence of up to N acts (%(default)s)")
     add("--shard", type=shard, default=(1, 1), metavar="I/N", help="of the sequences the I-th N-th part only")
-    add("--minutes", type=inputs.positive, metavar="M", help="how long it may go on (walks: a minute)")
+    add("--minutes", type=inputs.positive, metavar="M", help="how long it may go on (walks: a round)")
     add("--seed", type=int, default=1, metavar="S", help="where random walks begin (%(default)s)")
     add("--walkers", type=inputs.count, default=1, metavar="J", help="how many walk side by side (%(default)s)")
     add("--no-power-loss", action="store_true", help="explore without losing the power at every write")
@@ -88,7 +87,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
     for item in items:
         if "walks" in getattr(item, "fixturenames", ()):
-            minutes = config.option.minutes or _WALK_MINUTES
+            minutes = config.option.minutes or 0
             item.add_marker(pytest.mark.timeout(60 * minutes + 900))
 
 
@@ -136,10 +135,10 @@ def walks(request: pytest.FixtureRequest, explorer: Explorer) -> Walks:
     return Walks(explorer, request.config.option.seed + request.param * 1000)
 
 
-def is_over(config: pytest.Config, minutes: float | None = None) -> bool:
-    """Whether the run's minutes are over, if it has any; or so many `minutes`."""
-    wanted = config.option.minutes or minutes
-    return wanted is not None and now() - config.stash[_began] > 60 * wanted
+def is_over(config: pytest.Config) -> bool:
+    """Whether the run's minutes are over, if it has any."""
+    minutes = config.option.minutes
+    return minutes is not None and now() - config.stash[_began] > 60 * minutes
 
 
 def hold(explorer: Explorer, program: Program, name: str) -> None:
@@ -174,9 +173,12 @@ def hold_deaths(deaths: Deaths, before: Sequence[Act], act: Act) -> None:
 
 
 def walk(walks: Walks, config: pytest.Config, note: pytest.Item | None = None) -> None:
-    """Walk until the minutes are over. Raises ChecksFailed with all that was found and that nobody knows."""
-    begun, minutes = now(), config.option.minutes or _WALK_MINUTES
-    found = walks.go(lambda: now() - begun > 60 * minutes)
+    """Walk until the minutes are over; without any, a round, which is the same one each time.
+
+    Raises ChecksFailed with all that was found and that nobody knows.
+    """
+    begun, minutes = now(), config.option.minutes
+    found = walks.go(lambda: now() - begun > 60 * minutes) if minutes else walks.rounds(1)
     if note is not None:
         note.user_properties += [(KNOWN, sentence) for sentence in found.known.elements()]
     if found.red:
