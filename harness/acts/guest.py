@@ -30,13 +30,13 @@ class _OnParts(Act):
     flush: bool
     vm: str
 
-    def done(self, content: Content) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
-        """What it does to a content, by cells and ranges."""
+    def done(self, content: Content, state: State) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
+        """What it does in a state to the content of the disk, by cells and ranges."""
         raise NotImplementedError
 
     def after(self, state: State) -> State:
         """The disk holds it; what is not flushed may be lost when QEMU is."""
-        content = self.done(state.awake(self.vm, self.disk))(self.cells, self.ranges)
+        content = self.done(state.awake(self.vm, self.disk), state)(self.cells, self.ranges)
         return state.with_disk(self.vm, self.disk, content.flush() if self.flush else content)
 
     def stretches(self, state: State) -> tuple[Range, ...]:
@@ -63,7 +63,7 @@ class Write(_OnParts):
         size = state.disk(self.vm, self.disk).geometry.cell_size
         return Guest(self.vm, "write", self.disk, self.stretches(state), self.label, self.flush, size)
 
-    def done(self, content: Content) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
+    def done(self, content: Content, _: State) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
         """The pattern."""
         return partial(content.write, self.label)
 
@@ -88,7 +88,7 @@ class BeginWrite(_OnParts):
         size = state.disk(self.vm, self.disk).geometry.cell_size
         return Guest(self.vm, "begin_write", self.disk, self.stretches(state), self.label, flush=False, cell_size=size)
 
-    def done(self, content: Content) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
+    def done(self, content: Content, _: State) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
         """Nobody knows how far it has got."""
         return partial(content.begin_write, self.label)
 
@@ -134,7 +134,7 @@ class Zero(_OnParts):
         verb: Literal["write", "zero"] = "write" if self.as_data else "zero"
         return Guest(self.vm, verb, self.disk, self.stretches(state), "", self.flush)
 
-    def done(self, content: Content) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
+    def done(self, content: Content, _: State) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
         """Zeros."""
         return content.zero
 
@@ -157,16 +157,10 @@ class Discard(_OnParts):
         """BLKDISCARD."""
         return Guest(self.vm, "discard", self.disk, self.stretches(state), "", self.flush)
 
-    def done(self, content: Content) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
-        """What a discard promises."""
-        return content.discard
-
-    def after(self, state: State) -> State:
-        """The filter of a backup that is on does not pass it on (QEMU block/copy-before-write.c, without UNMAP)."""
-        if state.vm(self.vm).backup != self.disk:
-            return super().after(state)
-        content = state.awake(self.vm, self.disk).discard(self.cells, self.ranges, passed_on=False)
-        return state.with_disk(self.vm, self.disk, content.flush() if self.flush else content)
+    def done(self, content: Content, state: State) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
+        """What a discard promises: a backup's filter passes none on (QEMU block/copy-before-write.c, no UNMAP)."""
+        backed_up = state.vm(self.vm).backup == self.disk
+        return partial(content.discard, passed_on=False if backed_up else None)
 
     def __str__(self) -> str:
         return f"discards {places(self.cells, self.ranges, self.disk)}{self._unflushed()}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from harness.crash.files import require_complete
 from harness.crash.log import Call, Op, read_calls, settled
 from harness.crash.promise import Disk, Promise, Span, Unjudged, promises
 from harness.oracle.state import DIRECTORY, State
+from harness.waiting import ticks
 
 RECORDER = Path(__file__).resolve().with_name("recorder.c")
 """What logs the calls, as a preload."""
@@ -63,13 +63,13 @@ class Recording:
         """An act is about to be done."""
         if isinstance(act, Start) and not self._since:
             self._begin()
-        self._under_way = act, time.monotonic_ns(), before, meant
+        self._under_way = act, ticks(), before, meant
 
     def ended(self, act: Act, after: State) -> None:
         """It has been done, or has failed."""
         if self._under_way is not None and self._under_way[0] is act:
             _, began, before, meant = self._under_way
-            self._spans.append(Span(act, began, time.monotonic_ns(), before, meant, after))
+            self._spans.append(Span(act, began, ticks(), before, meant, after))
             self._under_way = None
 
     def explore(self) -> Explored:
@@ -89,7 +89,7 @@ class Recording:
     def _begin(self) -> None:
         places = self._places
         sizes = sum(file.stat().st_size for file in _files(places.images))
-        self._since = time.monotonic_ns()
+        self._since = ticks()
         self.why_not = ""
         if sizes > LARGEST:
             self.why_not = f"the images have {sizes} bytes; up to {LARGEST} are kept in memory"

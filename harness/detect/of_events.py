@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
 from harness.detect import traces
 from harness.detect.lies import Hear, hearing, later, of_jobs, swapped
-from harness.detect.saboteur import Family, Saboteur, Scene
+from harness.detect.saboteur import COMMITTED, Family, Saboteur, Scene
 from harness.stack.events import Event, EventKind
 from harness.vm import jobs
 from harness.waiting import now
 
-_COMMITTED = (ActiveCommit("vda", "base"), AwaitReady("vda"), Pivot("vda"))
-
 
 def _commit(scene: Scene) -> None:
     scene.broken()
-    scene.trial.do(*_COMMITTED)
+    scene.trial.do(*COMMITTED)
 
 
 def _heard(scene: Scene, hear: Hear) -> None:

@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from harness.detect import patches, traces
-from harness.detect.saboteur import Family, Saboteur, Scene, Trace
+from harness.detect.saboteur import Family, Saboteur, Scene, unopened
 
 _I = Family.IMAGE
-
-
-def _off(
-    name: str, breaks: str, meant: tuple[str, ...], words: str, patch: Callable[[Scene], object], trace: Trace
-) -> Saboteur:
-    """A row of a change to an image that nobody has open."""
-
-    def install(scene: Scene) -> None:
-        scene.vm.shut_off()
-        scene.begin()
-        patch(scene)
-
-    return Saboteur(name, _I, breaks, meant, words, install, trace)
 
 
 def _stray(scene: Scene) -> None:
@@ -33,7 +18,7 @@ def _held(scene: Scene) -> object:
 
 
 ROWS = (
-    _off(
+    unopened(
         "a lock that is left",
         "a QEMU tool has cur open for writing",
         ("locks released",),
@@ -41,7 +26,7 @@ ROWS = (
         lambda scene: scene.stack.enter_context(patches.locked(scene.trial, "cur")),
         _held,
     ),
-    _off(
+    unopened(
         "an image that is gone",
         "the file of base is removed",
         ("chain in the image headers", "files", "content, shut off", "allocation"),

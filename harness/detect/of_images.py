@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from harness.detect import patches, traces
-from harness.detect.saboteur import CLAIM, Family, Saboteur, Scene, Trace
+from harness.detect.saboteur import CLAIM, Family, Saboteur, Scene, unopened
 from harness.errors import AgentError
 from harness.trial.trial import BASE
 
@@ -62,19 +60,6 @@ def _io_error_that_is_not_asked_about(scene: Scene) -> None:
         _io_error(scene)
     except AgentError:
         return
-
-
-def _off(
-    name: str, breaks: str, meant: tuple[str, ...], words: str, patch: Callable[[Scene], object], trace: Trace
-) -> Saboteur:
-    """A row of a change to an image that nobody has open."""
-
-    def install(scene: Scene) -> None:
-        scene.vm.shut_off()
-        scene.begin()
-        patch(scene)
-
-    return Saboteur(name, _I, breaks, meant, words, install, trace)
 
 
 def _other_options(scene: Scene) -> None:
@@ -134,7 +119,7 @@ ROWS = (
         lambda scene: patches.grow_disk(scene.trial, "sn1", 1 << 20),
         traces.image("sn1"),
     ),
-    _off(
+    unopened(
         "another backing file in a header",
         "the header of cur names sn1, which is not right below it",
         ("chain in the image headers",),
@@ -142,7 +127,7 @@ ROWS = (
         lambda scene: patches.name_backing(scene.trial, "cur", "sn1"),
         traces.image("cur"),
     ),
-    _off(
+    unopened(
         "another backing format in a header",
         "the header of sn2 says that its backing file is raw",
         ("chain in the image headers", "backing format"),
@@ -150,7 +135,7 @@ ROWS = (
         lambda scene: patches.name_backing(scene.trial, "sn2", "sn1", "raw"),
         traces.image("sn2"),
     ),
-    _off(
+    unopened(
         "a snapshot inside an image",
         "cur has an internal snapshot",
         ("inside images",),
@@ -158,7 +143,7 @@ ROWS = (
         lambda scene: patches.leave_snapshot_inside(scene.trial, "cur"),
         traces.image("cur"),
     ),
-    _off(
+    unopened(
         "an image that was not closed",
         "the header of sn1 marks it as dirty",
         ("inside images",),
@@ -166,7 +151,7 @@ ROWS = (
         lambda scene: patches.mark_header(scene.trial, "sn1", patches.DIRTY),
         traces.image("sn1"),
     ),
-    _off(
+    unopened(
         "an image that is marked as corrupt",
         "the header of sn1 marks it as corrupt",
         ("chain in the image headers", "images clean", "locks released"),
@@ -174,7 +159,7 @@ ROWS = (
         lambda scene: patches.mark_header(scene.trial, "sn1", patches.CORRUPT),
         traces.image("sn1"),
     ),
-    _off(
+    unopened(
         "an allocated hole",
         "base holds zeros as data where nobody wrote",
         ("holes",),
@@ -182,7 +167,7 @@ ROWS = (
         lambda scene: patches.write_zeros(scene.trial, "base", 10 * 65536, 65536),
         traces.image("base"),
     ),
-    _off(
+    unopened(
         "metadata that count as free",
         "the refcount of the L1 table of sn2 is 0",
         ("refcounts", "images clean"),
@@ -190,7 +175,7 @@ ROWS = (
         lambda scene: patches.forget_reference(scene.trial, "sn2"),
         traces.image("sn2"),
     ),
-    _off(
+    unopened(
         "a cluster that is leaked",
         "the refcount of the L1 table of sn2 is 2",
         ("refcounts", "images clean"),

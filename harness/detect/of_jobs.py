@@ -16,15 +16,7 @@ from harness.acts.chain import (
 from harness.detect import patches, traces
 from harness.detect.behind import qmp
 from harness.detect.lies import abort_the_job, do_unseen, pretend
-from harness.detect.saboteur import Family, Saboteur, Scene
-
-_LIVE, _DEFINED, _QEMU, _LISTED = (
-    "chain in the live XML",
-    "chain in the persistent definition",
-    "chain in QEMU",
-    "chain in domblklist",
-)
-_COMMITTED = (ActiveCommit("vda", "base"), AwaitReady("vda"), Pivot("vda"))
+from harness.detect.saboteur import COMMITTED, DEFINED, LISTED, LIVE, OPENED, Family, Saboteur, Scene
 
 
 def _not_pivoted(scene: Scene) -> None:
@@ -33,7 +25,7 @@ def _not_pivoted(scene: Scene) -> None:
 
 
 def _never_begun(scene: Scene) -> None:
-    pretend(scene.trial, *_COMMITTED)
+    pretend(scene.trial, *COMMITTED)
 
 
 def _do_another(scene: Scene, told: Act, done: Act, *then: Act) -> None:
@@ -69,13 +61,13 @@ def _aborted_by_a_pivot(scene: Scene) -> None:
 
 
 def _last_cluster_lost(scene: Scene) -> None:
-    scene.trial.do(*_COMMITTED)
+    scene.trial.do(*COMMITTED)
     scene.begin()
     patches.forget_cluster(scene.trial, "base", 9)
 
 
 def _write_lost(scene: Scene) -> None:
-    scene.trial.do(*_COMMITTED)
+    scene.trial.do(*COMMITTED)
     scene.begin()
     patches.put_back(scene.trial, "base", "B", 3, stale="A")
 
@@ -105,7 +97,7 @@ ROWS = (
         "a commit that is not pivoted",
         _J,
         "the pivot is reported done, and the job was aborted",
-        (_LIVE, _DEFINED, _QEMU, _LISTED),
+        (LIVE, DEFINED, OPENED, LISTED),
         "still there: sn1, sn2, cur",
         _not_pivoted,
         traces.lies,
@@ -114,7 +106,7 @@ ROWS = (
         "a commit that never began",
         _J,
         "it is reported ready and pivoted, and nothing was done",
-        ("content", _LIVE, _DEFINED, _QEMU, _LISTED, "ends of jobs"),
+        ("content", LIVE, DEFINED, OPENED, LISTED, "ends of jobs"),
         "base contains: cell 0 should be D, is A",
         _never_begun,
         traces.lies,
@@ -123,7 +115,7 @@ ROWS = (
         "a commit into another layer",
         _J,
         "what was to be committed into base is into sn1, and sn1 is pivoted to",
-        ("content", _LIVE, _DEFINED, _QEMU, _LISTED),
+        ("content", LIVE, DEFINED, OPENED, LISTED),
         "still there: sn1",
         _into_another_layer,
         traces.lies,
@@ -132,7 +124,7 @@ ROWS = (
         "a commit from another layer",
         _J,
         "sn1 is committed into base in place of sn2",
-        ("content", _LIVE),
+        ("content", LIVE),
         "base contains: cell 5 should be C, is B",
         _from_another_layer,
         traces.lies,
@@ -159,7 +151,7 @@ ROWS = (
         "an abort that pivots",
         _J,
         "the job is reported aborted, and was pivoted",
-        (_LIVE, _DEFINED, _QEMU, _LISTED, "ends of jobs"),
+        (LIVE, DEFINED, OPENED, LISTED, "ends of jobs"),
         "missing: sn1, sn2, cur",
         _aborted_by_a_pivot,
         traces.lies,
@@ -168,7 +160,7 @@ ROWS = (
         "a pull that ends too soon",
         _J,
         "base is not pulled though all of the chain was to be",
-        ("content", _LIVE),
+        ("content", LIVE),
         "cur contains: cell 1 should be A, is a hole",
         _pulled_in_part,
         traces.lies,
@@ -177,7 +169,7 @@ ROWS = (
         "a pull that takes too much",
         _J,
         "the whole chain is pulled though base and sn1 were to stay",
-        ("content", _LIVE),
+        ("content", LIVE),
         "cur contains: cell 1 should be a hole, is A",
         _pulled_too_much,
         traces.lies,
@@ -186,7 +178,7 @@ ROWS = (
         "a copy that is shallow",
         _J,
         "only the active layer is copied though all was to be",
-        ("content", _LIVE),
+        ("content", LIVE),
         "copy contains: cell 1 should be A, is a hole",
         _copied_in_part,
         traces.lies,

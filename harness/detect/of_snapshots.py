@@ -5,29 +5,18 @@ from __future__ import annotations
 import libvirt
 
 from harness.acts.chain import (
-    ActiveCommit,
-    AwaitReady,
     DeleteSnapshot,
-    Pivot,
     Snapshot,
 )
 from harness.detect import traces
 from harness.detect.lies import pretend
-from harness.detect.saboteur import Family, Saboteur, Scene
-
-_LIVE, _DEFINED, _QEMU, _LISTED = (
-    "chain in the live XML",
-    "chain in the persistent definition",
-    "chain in QEMU",
-    "chain in domblklist",
-)
-_COMMITTED = (ActiveCommit("vda", "base"), AwaitReady("vda"), Pivot("vda"))
+from harness.detect.saboteur import COMMITTED, DEFINED, LIVE, OPENED, Family, Saboteur, Scene
 
 
 def _extra_image(scene: Scene) -> None:
     call = Snapshot("vda", "extra").call(scene.trial.state)
     flag = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY
-    scene.trial.do(*_COMMITTED)
+    scene.trial.do(*COMMITTED)
     scene.begin()
     scene.vm.domain.call("the snapshot", lambda handle: handle.snapshotCreateXML(call.xml, flag))
 
@@ -59,7 +48,7 @@ ROWS = (
         "an extra image in the chain",
         _J,
         "there is one more overlay on the chain than there should be",
-        (_LIVE, "files"),
+        (LIVE, "files"),
         "base <- /export/images/extra.qcow2",
         _extra_image,
         traces.images,
@@ -68,7 +57,7 @@ ROWS = (
         "a snapshot that is not made",
         _J,
         "it is reported made, and there is no overlay",
-        ("content", _LIVE, _DEFINED, _QEMU, "block nodes", "files"),
+        ("content", LIVE, DEFINED, OPENED, "block nodes", "files"),
         "missing: late",
         _snapshot_not_made,
         traces.lies,
@@ -86,7 +75,7 @@ ROWS = (
         "a snapshot that is not deleted",
         _J,
         "it is reported deleted, and is still there",
-        (_LIVE, "snapshots"),
+        (LIVE, "snapshots"),
         "still there: /export/images/late.qcow2",
         _record_left,
         traces.lies,

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import libvirt
 
+from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
 from harness.detect.lies import swapped
 from harness.errors import ChainproofError, CheckFailed, WaitTimeout
 from harness.trial.nouns import Vm
@@ -23,6 +24,15 @@ from harness.waiting import NotYet, now, wait_until
 
 CLAIM = "the scenario's own claim"
 """What notices in place of a universal check: what a scenario verifies, or waits for."""
+LIVE, DEFINED, OPENED, LISTED = (
+    "chain in the live XML",
+    "chain in the persistent definition",
+    "chain in QEMU",
+    "chain in domblklist",
+)
+"""The names of the checks of the chain in four places."""
+COMMITTED = (ActiveCommit("vda", "base"), AwaitReady("vda"), Pivot("vda"))
+"""The acts of a whole active commit."""
 ANY = " ... "
 """Stands in the words of a row for whatever is between two of them in one line."""
 
@@ -127,6 +137,19 @@ class Saboteur:
     def in_words(self, text: str) -> bool:
         """Whether a text says what is to be said of it."""
         return re.search(".*".join(map(re.escape, self.words.split(ANY))), text) is not None
+
+
+def unopened(
+    name: str, breaks: str, meant: tuple[str, ...], words: str, patch: Callable[[Scene], object], trace: Trace
+) -> Saboteur:
+    """A row of a change to an image that nobody has open."""
+
+    def install(scene: Scene) -> None:
+        scene.vm.shut_off()
+        scene.begin()
+        patch(scene)
+
+    return Saboteur(name, Family.IMAGE, breaks, meant, words, install, trace)
 
 
 @dataclass(frozen=True)

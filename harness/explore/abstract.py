@@ -84,9 +84,7 @@ def _without_names(data: object, roles: Mapping[str, str]) -> Abstract:
         return tuple(
             (
                 name,
-                "new"
-                if name in ("overlay", "dest", "name") and value not in roles and name != "name"
-                else _without_names(value, roles),
+                "new" if name in ("overlay", "dest") and value not in roles else _without_names(value, roles),
             )
             for name, value in kept
         )

@@ -25,7 +25,7 @@ from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
 from harness.verdict.explanation import explain
 from harness.verdict.finding import ChecksFailed, Finding, findings_of
-from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug
+from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug, explanation
 from harness.verdict.power_loss import explore_power_loss
 from harness.waiting import now
 
@@ -96,12 +96,12 @@ class Explorer:
         self._power_loss = power_loss
         self._evidence = evidence
         self._bugs = [bug for bug in table if bug.affects(platform.stack)]
+        self._left_out = {bug.left_out for bug in self._bugs}
 
     def possible(self, state: State, number: int) -> tuple[Act, ...]:
         """The acts that can be done next, on this stack."""
         acts = possible(state, number, lambda name: OFFERS[name].is_in(self.platform.stack))
-        left_out = {bug.left_out for bug in self._bugs}
-        return tuple(act for act in acts if type(act).__name__ not in left_out)
+        return tuple(act for act in acts if type(act).__name__ not in self._left_out)
 
     def run(self, program: Program, *, keep: str = "") -> Outcome:
         """Do a program in a trial of its own; with `keep`, the evidence of a red one is kept under that name.
@@ -183,7 +183,7 @@ class _Running:
 
     def explained(self, findings: Sequence[Finding]) -> bool:
         """Whether known bugs that what was done may meet explain all of them; then they are `met`."""
-        met = explanation(self._bugs, self._trial.journal, findings)
+        met = explanation(findings, met_by(self._bugs, self._trial.journal))
         self.met.update(dict.fromkeys(met or ()))
         return met is not None
 
@@ -214,12 +214,10 @@ class _Running:
                 raise
 
 
-def explanation(bugs: Iterable[KnownBug], journal: Journal, findings: Sequence[Finding]) -> tuple[KnownBug, ...] | None:
-    """The known bugs of `bugs` that explain all findings about what was done; None if they do not explain each."""
+def met_by(bugs: Iterable[KnownBug], journal: Journal) -> list[KnownBug]:
+    """Those of the bugs that what was done may meet."""
     done = "\n".join(repr(read(entry.act)) for entry in journal.entries if entry.act)
-    could = [bug for bug in bugs if re.match(bug.acts, done)]
-    explaining = [next((bug for bug in could if bug.explains(finding)), None) for finding in findings]
-    return None if None in explaining else tuple(dict.fromkeys(bug for bug in explaining if bug))
+    return [bug for bug in bugs if re.match(bug.acts, done)]
 
 
 def _cause(trial: Trial, error: Exception) -> Exception:

@@ -12,7 +12,7 @@ import libvirt
 from harness.acts.act import Act
 from harness.acts.faults import KillDaemon, StartDaemon
 from harness.errors import ChainproofError
-from harness.explore.explorer import explanation
+from harness.explore.explorer import met_by
 from harness.explore.universe import Universe, merged, until_healed
 from harness.stack.daemon import Daemon
 from harness.stack.view import Preload
@@ -21,7 +21,7 @@ from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
 from harness.verdict.finding import Finding, findings_of
-from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug
+from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug, explanation
 from images.preload import preload
 
 SOURCE = Path(__file__).with_name("mortal.c")
@@ -45,22 +45,19 @@ class Mortal:
         self._number = int(self._order.read_text().split()[0]) if self._order.exists() else 0
 
     def end_at(self, moment: int) -> None:
-        """Have the libvirtd that runs end at the `moment`-th moment from now on."""
-        self._order_to(moment)
+        """Have the libvirtd that runs end at the `moment`-th moment from now on; never if that is 0."""
+        self._number += 1
+        fresh = self._order.with_name("mortal.new")
+        fresh.write_text(f"{self._number} {moment} {self._daemon.pid}\n")
+        fresh.rename(self._order)
 
     def live_on(self) -> tuple[Point, ...]:
         """Have it live on; returns the moments that it has passed since the order to end, up to that end."""
         text = self._points.read_text() if self._points.exists() else ""
         lines = [line.split(" ", 2) for line in text.splitlines()]
         passed = tuple(Point(int(number), words) for order, number, words in lines if int(order) == self._number)
-        self._order_to(0)
+        self.end_at(0)
         return passed
-
-    def _order_to(self, moment: int) -> None:
-        self._number += 1
-        fresh = self._order.with_name("mortal.new")
-        fresh.write_text(f"{self._number} {moment} {self._daemon.pid}\n")
-        fresh.rename(self._order)
 
 
 @dataclass(frozen=True)
@@ -115,6 +112,7 @@ class Deaths:
         """What became of it; None if the act has no such moment."""
         first = trial.state.daemons
         findings: tuple[Finding, ...] = ()
+        known: tuple[KnownBug, ...] = ()
         outcome = "neither done nor refused"
         passed: tuple[Point, ...] = ()
         mortal = Mortal(trial.daemon)
@@ -132,8 +130,8 @@ class Deaths:
         except (ChainproofError, libvirt.libvirtError) as error:
             passed = passed or mortal.live_on()
             findings = findings_of(error)
-            if explanation(self._bugs, trial.journal, findings) is None:
+            known = explanation(findings, met_by(self._bugs, trial.journal)) or ()
+            if not known:
                 collect(trial, f"{act!r}, libvirtd ended at its moment {number}\n{error}", self._evidence)
-        known = explanation(self._bugs, trial.journal, findings) or ()
         point = passed[number - 1] if number <= len(passed) else Point(number, "never, since it failed before")
         return Death(point, outcome, findings, known)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from harness.acts.act import VM
-from harness.oracle.content import Content
-from harness.oracle.job import TWO_PHASES
+from harness.explore.universe import races
 from harness.oracle.state import Power
 from harness.trial import measure
 from harness.trial.trial import Trial
@@ -58,7 +57,7 @@ def hold(trial: Trial, moment: str, *, images: bool) -> None:
     if trial.state.daemon is not None:
         require_on(trial)
     disks = trial.vm().disks
-    settled = not any(_races(disk.content) for disk in disks)
+    settled = not any(races(disk.content) for disk in disks)
     flushed = not any(disk.content.unflushed or disk.content.in_flight for disk in disks)
     for disk in disks:
         at_rest = machine.power is Power.OFF or (images and flushed and machine.power is Power.RUNNING)
@@ -73,8 +72,3 @@ def hold(trial: Trial, moment: str, *, images: bool) -> None:
     findings = look(Sight(trial, status_files(trial)), Made(), ON | OFF, wanted) if settled else []
     if findings:
         raise ChecksFailed(f"the checks after each step hold {moment}", findings)
-
-
-def _races(content: Content) -> bool:
-    """Whether a job is on that ends by itself: then nobody can say what the chain is at this moment."""
-    return content.job is not None and content.job.kind not in TWO_PHASES

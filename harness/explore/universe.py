@@ -116,21 +116,17 @@ def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Itera
     yield from _of_power(state)
 
 
-def places(content: Content) -> dict[str, tuple[tuple[int, ...], tuple[Range, ...]]]:
+def _places(geometry: Geometry) -> Iterator[tuple[tuple[int, ...], tuple[Range, ...]]]:
     """Where sizes and offsets matter: a whole cluster, part of one, one end and the next beginning, the last one."""
-    geometry = content.geometry
     size, part = geometry.cell_size, geometry.part_size
-    return {
-        "whole": ((1,), ()),
-        "part": ((), ((4 * size + 5 * part, part),)),
-        "straddling": ((), ((3 * size - part, 2 * part),)),
-        "last": ((geometry.cells - 1,), ()),
-    }
+    yield (1,), ()
+    yield (), ((4 * size + 5 * part, part),)
+    yield (), ((3 * size - part, 2 * part),)
+    yield (geometry.cells - 1,), ()
 
 
 def _of_guest(target: str, content: Content, label: str, *, few: bool) -> Iterator[Act]:
-    where = places(content)
-    whole, part, straddling, last = (where[name] for name in ("whole", "part", "straddling", "last"))
+    whole, part, straddling, last = _places(content.geometry)
     yield Write(target, label, *straddling)
     if few:
         return
@@ -149,13 +145,10 @@ def _of_guest(target: str, content: Content, label: str, *, few: bool) -> Iterat
 
 
 def _of_job(target: str, content: Content) -> Iterator[Act]:
-    job = content.job
-    if job is None:
-        return
-    if job.kind in TWO_PHASES:
-        yield from (AwaitReady(target), Pivot(target), Abort(target), SetSpeed(target, 0))
-    else:  # it may have ended just now: there is nothing else that could not be too late
+    if races(content):  # it may have ended just now: there is nothing else that could not be too late
         yield AwaitCompleted(target)
+    elif content.job is not None:
+        yield from (AwaitReady(target), Pivot(target), Abort(target), SetSpeed(target, 0))
 
 
 def _of_chain(state: State, target: str, content: Content, *, few: bool) -> Iterator[Act]:
@@ -167,7 +160,8 @@ def _of_chain(state: State, target: str, content: Content, *, few: bool) -> Iter
         yield ActiveCommit(target, below)
     if few:
         return
-    yield from (ActiveCommit(target, chain[0], bandwidth=_SLOW) for _ in chain[1:2])
+    if len(chain) > 1:
+        yield ActiveCommit(target, chain[0], bandwidth=_SLOW)
     for top, base in zip(chain[1:-1], chain[:-2], strict=True):
         yield Commit(target, top, base)
         yield Commit(target, top, base, bandwidth=_SLOW)
@@ -194,10 +188,14 @@ def _of_chain(state: State, target: str, content: Content, *, few: bool) -> Iter
 
 def _of_power(state: State) -> Iterator[Act]:
     yield from (Suspend(), Resume(), StartDaemon(), KillDaemon(), StopDaemon())
-    racing = [content for content in state.vm(VM).disks.values() if content.job and content.job.kind not in TWO_PHASES]
-    if not racing:  # whether such a job ends before QEMU does, nobody can say
+    if not any(map(races, state.vm(VM).disks.values())):  # whether such a job ends before QEMU does, nobody can say
         yield from (ShutOff(), KillQemu(), Reset())
     yield Start(restored=True)
+
+
+def races(content: Content) -> bool:
+    """Whether a job is on that ends by itself: then nobody can say what the chain is at this moment."""
+    return content.job is not None and content.job.kind not in TWO_PHASES
 
 
 def _is_target(content: Content, name: str) -> bool:
@@ -216,8 +214,8 @@ def _fresh(state: State) -> str:
     return next(name for number in range(1, len(taken) + 2) if (name := f"n{number}") not in taken)
 
 
-def healed(state: State) -> Iterator[Act]:
-    """The next act, one at a time, that brings a state to where nothing is on, and the guest runs."""
+def _healing(state: State) -> Iterator[Act]:
+    """What comes next of the acts that bring a state to where nothing is on, and the guest runs."""
     machine = state.vm(VM)
     if state.daemon is None:
         yield StartDaemon()
@@ -232,13 +230,13 @@ def healed(state: State) -> Iterator[Act]:
             if content.in_flight:
                 yield EndWrite(target)
             if content.job is not None:
-                yield Abort(target) if content.job.kind in TWO_PHASES else AwaitCompleted(target)
+                yield AwaitCompleted(target) if races(content) else Abort(target)
 
 
 def until_healed(state: State) -> tuple[Act, ...]:
     """All acts that bring a state to where nothing is on, and the guest runs: possible after every fault."""
     acts: list[Act] = []
-    while following := list(healed(state)):
+    while following := list(_healing(state)):
         for act in following:
             state = act.after(state)
             acts.append(act)
@@ -249,8 +247,7 @@ def ending(state: State) -> tuple[Act, ...]:
     """What ends a walk with a QEMU that is killed: it is not, while a job is on that may end just then by itself."""
     acts: list[Act] = [StartDaemon()] if state.daemon is None else []
     machine = state.vm(VM)
-    racing = [target for target, content in machine.disks.items() if content.job and content.job.kind not in TWO_PHASES]
-    acts += [AwaitCompleted(target) for target in racing]
+    acts += [AwaitCompleted(target) for target, content in machine.disks.items() if races(content)]
     return (*acts, KillQemu()) if machine.is_on else tuple(acts)
 
 

@@ -47,7 +47,6 @@ class Found:
     """What walks have found: each `red` once, made short; how often each known bug ended one."""
 
     red: dict[str, Outcome] = field(default_factory=dict)
-    again: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
 
 
@@ -99,9 +98,7 @@ class Walks:
         if outcome.findings and outcome.program.acts:
             self._troubled[kind_of(outcome.program.acts[-1])] += 1
         self.found.known.update(bug.sentence for bug in outcome.known)
-        if outcome.is_red and outcome.signature in self.found.red:
-            self.found.again[outcome.signature] += 1
-        elif outcome.is_red:
+        if outcome.is_red and outcome.signature not in self.found.red:
             self.found.red[outcome.signature] = self._shortened(outcome)
 
     def _shortened(self, outcome: Outcome) -> Outcome:

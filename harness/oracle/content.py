@@ -190,10 +190,10 @@ class Content:
 
     # what the host does
 
-    def add(self, name: str, form: Format, backing: str | None = None) -> Content:
-        """A new empty image, not in the chain; its disk is as large as that of `backing`, or of the active file."""
+    def add(self, name: str, form: Format, backing: str | None = None, size: int = 0) -> Content:
+        """A new empty image, not in the chain; of `size` bytes, or as large as `backing`, or as the active file."""
         self._absent(name)
-        size = self.layer(backing or self.active).size
+        size = size or self.layer(backing or self.active).size
         below = None if backing is None else self.layer(backing).format.name
         empty = Layer((HOLE,) * self.geometry.parts, backing, size, _fits(form, self.geometry), below)
         return replace(self, layers={**self.layers, name: empty})
@@ -263,9 +263,7 @@ class Content:
         """A copy to the new file `dest` begins: of the whole chain, or with `shallow` of the active layer alone."""
         self._idle("a copy")
         layer = self.layer(self.active)
-        made = self.add(dest, form or layer.format, layer.backing if shallow else None)
-        target = replace(made.layer(dest), size=layer.size)
-        made = replace(made, layers={**made.layers, dest: target})
+        made = self.add(dest, form or layer.format, layer.backing if shallow else None, layer.size)
         return made._begin("copy", dest, base=layer.backing if shallow else None)
 
     def ready(self) -> Content:

@@ -13,8 +13,8 @@ from harness.acts.act import Act
 from harness.errors import Unusable
 from harness.explore.explorer import Explorer, Outcome
 from harness.explore.mortal import Deaths
-from harness.explore.program import Program, read_program
-from harness.explore.universe import Universe, possible, started
+from harness.explore.program import Program, read_program, states
+from harness.explore.universe import Universe, possible
 from harness.explore.walk import Walks
 from harness.run import inputs, soaking
 from harness.run.explored import EXPLORED, KNOWN, ExploredReport, plan
@@ -143,11 +143,9 @@ def is_over(config: pytest.Config) -> bool:
 
 def hold(explorer: Explorer, program: Program, name: str) -> None:
     """Run a program. Raises ChecksFailed with all that there is to say if it is red, NotOffered, and xfails."""
-    state = started(program.universe)
-    for number, act in enumerate(program.acts, 1):
+    for number, (state, act) in enumerate(zip(states(program), program.acts, strict=False), 1):
         if act not in explorer.possible(state, number) and act in possible(state, number):
             raise NotOffered(f"{act} is not offered by {explorer.platform.stack}")
-        state = act.after(state)
     outcome = explorer.run(program, keep=name)
     if outcome.is_red:
         raise_red([outcome])

@@ -21,7 +21,7 @@ from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
 from harness.verdict.explanation import explain
 from harness.verdict.finding import FINDINGS, Finding, as_json, findings_of
-from harness.verdict.known_bugs import KnownBug, known_bugs
+from harness.verdict.known_bugs import KnownBug, explanation, known_bugs
 from harness.verdict.power_loss import PowerLoss, explore_power_loss
 from harness.vm.domain import DomainFailed
 
@@ -117,7 +117,8 @@ def _lose_power(item: pytest.Item, trial: Trial) -> None:
 
 def _is_known(item: pytest.Item, finding: Finding) -> bool:
     """Whether a known bug explains a finding: then what else there is to find is looked for."""
-    return any(bug.explains(finding) for bug in item.stash.get(bugs, []))
+    known: Sequence[KnownBug] = item.stash.get(bugs, ())
+    return explanation((finding,), known) is not None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -170,8 +171,8 @@ def apply_known_bugs(report: pytest.TestReport, findings: Sequence[Finding], kno
 
     A pass with a bug that always shows becomes a failure: returns what to print of it.
     """
-    explained = [next((bug for bug in known if bug.explains(finding)), None) for finding in findings]
-    if report.outcome == "failed" and explained and explained[0] is not None and all(explained):
+    explained = explanation(findings, known)
+    if report.outcome == "failed" and explained:
         bug = explained[0]
         report.outcome = "skipped"  # with `wasxfail` this is how pytest tells of an expected failure
         report.wasxfail = f"known bug: {bug.sentence} {bug.url or '(no upstream reference found)'}"

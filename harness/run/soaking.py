@@ -81,9 +81,11 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def _sizes(daemons: Daemons) -> dict[str, dict[str, int]]:
-    found = {"worker": asdict(Size.of(Path("/proc/self")))}
-    daemon = daemons.sound()
-    return found | {f"libvirtd {daemon.pid}": asdict(Size.of(daemon.sandbox.process(daemon.pid)))}
+    sizes = {"worker": Size.of(Path("/proc/self"))}
+    daemon = daemons.running
+    if daemon is not None and not daemon.ailment():
+        sizes[f"libvirtd {daemon.pid}"] = Size.of(daemon.sandbox.process(daemon.pid))
+    return {name: asdict(size) for name, size in sizes.items()}
 
 
 class _Pressure:

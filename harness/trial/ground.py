@@ -137,6 +137,11 @@ class Daemons:
             self._running = self._platform.daemon(recorded=recorded).__enter__()
         return self._running
 
+    @property
+    def running(self) -> Daemon | None:
+        """The one that is in use, sound or not."""
+        return self._running
+
     def renew(self) -> None:
         """Have the next one be another: something may be left of what the last one has lost."""
         with suppress(ChainproofError, libvirt.libvirtError):

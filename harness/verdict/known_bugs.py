@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -356,6 +356,13 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         sometimes=r"(?!)",  # with --power-loss alone
     ),
 )
+
+
+def explanation(findings: Sequence[Finding], bugs: Iterable[KnownBug]) -> tuple[KnownBug, ...] | None:
+    """The bugs that explain findings, the first one's first; None unless each finding is explained by one."""
+    known = list(bugs)
+    explaining = [next((bug for bug in known if bug.explains(finding)), None) for finding in findings]
+    return None if None in explaining else tuple(dict.fromkeys(bug for bug in explaining if bug))
 
 
 def repeated_for(scenario: str, bugs: Iterable[KnownBug] = KNOWN_BUGS) -> list[KnownBug]:

@@ -13,6 +13,19 @@ LOST = Finding("content", "vm1 vda", "every byte is kept", "cell 3 is lost")
 BUG = KnownBug("test_x", "content", "lost", "QEMU", "1.0", None, "https://example.org/1", "It loses.", "shows on 1")
 
 
+class Lines:
+    """A terminal that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def section(self, title: str) -> None:
+        self.lines.append(title)
+
+    def write_line(self, line: str) -> None:
+        self.lines.append(line)
+
+
 def report(
     outcome: str = "passed",
     when: Literal["setup", "call", "teardown"] = "call",

@@ -7,20 +7,7 @@ from harness.explore.program import Program
 from harness.explore.universe import Universe
 from harness.run import properties
 from harness.run.explored import EXPLORED, KNOWN, ExploredReport, plan
-from harness.tests.run.reports import report
-
-
-class Lines:
-    """Takes what would be printed."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def section(self, title: str) -> None:
-        self.lines.append(title)
-
-    def write_line(self, line: str) -> None:
-        self.lines.append(line)
+from harness.tests.run.reports import Lines, report
 
 
 def test_what_workers_explored_is_summed_up_by_stack() -> None:

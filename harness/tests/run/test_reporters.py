@@ -12,23 +12,10 @@ from harness.report.compare import read
 from harness.run import properties
 from harness.run.ending import Ending
 from harness.run.reporters import ChecksNotMade, MatrixReporter, cell_of
-from harness.tests.run.reports import LOST, report
+from harness.tests.run.reports import LOST, Lines, report
 from harness.verdict.finding import FINDINGS, as_json
 
 Phase = Literal["setup", "call", "teardown"]
-
-
-class Lines:
-    """A terminal that keeps what is written."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def section(self, title: str) -> None:
-        self.lines.append(title)
-
-    def write_line(self, line: str) -> None:
-        self.lines.append(line)
 
 
 def test_each_scenario_has_its_worst_outcome_on_each_stack(tmp_path: Path) -> None:
