@@ -13,7 +13,7 @@ from harness.run.settings import ground_of
 from harness.settings import default_work
 from harness.stack import kinds
 from harness.stack.daemon import Daemon
-from harness.stack.offers import OFFERS, require, require_upgrade
+from harness.stack.offers import OFFERS, require_upgrade
 from harness.stack.stack import Stack
 from harness.trial.ground import Daemons, Ground, Platform
 from harness.trial.nouns import Disk, Vm
@@ -94,7 +94,7 @@ def upgradable(platform: Platform) -> Iterator[Daemon]:
 
 @pytest.fixture
 def trial(request: pytest.FixtureRequest, daemon: Daemon, platform: Platform) -> Iterator[Trial]:
-    require(daemon.stack, *(name for needs in request.node.iter_markers("needs") for name in needs.args))
+    stacks.require_needs(request.node, daemon.stack)
     cold = request.config.option.guest == "cold" or request.node.get_closest_marker("cold") is not None
     warm = not cold and OFFERS["restore"].is_in(daemon.stack)
     with platform.trial(daemon, request.node.nodeid, warm=warm) as running:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -11,7 +12,7 @@ import libvirt
 
 from harness.acts.act import Act
 from harness.acts.faults import KillDaemon, StartDaemon
-from harness.errors import ChainproofError
+from harness.errors import Ailing, ChainproofError, CheckFailed
 from harness.explore.explorer import met_by
 from harness.explore.universe import Universe, merged, until_healed
 from harness.stack.daemon import Daemon
@@ -20,11 +21,14 @@ from harness.trial.ground import Daemons, Platform
 from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
+from harness.verdict.explanation import explain
 from harness.verdict.finding import Finding, findings_of
 from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug, explanation
 from images.preload import preload
 
 SOURCE = Path(__file__).with_name("mortal.c")
+_OF_THE_DEAD = frozenset({"ends of jobs", "events alike", "pauses", "daemon unharmed"})
+"""Checks of what was told and logged: what a daemon told before it died is not held against the next one."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ class Deaths:
         mortal.end_at(number)
         try:
             outcome = str(trial.stage.attempt(act, recovery=(KillDaemon(), StartDaemon())))
+            _settle(trial)
             passed = mortal.live_on()
             if trial.state.daemons == first and number > len(passed):
                 return None
@@ -126,12 +131,28 @@ class Deaths:
                 trial.do(KillDaemon(), StartDaemon())
             for acts in (until_healed, merged):
                 trial.do(*acts(trial.state))
-            verify_all(trial)
+            verify_all(trial, lambda finding: finding.check in _OF_THE_DEAD)
         except (ChainproofError, libvirt.libvirtError) as error:
             passed = passed or mortal.live_on()
-            findings = findings_of(error)
+            findings = tuple(f for f in findings_of(_explained(trial, error)) if f.check not in _OF_THE_DEAD)
             known = explanation(findings, met_by(self._bugs, trial.journal)) or ()
             if not known:
                 collect(trial, f"{act!r}, libvirtd ended at its moment {number}\n{error}", self._evidence)
         point = passed[number - 1] if number <= len(passed) else Point(number, "never, since it failed before")
         return Death(point, outcome, findings, known)
+
+
+def _explained(trial: Trial, error: Exception) -> Exception:
+    """What it failed with, or what has crashed, if that is why."""
+    try:
+        explain(trial, error)
+    except CheckFailed as explained:
+        return explained
+    return error
+
+
+def _settle(trial: Trial) -> None:
+    """Wait for what libvirtd does after its answer; it may end by that, which is seen later."""
+    for vm in trial.vms:
+        with suppress(libvirt.libvirtError, Ailing):
+            vm.domain.await_shut_off()

@@ -18,6 +18,7 @@ from harness.explore.universe import Universe, possible
 from harness.explore.walk import Walks
 from harness.run import inputs, soaking
 from harness.run.explored import EXPLORED, KNOWN, ExploredReport, plan
+from harness.run.stacks import require_needs
 from harness.stack.offers import NotOffered
 from harness.trial.ground import Daemons, Ground, Platform
 from harness.verdict.finding import ChecksFailed
@@ -105,8 +106,9 @@ def explorer(request: pytest.FixtureRequest, platform: Platform, daemons: Daemon
 
 
 @pytest.fixture
-def deaths(platform: Platform, ground: Ground) -> Deaths:
+def deaths(request: pytest.FixtureRequest, platform: Platform, ground: Ground) -> Deaths:
     """What kills the daemon at each moment."""
+    require_needs(request.node, platform.stack)
     return Deaths(platform, ground.settings.evidence / "deaths")
 
 
@@ -155,7 +157,7 @@ def hold(explorer: Explorer, program: Program, name: str) -> None:
 
 
 def hold_deaths(deaths: Deaths, before: Sequence[Act], act: Act) -> None:
-    """Have the daemon end at each moment of an act. Raises ChecksFailed with all that nobody knows, and xfails."""
+    """Have the daemon end at each moment of an act. Raises ChecksFailed with all that nobody knows, NotOffered; xfails."""
     found = list(deaths.of(before, act))
     red = [death for death in found if death.findings and not death.known]
     if red:

@@ -9,6 +9,7 @@ import pytest
 from harness.errors import Unusable
 from harness.stack import kinds
 from harness.stack.kinds import Kinds
+from harness.stack.offers import require
 from harness.stack.stack import Stack
 from harness.trial.ground import Ground
 
@@ -113,3 +114,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def require_needs(item: pytest.Item, stack: Stack) -> None:
+    """Raise NotOffered if the stack lacks a capability that an item's marks say it needs."""
+    require(stack, *(name for mark in item.iter_markers("needs") for name in mark.args))

@@ -20,11 +20,14 @@ def expected(state: State) -> Sighting:
         return sight
     for name, vm in state.vms.items():
         sight[name] = vm.power.value if vm.is_on else "off"
+        if vm.is_on:
+            sight[f"job of {name}"] = "on" if vm.backup else "none"
         for target, content in vm.disks.items():
             if not vm.is_on:
                 continue
             sight[f"{name} {target}"] = " <- ".join(printed(state.store(image)) for image in content.chain())
-            sight[f"job of {name} {target}"] = "none" if content.job is None else "on"
+            is_on = content.job is not None or vm.backup == target
+            sight[f"job of {name} {target}"] = "on" if is_on else "none"
     return sight
 
 
@@ -38,6 +41,8 @@ def seen(things: Things, *, daemon_runs: bool) -> Sighting:
         if not domain.is_running():
             continue
         sight[name] = _POWERS.get(domain.state()[0], "unknown")
+        kind = domain.call("jobInfo", lambda handle: handle.jobInfo())[0]
+        sight[f"job of {name}"] = "none" if kind == libvirt.VIR_DOMAIN_JOB_NONE else "on"
         xml = domain.xml()
         for target in targets(xml):
             sight[f"{name} {target}"] = " <- ".join(map(printed, backing_chain(xml, target)))

@@ -221,52 +221,93 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         check="chain in the persistent definition",
         shows=r"",
         component="libvirt",
-        since="9.0.0",
+        since="7.0.0",
         fixed=None,
         url="",
         sentence="A libvirtd that dies before it has written the definition leaves the former active layer there.",
-        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
         " scenarios/findings/libvirtd-killed-before-it-wrote-the-definition.md",
-        acts=r"^(.*\n)*(Snapshot|Pivot)\(.*\nKillDaemon\(",
+        acts=r"^(.*\n)*(Snapshot|Pivot|DeleteSnapshot)\(.*\nKillDaemon\(",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
         check="chain in QEMU|block nodes|files|snapshots|libvirtError",
-        shows=r"\bn1\b|Need a root block node|libvirt has records of the snapshots",
+        shows=r"\b(n1|scratch)\b|Need a root block node|libvirt has records of the snapshots",
         component="libvirt",
-        since="9.0.0",
+        since="7.0.0",
         fixed=None,
         url="",
-        sentence="A libvirtd that dies in a snapshot goes on with the former chain, or leaves its node and its file.",
-        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        sentence="A libvirtd that dies in a snapshot, copy or backup leaves nodes and files, or has the former chain.",
+        measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
         " scenarios/findings/libvirtd-killed-in-a-snapshot-goes-on-with-the-former-chain.md",
-        acts=r"^(.*\n)*Snapshot\(.*\nKillDaemon\(",
+        acts=r"^(.*\n)*(Snapshot|DeleteSnapshot|Copy|BeginPullBackup|EndBackup)\(.*\nKillDaemon\(",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
         check="",
-        shows=r"(Abort|Pivot)\(.*has happened or has not\nneither(.*\n)*seen .*'ending'",
+        shows=r"(Abort|Pivot|DeleteSnapshot)\(.*has happened or has not\nneither(.*\n)*seen .*'ending'",
         component="libvirt",
-        since="9.0.0",
+        since="7.0.0",
         fixed=None,
         url="",
         sentence="A libvirtd that dies at the end of a job waits for that job as long as the VM runs.",
-        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
         " scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
-        acts=r"^(.*\n)*(Abort|Pivot)\(.*\nKillDaemon\(",
+        acts=r"^(.*\n)*(Abort|Pivot|DeleteSnapshot)\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="chain in the (live XML|persistent definition)|",
+        shows=r"^the chain in the |(AwaitCompleted|Pivot)\(.*has happened or has not\n"
+        r"neither(.*\n)*seen .*vda': 'none'",
+        component="libvirt",
+        since="7.0.0",
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies at the end of a job takes what was done for not done: it has the former chain.",
+        measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
+        acts=r"^(.*\n)*(AwaitCompleted|Pivot)\(.*\nKillDaemon\(",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
         check="",
         shows=r"libvirtd takes up vm1, which is on\nits state is 5, 0(.*\n)*.*unknown mirror job type ''",
         component="libvirt",
-        since="9.0.0",
+        since="7.0.0",
         fixed="11.3.0",  # between them nobody looked
         url="",
         sentence="At the end of a job the status has a mirror of no type, which the next libvirtd cannot read.",
-        measured="shows on 9.0.0-4+deb12u2, not on 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
-        " scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
-        acts=r"^(.*\n)*(Abort|Pivot)\(.*\nKillDaemon\(",
+        measured="shows on 7.0.0-3+deb11u3 and 9.0.0-4+deb12u2, not on 11.3.0-3+deb13u3 and 12.8.0-1; no reference"
+        " found: scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
+        acts=r"^(.*\n)*(Abort|Pivot|DeleteSnapshot)\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"Abort\(.*has happened or has not\n"
+        r"neither(.*\n)*seen .*vm1 vda': '[^ ]*/base.qcow2', 'job of vm1 vda': 'none'",
+        component="libvirt",
+        since="9.0.0",
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies in an abort is followed by one that takes it for a pivot, and has the base.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-in-an-abort-takes-it-for-a-pivot.md",
+        acts=r"^(.*\n)*ActiveCommit\((.*\n)*Abort\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"libvirtd was ended by SIGSEGV",
+        component="libvirt",
+        since="7.0.0",
+        fixed=None,
+        url="",
+        sentence="After a libvirtd that died at the start of an active commit, the next one crashes when that ends.",
+        measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-crashes-when-it-aborts-a-job-that-it-took-up.md",
+        acts=r"^(.*\n)*(DeleteSnapshot\(.*\nKillDaemon|ActiveCommit\(.*\nKillDaemon\((.*\n)*Abort)\(",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/|paused_while.*[\[-]pull",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import libvirt
 import libvirt_qemu
 
-from harness.errors import ChainproofError, WaitTimeout, how_ended
+from harness.errors import Ailing, ChainproofError, WaitTimeout, how_ended
 from harness.stack.daemon import CALL_TIMEOUT, Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.sandbox import BUSYBOX, IMAGES
@@ -87,7 +87,7 @@ class Domain:
 
         The only way to libvirt's object. Raises ValueError unless the domain is defined and its daemon runs.
         """
-        self._await_shut_off()
+        self.await_shut_off()
         handle = self._handle
         if handle is None:
             raise ValueError(f"domain {self.name} is not defined")
@@ -99,7 +99,7 @@ class Domain:
 
     def let_go(self) -> None:
         """Do without libvirt's object while no daemon runs."""
-        self._await_shut_off()
+        self.await_shut_off()
         self._handle = None
 
     def take_up(self) -> None:
@@ -148,13 +148,12 @@ class Domain:
 
     def start(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Boot it and reach its guest. Raises DomainFailed with QEMU's or the guest's last words."""
-        self._await_shut_off()
+        self.await_shut_off()
         since = self._before_start()
         try:
             self.call("the start", lambda handle: handle.create())
         except libvirt.libvirtError as error:
-            words = f"QEMU's log ends:\n{self.qemu_log_tail()}"
-            raise DomainFailed(f"{self.name} did not start: {error}\n{words}") from error
+            raise DomainFailed(f"{self.name} did not start: {error}\n{self._log_ends()}") from error
         self._is_up(since)
         self.reach(since, timeout)
 
@@ -163,7 +162,7 @@ class Domain:
 
         The guest's clock is set and its random numbers are stirred: it woke up where many others did.
         """
-        self._await_shut_off()
+        self.await_shut_off()
         since = self._before_start()
         connection = self.daemon.connection
         self._guarded("the restore", lambda: connection.restoreFlags(str(saved), xml, libvirt.VIR_DOMAIN_SAVE_RUNNING))
@@ -192,7 +191,7 @@ class Domain:
         """End QEMU politely (it flushes and closes its images); the definition stays."""
         self._let_go_of_guest(for_good=True)
         pid = self.qemu_pid
-        self._await_shut_off()
+        self.await_shut_off()
         handle = self._handle
         if handle is None:
             raise ValueError(f"domain {self.name} is not defined")
@@ -201,6 +200,13 @@ class Domain:
         # libvirt polls for QEMU's exit every 0.2 s, but QEMU exits in 0.02 s: we watch the process ourselves
         watch = f"while {BUSYBOX} kill -0 {pid} 2>/dev/null; do {BUSYBOX} usleep 1000; done"
         self.daemon.sandbox.run([BUSYBOX, "sh", "-c", watch], timeout=CALL_TIMEOUT).check()
+
+    def await_shut_off(self) -> None:
+        """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""
+        pending, self._shut_off = self._shut_off, None
+        if pending is not None:
+            self._guarded("the shut-off", pending.result)
+            self.await_end(self._shut_off_since)
 
     def stop_hard(self) -> None:
         """End QEMU if it runs, at once and without flushing anything."""
@@ -269,9 +275,13 @@ class Domain:
         try:
             event = self.daemon.events.wait(what, connected_or_dead, since=since, timeout=timeout, ailment=self.ailment)
         except WaitTimeout as error:
-            raise DomainFailed(f"{error}\nthe guest's console ends:\n{self.console_tail()}") from error
+            raise DomainFailed(f"{error}\n{self._console_ends()}") from error
+        except Ailing as error:  # QEMU's end may be seen before libvirt tells of it
+            if self.daemon.ailment():
+                raise
+            raise DomainFailed(f"{error}\n{self._log_ends()}\n{self._console_ends()}") from error
         if event.status != "connected":
-            words = f"QEMU's log ends:\n{self.qemu_log_tail()}\nthe guest's console ends:\n{self.console_tail()}"
+            words = f"{self._log_ends()}\n{self._console_ends()}"
             raise DomainFailed(f"QEMU ended before its guest was ready: {event}\n{words}")
 
     def same_boot(self) -> bool:
@@ -326,7 +336,13 @@ class Domain:
     def _ailment_of_port(self) -> str:
         ailment = self.ailment()
         closed = "" if ailment else ailments.closed_port(self._told(), self.name, DISK_PORT)
-        return f"{closed}\nits console ends:\n{self.console_tail()}" if closed else ailment
+        return f"{closed}\n{self._console_ends()}" if closed else ailment
+
+    def _log_ends(self) -> str:
+        return f"QEMU's log ends:\n{self.qemu_log_tail()}"
+
+    def _console_ends(self) -> str:
+        return f"the guest's console ends:\n{self.console_tail()}"
 
     def _told(self) -> Sequence[Event]:
         """The events since it was started, which are none as long as no daemon runs."""
@@ -353,13 +369,6 @@ class Domain:
         else:
             self.hung_in = what
             self.daemon.sandbox.signal(qemu, "KILL")
-
-    def _await_shut_off(self) -> None:
-        """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""
-        pending, self._shut_off = self._shut_off, None
-        if pending is not None:
-            self._guarded("the shut-off", pending.result)
-            self.await_end(self._shut_off_since)
 
     def _let_go_of_guest(self, *, for_good: bool = False) -> None:
         port, self._port = self._port, None

@@ -78,8 +78,11 @@ def test_a_guest_that_never_gets_ready_has_its_console_told(trial: Trial) -> Non
     trial.create_base()
     vm = trial.define(root_on_vda=True)  # there is no file system on it
 
-    with pytest.raises(DomainFailed, match="chainproof: cannot mount vda as the root file system"):
+    told = "chainproof: cannot mount vda as the root file system"
+    with pytest.raises(DomainFailed, match=told):
         vm.start()
+    with pytest.raises(DomainFailed, match=told):  # QEMU's end is all that is known: libvirt is late to tell
+        vm.domain.wait_agent(vm.domain.daemon.events.mark())
 
 
 @pytest.mark.sabotaged
