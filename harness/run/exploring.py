@@ -157,7 +157,7 @@ def hold(explorer: Explorer, program: Program, name: str) -> None:
 
 
 def hold_deaths(deaths: Deaths, before: Sequence[Act], act: Act) -> None:
-    """Have the daemon end at each moment of an act. Raises ChecksFailed with all that nobody knows, NotOffered; xfails."""
+    """Have the daemon end at each moment of an act. Raises ChecksFailed with all that nobody knows, and xfails."""
     found = list(deaths.of(before, act))
     red = [death for death in found if death.findings and not death.known]
     if red:
