@@ -284,7 +284,11 @@ class Daemon:
         events, self._events = self._events, None
         self._former = events or self._former
         if events is not None and connection is not None and connection.isAlive():
-            events.close()
+            try:
+                events.close()
+            except libvirt.libvirtError:
+                if connection.isAlive():
+                    raise
         if connection is not None:
             connection.close()
 

@@ -7,6 +7,7 @@ import libvirt
 from harness.oracle.state import Power, State
 from harness.storage.stores import printed
 from harness.trial.stage import Sighting
+from harness.vm.domain import Domain
 from harness.vm.domain_view import backing_chain, has_mirror, targets
 from harness.vm.hands import Things
 
@@ -41,11 +42,19 @@ def seen(things: Things, *, daemon_runs: bool) -> Sighting:
         if not domain.is_running():
             continue
         sight[name] = _POWERS.get(domain.state()[0], "unknown")
-        kind = domain.call("jobInfo", lambda handle: handle.jobInfo())[0]
-        sight[f"job of {name}"] = "none" if kind == libvirt.VIR_DOMAIN_JOB_NONE else "on"
+        sight[f"job of {name}"] = _job(domain)
         xml = domain.xml()
         for target in targets(xml):
             sight[f"{name} {target}"] = " <- ".join(map(printed, backing_chain(xml, target)))
             job = domain.call("blockJobInfo", lambda handle, target=target: handle.blockJobInfo(target))  # type: ignore[misc]
             sight[f"job of {name} {target}"] = "on" if job else "ending" if has_mirror(xml, target) else "none"
     return sight
+
+
+def _job(domain: Domain) -> str:
+    """Whether it has a job of its own; what libvirt says instead, if it cannot tell."""
+    try:
+        kind = domain.call("jobInfo", lambda handle: handle.jobInfo())[0]
+    except libvirt.libvirtError as error:
+        return str(error)
+    return "none" if kind == libvirt.VIR_DOMAIN_JOB_NONE else "on"

@@ -245,7 +245,8 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"^scenarios/explore/",
         check="",
-        shows=r"(Abort|Pivot|DeleteSnapshot)\(.*has happened or has not\nneither(.*\n)*seen .*'ending'",
+        shows=r"(Abort|Pivot|DeleteSnapshot|EndBackup)\(.*has happened or has not\n"
+        r"neither(.*\n)*seen .*('ending'|'job of vm1': 'on'.*'job of vm1 vda': 'none')",
         component="libvirt",
         since="7.0.0",
         fixed=None,
@@ -253,7 +254,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         sentence="A libvirtd that dies at the end of a job waits for that job as long as the VM runs.",
         measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
         " scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
-        acts=r"^(.*\n)*(Abort|Pivot|DeleteSnapshot)\(.*\nKillDaemon\(",
+        acts=r"^(.*\n)*(Abort|Pivot|DeleteSnapshot|EndBackup)\(.*\nKillDaemon\(",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
@@ -280,7 +281,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         sentence="At the end of a job the status has a mirror of no type, which the next libvirtd cannot read.",
         measured="shows on 7.0.0-3+deb11u3 and 9.0.0-4+deb12u2, not on 11.3.0-3+deb13u3 and 12.8.0-1; no reference"
         " found: scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
-        acts=r"^(.*\n)*(Abort|Pivot|DeleteSnapshot)\(.*\nKillDaemon\(",
+        acts=r"^(.*\n)*(Abort|Pivot|DeleteSnapshot|EndBackup)\(.*\nKillDaemon\(",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
@@ -295,6 +296,32 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
         " scenarios/findings/libvirtd-killed-in-an-abort-takes-it-for-a-pivot.md",
         acts=r"^(.*\n)*ActiveCommit\((.*\n)*Abort\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"BeginPullBackup\(.*has happened or has not\nneither(.*\n)*seen .*backup job data missing",
+        component="libvirt",
+        since="9.0.0",  # 7.0 has no backups
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies at the start of a backup leaves a job of the domain that has no data.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-at-the-start-of-a-backup-leaves-a-job-without-data.md",
+        acts=r"^(.*\n)*BeginPullBackup\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"libvirtd takes up vm1, which is on\nit does not: Failed to open file '[^']*/n1",
+        component="libvirt",
+        since="9.0.0",  # before, external snapshots could not be deleted
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies in a deletion may have removed an overlay that the definition still names.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/deleted-snapshot-is-removed-before-it-is-let-go.md",
+        acts=r"^(.*\n)*DeleteSnapshot\(.*\nKillDaemon\(",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
@@ -373,7 +400,8 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"^scenarios/explore/",  # its other form: the header has been flushed, and the table has not
         check="power loss",
-        shows=r"parts are not what was flushed(.*\n)*unflushed calls that survive: none\n.* lost: .*write",
+        shows=r"parts are not what was flushed(.*\n)*"
+        r"unflushed calls that survive: (none\n.* lost: .*write|.*\n.* lost: none)",
         component="QEMU",
         since="5.2.0",
         fixed=None,

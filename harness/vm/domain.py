@@ -198,8 +198,7 @@ class Domain:
         self._shut_off_since = self.daemon.events.mark()
         self._shut_off = self._aside.submit(handle.destroyFlags, libvirt.VIR_DOMAIN_DESTROY_GRACEFUL)
         # libvirt polls for QEMU's exit every 0.2 s, but QEMU exits in 0.02 s: we watch the process ourselves
-        watch = f"while {BUSYBOX} kill -0 {pid} 2>/dev/null; do {BUSYBOX} usleep 1000; done"
-        self.daemon.sandbox.run([BUSYBOX, "sh", "-c", watch], timeout=CALL_TIMEOUT).check()
+        self._await_exit(pid)
 
     def await_shut_off(self) -> None:
         """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""
@@ -221,13 +220,15 @@ class Domain:
             self.await_end(since)
 
     def kill_qemu(self) -> None:
-        """End QEMU with SIGKILL, and wait until libvirt knows, if a daemon runs."""
+        """End QEMU with SIGKILL, and wait until libvirt knows, or for the end of QEMU if no daemon runs."""
         self._let_go_of_guest(for_good=True)
-        events = self.daemon.events if self._handle is not None else None
+        events, pid = self.daemon.events if self._handle is not None else None, self.qemu_pid
         since = events.mark() if events else 0
-        self.daemon.sandbox.signal(self.qemu_pid, "KILL")
+        self.daemon.sandbox.signal(pid, "KILL")
         if events:
             self.await_end(since)
+        else:  # a libvirtd that is started meanwhile would find it alive
+            self._await_exit(pid)
 
     @property
     def qemu_pid(self) -> int:
@@ -369,6 +370,10 @@ class Domain:
         else:
             self.hung_in = what
             self.daemon.sandbox.signal(qemu, "KILL")
+
+    def _await_exit(self, pid: int) -> None:
+        watch = f"while {BUSYBOX} kill -0 {pid} 2>/dev/null; do {BUSYBOX} usleep 1000; done"
+        self.daemon.sandbox.run([BUSYBOX, "sh", "-c", watch], timeout=CALL_TIMEOUT).check()
 
     def _let_go_of_guest(self, *, for_good: bool = False) -> None:
         port, self._port = self._port, None
