@@ -19,6 +19,7 @@ from harness.process import NOWHERE, end, run, spawn, wait
 from harness.settings import default_cache
 
 _TOOL = str(Path(sys.executable).with_name("mutmut"))
+_MEMORY = 3 << 30  # bytes, of each process
 _LONGEST = 12 * 3600.0  # seconds
 
 
@@ -53,7 +54,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _run_tool(tree: Path, log: Path) -> None:
     with log.open("wb") as words:
-        command = [_TOOL, "run", "--max-children", str(os.cpu_count() or 1)]
+        limited = ["prlimit", f"--as={_MEMORY}"]  # a mutant may allocate without end
+        command = [*limited, _TOOL, "run", "--max-children", str(os.cpu_count() or 1)]
         child = spawn(command, directory=tree, stdin=NOWHERE, stdout=words, stderr=words)
         try:
             wait(child, "the tool to end", timeout=_LONGEST)

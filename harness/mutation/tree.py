@@ -15,6 +15,7 @@ TESTS = {
             f"harness/tests/oracle/test_{name}.py"
             for name in (
                 "edges",
+                "layer",
                 "copied",
                 "table_words",
                 "refusals",
