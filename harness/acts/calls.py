@@ -83,7 +83,8 @@ class Face:
 
     `arguments` are in the binding's order, with the virsh option of each ("" for one without an option name); "xml" is
     the document, and one that a call does not name is None. `flags` are virsh's options for the flags, whose common
-    prefix is `prefix`; `always` are options that virsh needs besides.
+    prefix is `prefix`; `always` are options that virsh needs besides. `parameters` are typed parameters by the name
+    that the call has for them: libvirt's name and virsh's options.
     """
 
     method: str
@@ -93,6 +94,7 @@ class Face:
     flags: Mapping[str, str] = field(default_factory=dict)
     has_flags: bool = True
     always: tuple[str, ...] = ()
+    parameters: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 API: Mapping[str, Face] = {
@@ -119,21 +121,44 @@ API: Mapping[str, Face] = {
         (("disk", ""), ("base", "--base"), ("top", "--top"), ("bandwidth", "--bandwidth")),
         "VIR_DOMAIN_BLOCK_COMMIT_",
         "blockcommit",
-        {"ACTIVE": "--active", "SHALLOW": "--shallow", "DELETE": "--delete", "RELATIVE": "--keep-relative"},
+        {
+            "ACTIVE": "--active",
+            "SHALLOW": "--shallow",
+            "DELETE": "--delete",
+            "RELATIVE": "--keep-relative",
+            "BANDWIDTH_BYTES": "--bytes",
+        },
     ),
     "virDomainBlockRebase": Face(
         "blockRebase",
         (("disk", ""), ("base", "--base"), ("bandwidth", "--bandwidth")),
         "VIR_DOMAIN_BLOCK_REBASE_",
         "blockpull",
-        {"RELATIVE": "--keep-relative"},
+        {"RELATIVE": "--keep-relative", "BANDWIDTH_BYTES": "--bytes"},
+    ),
+    "virDomainBlockPull": Face(
+        "blockPull",
+        (("disk", ""), ("bandwidth", "--bandwidth")),
+        "VIR_DOMAIN_BLOCK_PULL_",
+        "blockpull",
+        {"BANDWIDTH_BYTES": "--bytes"},
     ),
     "virDomainBlockCopy": Face(
         "blockCopy",
         (("disk", ""), ("xml", "--xml"), ("params", "")),
         "VIR_DOMAIN_BLOCK_COPY_",
         "blockcopy",
-        {"SHALLOW": "--shallow", "REUSE_EXT": "--reuse-external", "TRANSIENT_JOB": "--transient-job"},
+        {
+            "SHALLOW": "--shallow",
+            "REUSE_EXT": "--reuse-external",
+            "TRANSIENT_JOB": "--transient-job",
+            "SYNCHRONOUS_WRITES": "--synchronous-writes",
+        },
+        parameters={
+            "bandwidth": ("bandwidth", "--bytes --bandwidth"),
+            "granularity": ("granularity", "--granularity"),
+            "buffer": ("buf-size", "--buf-size"),
+        },
     ),
     "virDomainBlockJobAbort": Face(
         "blockJobAbort",

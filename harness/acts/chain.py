@@ -9,6 +9,7 @@ from xml.sax.saxutils import quoteattr
 from harness.acts.act import VM, Act
 from harness.acts.calls import Await, Libvirt
 from harness.oracle.content import Content, Impossible
+from harness.oracle.image import Format
 from harness.oracle.job import Phase
 from harness.oracle.state import Power, SnapshotRecord, State
 from harness.storage.elements import copy_disk, snapshot_disk
@@ -127,68 +128,111 @@ class _OfDisk(Act):
 
 @dataclass(frozen=True, repr=False)
 class ActiveCommit(_OfDisk):
-    """Start to commit the active layer, and all between, into layer `into`; `bandwidth` in MiB a second, 0 for all."""
+    """Start to commit the active layer, and all between, into layer `into`.
+
+    `bandwidth` is in MiB a second, or `in_bytes`; 0 for all. `shallow` leaves it to libvirt to find the layer below.
+    `delete` has libvirt remove the files of the layers that are folded.
+    """
 
     disk: str
     into: str
     bandwidth: int = 0
+    in_bytes: bool = False
+    shallow: bool = False
+    delete: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:
         """virDomainBlockCommit, ACTIVE."""
-        args = {"disk": self.disk, "base": file_name(state.store(self.into)), "top": None, "bandwidth": self.bandwidth}
-        return Libvirt("virDomainBlockCommit", self.vm, args, ("ACTIVE",))
+        base = None if self.shallow else file_name(state.store(self.into))
+        args = {"disk": self.disk, "base": base, "top": None, "bandwidth": self.bandwidth}
+        return Libvirt("virDomainBlockCommit", self.vm, args, ("ACTIVE", *_commit_flags(self)))
 
     def content(self, content: Content) -> Content:
         """Phase one."""
-        return content.active_commit(self.into)
+        if self.shallow:
+            _require_below(content, self.into, content.active)
+        return content.active_commit(self.into, deletes=self.delete)
 
     def __str__(self) -> str:
-        return f"an active commit of {self.disk} into {self.into} begins"
+        return f"an active commit of {self.disk} into {self.into} begins{_how(self)}"
 
 
 @dataclass(frozen=True, repr=False)
 class Commit(_OfDisk):
-    """Start to commit the layers from `top` down to, but not with, `base` into `base`; `bandwidth` as ActiveCommit."""
+    """Start to commit the layers from `top` down to, but not with, `base` into `base`; the rest as ActiveCommit."""
 
     disk: str
     top: str
     base: str
     bandwidth: int = 0
+    in_bytes: bool = False
+    shallow: bool = False
+    delete: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:
         """virDomainBlockCommit."""
         paths: dict[str, str | int | None] = {
-            "base": file_name(state.store(self.base)),
+            "base": None if self.shallow else file_name(state.store(self.base)),
             "top": file_name(state.store(self.top)),
         }
-        return Libvirt("virDomainBlockCommit", self.vm, {"disk": self.disk, **paths, "bandwidth": self.bandwidth})
+        args = {"disk": self.disk, **paths, "bandwidth": self.bandwidth}
+        return Libvirt("virDomainBlockCommit", self.vm, args, _commit_flags(self))
 
     def content(self, content: Content) -> Content:
         """The one phase."""
-        return content.commit(self.top, self.base)
+        if self.shallow:
+            _require_below(content, self.base, self.top)
+        return content.commit(self.top, self.base, deletes=self.delete)
 
     def __str__(self) -> str:
-        return f"a commit of {self.disk} from {self.top} into {self.base} begins"
+        return f"a commit of {self.disk} from {self.top} into {self.base} begins{_how(self)}"
+
+
+def _commit_flags(act: ActiveCommit | Commit) -> tuple[str, ...]:
+    flags = {"SHALLOW": act.shallow, "DELETE": act.delete, "BANDWIDTH_BYTES": act.in_bytes}
+    return tuple(flag for flag, is_set in flags.items() if is_set)
+
+
+def _how(act: ActiveCommit | Commit) -> str:
+    """The flags of a commit that change what becomes of it, in words."""
+    words = [word for word, is_set in (("shallow", act.shallow), ("with removal", act.delete)) if is_set]
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _require_below(content: Content, base: str, top: str) -> None:
+    if content.layer(top).backing != base:
+        raise Impossible(f"{base} is not the layer just below {top}")
 
 
 @dataclass(frozen=True, repr=False)
 class Pull(_OfDisk):
-    """Start to pull all layers above `base` (None: the whole chain) into the active one; `bandwidth` in MiB/s."""
+    """Start to pull all layers above `base` (None: the whole chain) into the active one; `bandwidth` as ActiveCommit.
+
+    `plain` is a call of virDomainBlockPull, which knows no base.
+    """
 
     disk: str
     base: str | None = None
     bandwidth: int = 0
+    in_bytes: bool = False
+    plain: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:
-        """virDomainBlockRebase."""
+        """virDomainBlockRebase, or virDomainBlockPull."""
+        flags = ("BANDWIDTH_BYTES",) if self.in_bytes else ()
+        args: dict[str, str | int | None] = {"disk": self.disk, "bandwidth": self.bandwidth}
+        if self.plain:
+            return Libvirt("virDomainBlockPull", self.vm, args, flags)
         base = None if self.base is None else file_name(state.store(self.base))
-        return Libvirt("virDomainBlockRebase", self.vm, {"disk": self.disk, "base": base, "bandwidth": self.bandwidth})
+        return Libvirt("virDomainBlockRebase", self.vm, {**args, "base": base}, flags)
 
     def content(self, content: Content) -> Content:
         """The one phase."""
+        if self.plain and self.base is not None:
+            raise ValueError("virDomainBlockPull knows no base")
         return content.pull(self.base)
 
     def __str__(self) -> str:
@@ -197,26 +241,37 @@ class Pull(_OfDisk):
 
 @dataclass(frozen=True, repr=False)
 class Copy(_OfDisk):
-    """Start to copy a disk to the new image `dest`, the whole chain or with `shallow` the active layer alone.
+    """Start to copy a disk to the image `dest`, the whole chain or with `shallow` the active layer alone.
 
-    It is a transient job, so that the VM may be a persistent one.
+    libvirt makes the image, in the active layer's format unless another is passed, or it is there and `reuse` says so.
+    `synchronous`: each write of the guest waits for the copy of it. `bandwidth` is in bytes a second, `granularity` and
+    `buffer` are in bytes; 0 is QEMU's choice. It is a transient job, so that the VM may be a persistent one.
     """
 
     disk: str
     dest: str
     shallow: bool = False
+    format: Format | None = None
+    reuse: bool = False
+    synchronous: bool = False
+    bandwidth: int = 0
+    granularity: int = 0
+    buffer: int = 0
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:
         """virDomainBlockCopy."""
-        active = state.disk(self.vm, self.disk)
-        xml = copy_disk(state.store(self.dest), active.layer(active.active).format)
-        flags = ("TRANSIENT_JOB", *(("SHALLOW",) if self.shallow else ()))
-        return Libvirt("virDomainBlockCopy", self.vm, {"disk": self.disk}, flags, xml)
+        content = state.disk(self.vm, self.disk)
+        form = content.layer(self.dest).format if self.reuse else self.format or content.layer(content.active).format
+        wanted = {"SHALLOW": self.shallow, "REUSE_EXT": self.reuse, "SYNCHRONOUS_WRITES": self.synchronous}
+        flags = ("TRANSIENT_JOB", *(flag for flag, is_set in wanted.items() if is_set))
+        numbers = {"bandwidth": self.bandwidth, "granularity": self.granularity, "buffer": self.buffer}
+        xml = copy_disk(state.store(self.dest), form)
+        return Libvirt("virDomainBlockCopy", self.vm, {"disk": self.disk, **numbers}, flags, xml)
 
     def content(self, content: Content) -> Content:
         """Phase one."""
-        return content.copy(self.dest, shallow=self.shallow)
+        return content.copy(self.dest, shallow=self.shallow, form=self.format, reuse=self.reuse)
 
     def __str__(self) -> str:
         return f"a copy of {self.disk} to {self.dest} begins"

@@ -239,17 +239,17 @@ class Content:
             raise Impossible(f"{overlay} is no empty image on {self.active}")
         return replace(self, active=overlay, unflushed=frozenset())
 
-    def active_commit(self, base: str) -> Content:
-        """An active commit into `base` begins: it will hold all of the layers above."""
+    def active_commit(self, base: str, *, deletes: bool = False) -> Content:
+        """An active commit into `base` begins: it will hold all of the layers above, whose files it `deletes`."""
         self._idle("an active commit")
-        return self._begin("active-commit", base, top=self.active)
+        return self._begin("active-commit", base, top=self.active, deletes=deletes)
 
-    def commit(self, top: str, base: str) -> Content:
+    def commit(self, top: str, base: str, *, deletes: bool = False) -> Content:
         """A commit of the layers above `base` up to `top`, which is not active, into `base` begins."""
         self._idle("a commit")
         if top == self.active:
             raise Impossible(f"{top} is the active layer: that takes an active commit")
-        return self._begin("commit", base, top=top)
+        return self._begin("commit", base, top=top, deletes=deletes)
 
     def pull(self, base: str | None = None) -> Content:
         """A pull of what the layers above `base` (None: all) hold into the active file begins."""
@@ -259,12 +259,22 @@ class Content:
             raise Impossible(f"{base} is not below the active layer {self.active}")
         return self._begin("pull", self.active, base=base)
 
-    def copy(self, dest: str, *, shallow: bool = False, form: Format | None = None) -> Content:
-        """A copy to the new file `dest` begins: of the whole chain, or with `shallow` of the active layer alone."""
+    def copy(self, dest: str, *, shallow: bool = False, form: Format | None = None, reuse: bool = False) -> Content:
+        """A copy to the file `dest` begins: of the whole chain, or with `shallow` of the active layer alone.
+
+        The file is made, or with `reuse` is there, empty.
+        """
         self._idle("a copy")
         layer = self.layer(self.active)
-        made = self.add(dest, form or layer.format, layer.backing if shallow else None, layer.size)
-        return made._begin("copy", dest, base=layer.backing if shallow else None)
+        backing = layer.backing if shallow else None
+        if not reuse:
+            return self.add(dest, form or layer.format, backing, layer.size)._begin("copy", dest, base=backing)
+        there = self.layer(dest)
+        if dest in self.chain() or there.backing != backing or there.size != layer.size:
+            raise Impossible(f"{dest} is no image that a copy of {self.active} may go to")
+        if any(part is not HOLE for part in there.own):
+            raise Impossible(f"{dest} is not empty")
+        return self._begin("copy", dest, base=backing)
 
     def ready(self) -> Content:
         """The job is in sync: what it writes to is exact, the chain is as it was."""
@@ -284,7 +294,7 @@ class Content:
             return done.rebase(job.target, job.base)
         chain = self.chain()
         assert job.top is not None
-        return done.rebase(chain[chain.index(job.top) + 1], job.target)
+        return done.rebase(chain[chain.index(job.top) + 1], job.target)._without(self._deleted(job))
 
     def pivot(self) -> Content:
         """End a job that is ready by making its target the active file."""
@@ -292,7 +302,8 @@ class Content:
         if job.phase is not Phase.READY:
             raise Impossible(f"{job} is not ready")
         done = self.with_end(End(job.kind, "completed"))._holding(job.target, job.settled)
-        return replace(done, active=job.target, job=None, unflushed=frozenset())
+        pivoted = replace(done, active=job.target, job=None, unflushed=frozenset())
+        return pivoted._without(self._deleted(job))
 
     def abort(self) -> Content:
         """End the job and stay with the active file; the target keeps what it holds: in sync, what the guest sees."""
@@ -313,7 +324,7 @@ class Content:
         self.layer(name)
         if name in self.chain() or (self.job is not None and name == self.job.target):
             raise Impossible(f"{name} is in use")
-        return replace(self, layers={other: layer for other, layer in self.layers.items() if other != name})
+        return self._without((name,))
 
     def crash(self) -> Content:
         """QEMU dies; what the guest wrote since its last flush may be there or not.
@@ -413,11 +424,13 @@ class Content:
         again = {part: UNDEFINED for part in values if settled[part] != job.began[part]}
         return replace(self._holding(job.target, _changed(held, again)), job=replace(job, settled=settled))
 
-    def _begin(self, kind: Kind, target: str, *, top: str | None = None, base: str | None = None) -> Content:
+    def _begin(
+        self, kind: Kind, target: str, *, top: str | None = None, base: str | None = None, deletes: bool = False
+    ) -> Content:
         if top is not None:
             self._above(target, top)
         own = self.contains(target)
-        job = Job(kind, target, own, own, top, base)
+        job = Job(kind, target, own, own, top, base, deletes=deletes)
         job = replace(job, settled=self._settled(job))
         doubt = in_doubt(own, job.settled, self.shows(target))
         begun = replace(self._holding(target, doubt), job=job)
@@ -456,6 +469,13 @@ class Content:
                 if source[other] is HOLE:
                     filled[other] = Perhaps(value) if not certain and isinstance(value, str | Blank) else value
         return _changed(source, filled)
+
+    def _deleted(self, job: Job) -> tuple[str, ...]:
+        """The layers whose files libvirt removes when the job has ended well."""
+        return self._above(job.target, job.top) if job.deletes and job.top is not None else ()
+
+    def _without(self, names: Sequence[str]) -> Content:
+        return replace(self, layers={name: layer for name, layer in self.layers.items() if name not in names})
 
     def _source(self, job: Job) -> Parts:
         """What the layers that the job copies hold, folded into one."""

@@ -70,7 +70,7 @@ _NEWS_9_1 = "https://libvirt.org/news.html#v9-1-0-2023-03-01"
 _NEWS_12_0 = "https://libvirt.org/news.html#v12-0-0-2026-01-15"
 KNOWN_BUGS: tuple[KnownBug, ...] = (
     KnownBug(
-        scenario=r"test_abort_after_ready_leaves_the_chain|test_a_copy_that_is_given_up",
+        scenario=r"test_abort_after_ready_leaves_the_chain|test_a_(copy|commit)_that_is_given_up",
         check="",
         shows=r"the disk's content at (aborted|given up) is as the oracle says\n(.*\n)*(base|copy) +expected",
         component="libvirt",
@@ -164,7 +164,8 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         measured="shows on 1:7.2+dfsg-7+deb12u18, not on 1:10.0.2+ds-2+deb13u1~bpo12+1",
     ),
     KnownBug(
-        scenario=r"test_abort_after_ready_leaves_the_chain|_is_refused_.*[\[-](second job|snapshot during a job)\]",
+        scenario=r"test_abort_after_ready_leaves_the_chain|test_a_commit_that_is_given_up|"
+        r"_is_refused_.*[\[-](second job|snapshot during a job)\]",
         check="options of block nodes",
         shows=r"the node \S+ of \S+ runs with ro True\nit runs with ro False",
         component="QEMU",
@@ -232,7 +233,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"^scenarios/explore/",
         check="chain in QEMU|block nodes|files|snapshots|libvirtError",
-        shows=r"\b(n1|scratch)\b|Need a root block node|libvirt has records of the snapshots",
+        shows=r"\b(n1|scratch)\b|QEMU command 'block-commit'|libvirt has records of the snapshots",
         component="libvirt",
         since="7.0.0",
         fixed=None,

@@ -25,7 +25,7 @@ from harness.waiting import NotYet, wait_until
 
 COMMAND_TIMEOUT = 120.0
 _DOCUMENT = IMAGES.parent / "document.xml"
-_STARTS_A_JOB = frozenset({"virDomainBlockCommit", "virDomainBlockRebase", "virDomainBlockCopy"})
+_STARTS_A_JOB = frozenset({"virDomainBlockCommit", "virDomainBlockRebase", "virDomainBlockPull", "virDomainBlockCopy"})
 
 
 @dataclass
@@ -116,7 +116,8 @@ class BindingHand:
 
     def _invoke(self, domain: Domain, call: Libvirt) -> None:
         face = API[call.function]
-        values = {**call.args, "xml": call.xml}
+        typed = {name: call.args[key] for key, (name, _) in face.parameters.items() if call.args.get(key)}
+        values = {**call.args, "xml": call.xml, "params": typed}
         arguments = [values.get(name) for name, _ in face.arguments]
         if face.has_flags:
             arguments.append(sum(getattr(libvirt, face.prefix + flag) for flag in call.flags))
@@ -156,6 +157,9 @@ def spelt(call: Libvirt, document: PurePosixPath) -> list[str]:
             continue
         in_bytes = name == "size" and "BYTES" in call.flags
         words += [*([option] if option else []), f"{value}B" if in_bytes else str(value)]
+    for key, (_, option) in face.parameters.items():
+        if call.args.get(key):
+            words += [*option.split(), str(call.args[key])]
     words += face.always
     return [*words, *(face.flags[flag] for flag in call.flags if face.flags[flag])]
 
