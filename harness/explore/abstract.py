@@ -34,7 +34,7 @@ def transition(state: State, act: Act) -> Transition:
 def kind_of(act: Act) -> str:
     """An act by what it does, not to what: for counts of acts and of pairs of acts that follow one another."""
     words = [type(act).__name__]
-    for flag in ("shallow", "reuse", "as_data", "name", "bandwidth"):
+    for flag in ("shallow", "reuse", "delete", "plain", "synchronous", "as_data", "name", "bandwidth"):
         if getattr(act, flag, None):
             words.append(flag)
     if getattr(act, "flush", True) is False and type(act).__name__ != "BeginWrite":
@@ -61,7 +61,14 @@ def _of_disk(target: str, content: Content) -> Abstract:
         for name, role in roles.items()
         for layer in [content.layer(name)]
     )
-    doing = job and (job.kind, job.phase.value, roles[job.target], roles.get(job.top or ""), roles.get(job.base or ""))
+    doing = job and (
+        job.kind,
+        job.phase.value,
+        roles[job.target],
+        roles.get(job.top or ""),
+        roles.get(job.base or ""),
+        job.deletes,
+    )
     return layers, doing, tuple(sorted(content.unflushed)), bool(content.in_flight), bool(content.acknowledged)
 
 

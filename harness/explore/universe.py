@@ -27,7 +27,7 @@ from harness.acts.images import CreateImage, RemoveImage
 from harness.acts.power import Define, Reset, Resume, ShutOff, Start, Suspend
 from harness.oracle.content import Content, Impossible
 from harness.oracle.geometry import Geometry, Range
-from harness.oracle.image import QCOW2, Format, Qcow2
+from harness.oracle.image import QCOW2, Format, Qcow2, Raw
 from harness.oracle.job import TWO_PHASES
 from harness.oracle.parts import HOLE
 from harness.oracle.state import Power, State
@@ -108,7 +108,7 @@ def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Itera
         yield from _of_guest(target, content, f"W{step}", few=target != "vda")
     for target, content in disks.items():
         yield from _of_job(target, content)
-        yield from _of_chain(state, target, content, few=target != "vda")
+        yield from _of_chain(state, target, content, offers, few=target != "vda")
     if "vda" in disks and offers("backup"):
         yield from (BeginPullBackup("vda"), EndBackup())
     if offers("external-snapshot-delete"):
@@ -151,7 +151,9 @@ def _of_job(target: str, content: Content) -> Iterator[Act]:
         yield from (AwaitReady(target), Pivot(target), Abort(target), SetSpeed(target, 0))
 
 
-def _of_chain(state: State, target: str, content: Content, *, few: bool) -> Iterator[Act]:
+def _of_chain(
+    state: State, target: str, content: Content, offers: Callable[[str], bool], *, few: bool
+) -> Iterator[Act]:
     chain = content.chain()
     fresh = _fresh(state)
     if len(chain) < MOST_LAYERS:
@@ -162,10 +164,14 @@ def _of_chain(state: State, target: str, content: Content, *, few: bool) -> Iter
         return
     if len(chain) > 1:
         yield ActiveCommit(target, chain[0], bandwidth=_SLOW)
+        yield ActiveCommit(target, chain[0], delete=True)
+        yield ActiveCommit(target, chain[-2], shallow=True, delete=True)
     for top, base in zip(chain[1:-1], chain[:-2], strict=True):
         yield Commit(target, top, base)
         yield Commit(target, top, base, bandwidth=_SLOW)
+        yield Commit(target, top, base, shallow=True, delete=True)
     yield Pull(target)
+    yield Pull(target, plain=True)
     yield Pull(target, bandwidth=_SLOW)
     for below in chain[:-1]:
         yield Pull(target, below)
@@ -173,6 +179,11 @@ def _of_chain(state: State, target: str, content: Content, *, few: bool) -> Iter
     if len(unused) < _MOST_UNUSED:
         yield Copy(target, fresh)
         yield Copy(target, fresh, shallow=True)
+        yield Copy(target, fresh, format=Raw())
+        if offers("synchronous-writes"):
+            yield Copy(target, fresh, synchronous=True)
+        if not unused:
+            yield CreateImage(fresh, target, format=_OTHER_FORMAT)
         if len(chain) < MOST_LAYERS:
             yield Snapshot(target, fresh, name=f"of-{fresh}")
             if content.job is None and not any(_is_ready_overlay(content, name) for name in unused):
@@ -181,6 +192,8 @@ def _of_chain(state: State, target: str, content: Content, *, few: bool) -> Iter
     for name in unused:
         if _is_ready_overlay(content, name):
             yield Snapshot(target, name, reuse=True)
+        if _is_empty(content, name) and content.layer(name).backing is None:
+            yield Copy(target, name, reuse=True)
         yield RemoveImage(name, target)
     if content.size == content.geometry.disk_size:
         yield Resize(target, content.size + content.geometry.cell_size)
@@ -204,8 +217,11 @@ def _is_target(content: Content, name: str) -> bool:
 
 def _is_ready_overlay(content: Content, name: str) -> bool:
     layer = content.layer(name)
-    is_empty = all(part is HOLE for part in layer.own)
-    return layer.backing == content.active and layer.size == content.size and is_empty
+    return layer.backing == content.active and layer.size == content.size and _is_empty(content, name)
+
+
+def _is_empty(content: Content, name: str) -> bool:
+    return all(part is HOLE for part in content.layer(name).own)
 
 
 def _fresh(state: State) -> str:
