@@ -269,7 +269,7 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         sentence="A libvirtd that dies at the end of a job takes what was done for not done: it has the former chain.",
         measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
         " scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
-        acts=r"^(.*\n)*(AwaitCompleted|Pivot)\(.*\nKillDaemon\(",
+        acts=r"^(.*\n)*(AwaitCompleted|Pivot|Pull|Commit)\(.*\nKillDaemon\(",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",

@@ -122,3 +122,66 @@ def test_a_hole_and_zeros_read_alike_and_layers_are_as_long_as_each_other() -> N
     assert not alike(ZERO, "A")
     with pytest.raises(ValueError, match="zip"):
         union([(HOLE,), (HOLE, HOLE)])
+
+
+def test_a_guests_write_during_a_commit_below_it_changes_nothing_that_the_job_writes() -> None:
+    disk = Content.new("base", SMALL).write("A", (1,)).snapshot("low").write("B", (2,)).snapshot("top")
+
+    began = disk.commit("low", "base")
+
+    assert began.write("C", (0,)).contains("base") == began.contains("base")
+    assert began.write("C", (0,)).completed().contains("base") == began.completed().contains("base")
+
+
+def test_what_a_guest_writes_during_a_pull_is_no_longer_pulled() -> None:
+    disk = Content.new("base", SMALL).write("A", (0, 1)).snapshot("top")
+
+    pulled = disk.pull().write("B", (0,)).completed()
+
+    assert set(pulled.contains("top")[: SMALL.parts_per_cell]) == {"B"}
+    assert "A" in pulled.contains("top")
+
+
+def test_what_the_guest_writes_while_a_mirror_runs_is_in_doubt_in_its_target_unless_it_was_there() -> None:
+    disk = Content.new("base", LARGE).write("A", (0,)).snapshot("top")
+
+    running = disk.active_commit("base").write("B", (1,))
+    cell = LARGE.parts_per_cell
+
+    assert set(running.contains("base")[cell : 2 * cell]) == {UNDEFINED}
+    assert set(running.contains("base")[:cell]) == {"A"}
+    assert set(running.ready().contains("base")[cell : 2 * cell]) == {"B"}
+
+
+def test_a_mirror_copies_the_rest_of_its_granularity_with_a_write_of_the_guest() -> None:
+    disk = Content.new("base", LARGE, Qcow2(4096)).snapshot("top", Qcow2(4096))
+
+    own = disk.active_commit("base").ready().write("B", ranges=((0, PART),)).pivot().contains("base")
+
+    assert own[0] == "B"
+    assert set(own[1 : mirror_granularity(Qcow2(4096)) // PART]) <= {ZERO, Perhaps(ZERO)}
+    assert HOLE not in own[1 : mirror_granularity(Qcow2(4096)) // PART]
+
+
+def test_a_discard_while_a_mirror_is_ready_is_in_doubt_where_it_was_and_nowhere_else() -> None:
+    disk = Content.new("base", LARGE, Qcow2(131072)).snapshot("top", Qcow2(131072))
+    ready = disk.active_commit("base").ready().write("B", ranges=((0, PART),))
+
+    before = ready.pivot().contains("base")
+    after = ready.discard(ranges=((2 * PART, PART), (64 * PART, PART))).pivot().contains("base")
+
+    assert before[0] == after[0] == "B"
+    assert [part for part, (a, b) in enumerate(zip(before, after, strict=True)) if a != b] in ([], [64])
+
+
+def test_the_guest_does_not_see_what_a_commit_writes_below_what_it_reads() -> None:
+    disk = Content.new("base", SMALL).write("A", (0,)).snapshot("low").write("B", (1,)).snapshot("top")
+
+    assert disk.commit("low", "base").guest() == disk.guest()
+
+
+def test_a_write_to_where_another_is_on_its_way_ends_the_doubt() -> None:
+    disk = Content.new("base", SMALL).begin_write("A", (0,)).write("B", (0,))
+
+    assert set(disk.guest()[: SMALL.parts_per_cell]) == {"B"}
+    assert disk.end_write().guest() == disk.guest()
