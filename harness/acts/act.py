@@ -80,6 +80,8 @@ def read_value(data: object) -> object:
         return tuple(map(read_value, data))
     if isinstance(data, dict):
         given = dict(data)
+        if "is" not in given:
+            return {name: read_value(value) for name, value in given.items()}
         kind = _VALUES[str(given.pop("is"))]
         made = {name: read_value(value) for name, value in given.items()}
         paths = {name for name in ("path", "socket") if name in made}

@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 from harness.acts.act import VM, Act
 from harness.acts.calls import Await, Libvirt
 from harness.oracle.content import Content, Impossible
-from harness.oracle.image import Format
+from harness.oracle.image import Format, Raw
 from harness.oracle.job import Phase
 from harness.oracle.state import Power, SnapshotRecord, State
 from harness.storage.elements import copy_disk, snapshot_disk
@@ -246,6 +246,7 @@ class Copy(_OfDisk):
     libvirt makes the image, in the active layer's format unless another is passed, or it is there and `reuse` says so.
     `synchronous`: each write of the guest waits for the copy of it. `bandwidth` is in bytes a second, `granularity` and
     `buffer` are in bytes; 0 is QEMU's choice. It is a transient job, so that the VM may be a persistent one.
+    `by_rebase` is the older call for it, which knows the first three, and is for transient VMs alone.
     """
 
     disk: str
@@ -257,20 +258,31 @@ class Copy(_OfDisk):
     bandwidth: int = 0
     granularity: int = 0
     buffer: int = 0
+    by_rebase: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:
-        """virDomainBlockCopy."""
+        """virDomainBlockCopy, or virDomainBlockRebase with COPY."""
         content = state.disk(self.vm, self.disk)
         form = content.layer(self.dest).format if self.reuse else self.format or content.layer(content.active).format
         wanted = {"SHALLOW": self.shallow, "REUSE_EXT": self.reuse, "SYNCHRONOUS_WRITES": self.synchronous}
-        flags = ("TRANSIENT_JOB", *(flag for flag, is_set in wanted.items() if is_set))
+        flags = tuple(flag for flag, is_set in wanted.items() if is_set)
+        if self.by_rebase:
+            copied = ("COPY", "COPY_RAW") if form == Raw() else ("COPY",)
+            args: dict[str, str | int | None] = {
+                "disk": self.disk,
+                "base": file_name(state.store(self.dest)),
+                "bandwidth": 0,
+            }
+            return Libvirt("virDomainBlockRebase", self.vm, args, (*copied, *flags))
         numbers = {"bandwidth": self.bandwidth, "granularity": self.granularity, "buffer": self.buffer}
         xml = copy_disk(state.store(self.dest), form)
-        return Libvirt("virDomainBlockCopy", self.vm, {"disk": self.disk, **numbers}, flags, xml)
+        return Libvirt("virDomainBlockCopy", self.vm, {"disk": self.disk, **numbers}, ("TRANSIENT_JOB", *flags), xml)
 
     def content(self, content: Content) -> Content:
         """Phase one."""
+        if self.by_rebase:
+            raise Impossible("the VM is a persistent one")
         return content.copy(self.dest, shallow=self.shallow, form=self.format, reuse=self.reuse)
 
     def __str__(self) -> str:
@@ -317,14 +329,16 @@ class AwaitCompleted(_OfDisk):
 
 @dataclass(frozen=True, repr=False)
 class Pivot(_OfDisk):
-    """End a job that is ready by making its target the active layer."""
+    """End a job that is ready by making its target the active layer; `asynchronous`: the call does not wait for it."""
 
     disk: str
+    asynchronous: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBlockJobAbort, PIVOT."""
-        return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, ("PIVOT",), until="completed")
+        flags = ("PIVOT", *(("ASYNC",) if self.asynchronous else ()))
+        return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, flags, until="completed")
 
     def content(self, content: Content) -> Content:
         """The target is active."""
@@ -336,14 +350,16 @@ class Pivot(_OfDisk):
 
 @dataclass(frozen=True, repr=False)
 class Abort(_OfDisk):
-    """Give the disk's job up: the active layer stays what it is."""
+    """Give the disk's job up: the active layer stays what it is; `asynchronous`: the call does not wait for it."""
 
     disk: str
+    asynchronous: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBlockJobAbort."""
-        return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, until="canceled")
+        flags = ("ASYNC",) if self.asynchronous else ()
+        return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, flags, until="canceled")
 
     def content(self, content: Content) -> Content:
         """The job is gone."""
@@ -359,15 +375,17 @@ class Abort(_OfDisk):
 
 @dataclass(frozen=True, repr=False)
 class SetSpeed(_OfDisk):
-    """Let the disk's job copy `bandwidth` MiB a second; 0 for all that it can."""
+    """Let the disk's job copy `bandwidth` MiB, or with `in_bytes` bytes, a second; 0 for all that it can."""
 
     disk: str
     bandwidth: int
+    in_bytes: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBlockJobSetSpeed."""
-        return Libvirt("virDomainBlockJobSetSpeed", self.vm, {"disk": self.disk, "bandwidth": self.bandwidth})
+        flags = ("BYTES",) if self.in_bytes else ()
+        return Libvirt("virDomainBlockJobSetSpeed", self.vm, {"disk": self.disk, "bandwidth": self.bandwidth}, flags)
 
     def content(self, content: Content) -> Content:
         """Nothing changes but the time that it takes."""
@@ -376,7 +394,8 @@ class SetSpeed(_OfDisk):
         return content
 
     def __str__(self) -> str:
-        return f"the job of {self.disk} may copy {self.bandwidth or 'any number of'} MiB a second"
+        unit = "bytes" if self.in_bytes else "MiB"
+        return f"the job of {self.disk} may copy {self.bandwidth or 'any number of'} {unit} a second"
 
 
 @dataclass(frozen=True, repr=False)

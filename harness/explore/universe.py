@@ -184,6 +184,8 @@ def _of_chain(
             yield Copy(target, fresh, synchronous=True)
         if not unused:
             yield CreateImage(fresh, target, format=_OTHER_FORMAT)
+            if len(chain) > 1 and content.job is None:
+                yield CreateImage(fresh, target, backing=chain[-2])
         if len(chain) < MOST_LAYERS:
             yield Snapshot(target, fresh, name=f"of-{fresh}")
             if content.job is None and not any(_is_ready_overlay(content, name) for name in unused):
@@ -194,6 +196,8 @@ def _of_chain(
             yield Snapshot(target, name, reuse=True)
         if _is_empty(content, name) and content.layer(name).backing is None:
             yield Copy(target, name, reuse=True)
+        elif _is_empty(content, name) and content.layer(name).backing == content.layer(content.active).backing:
+            yield Copy(target, name, shallow=True, reuse=True)
         yield RemoveImage(name, target)
     if content.size == content.geometry.disk_size:
         yield Resize(target, content.size + content.geometry.cell_size)

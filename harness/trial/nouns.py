@@ -241,8 +241,8 @@ class Disk:
         buffer: int = 0,
     ) -> Job:
         """Start to copy the disk to the image `dest`, all of it or with `shallow` the active layer alone: Copy."""
-        numbers = {"bandwidth": bandwidth, "granularity": granularity, "buffer": buffer}
-        return self.begin(Copy(self.target, dest, shallow, form, reuse, synchronous, **numbers, vm=self.vm.name))
+        numbers = (bandwidth, granularity, buffer)
+        return self.begin(Copy(self.target, dest, shallow, form, reuse, synchronous, *numbers, vm=self.vm.name))
 
     def resize(self, size: int) -> None:
         """Make it `size` bytes large."""
@@ -297,27 +297,23 @@ class Job:
 
     def wait_ready(self) -> None:
         """Wait until it is in sync: by its event, or by its state if the daemon was started since."""
-        self._stage.do(AwaitReady(*self._of))
+        self._stage.do(AwaitReady(self.disk.target, self.disk.vm.name))
 
     def wait_completed(self) -> None:
         """Wait for the end of a job that has one phase."""
-        self._stage.do(AwaitCompleted(*self._of))
+        self._stage.do(AwaitCompleted(self.disk.target, self.disk.vm.name))
 
-    def pivot(self) -> None:
+    def pivot(self, *, asynchronous: bool = False) -> None:
         """Make the job's target the active layer."""
-        self._stage.do(Pivot(*self._of))
+        self._stage.do(Pivot(self.disk.target, asynchronous, self.disk.vm.name))
 
-    def abort(self) -> None:
+    def abort(self, *, asynchronous: bool = False) -> None:
         """Give the job up: the active layer stays what it is."""
-        self._stage.do(Abort(*self._of))
+        self._stage.do(Abort(self.disk.target, asynchronous, self.disk.vm.name))
 
-    def set_speed(self, bandwidth: int) -> None:
-        """Let it copy `bandwidth` MiB a second; 0 for all that it can."""
-        self._stage.do(SetSpeed(self.disk.target, bandwidth, self.disk.vm.name))
-
-    @property
-    def _of(self) -> tuple[str, str]:
-        return self.disk.target, self.disk.vm.name
+    def set_speed(self, bandwidth: int, *, in_bytes: bool = False) -> None:
+        """Let it copy `bandwidth` MiB, or with `in_bytes` bytes, a second; 0 for all that it can."""
+        self._stage.do(SetSpeed(self.disk.target, bandwidth, in_bytes, self.disk.vm.name))
 
 
 class PullBackup:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import libvirt
 
-from harness.acts.calls import API, Argument, Await, Call, Guest, Host, Libvirt, Signal
+from harness.acts.calls import API, Argument, Await, Call, Face, Guest, Host, Libvirt, Signal
 from harness.oracle import pattern
 from harness.oracle.image import Store
 from harness.readers.own import Reader
@@ -120,8 +120,12 @@ class BindingHand:
         values = {**call.args, "xml": call.xml, "params": typed}
         arguments = [values.get(name) for name, _ in face.arguments]
         if face.has_flags:
-            arguments.append(sum(getattr(libvirt, face.prefix + flag) for flag in call.flags))
+            arguments.append(sum(_flag(face, flag) for flag in call.flags))
         domain.call(face.method, lambda handle: getattr(handle, face.method)(*arguments))
+
+
+def _flag(face: Face, flag: str) -> int:
+    return int(flag) if flag.isdigit() else int(getattr(libvirt, face.prefix + flag))
 
 
 class VirshHand(BindingHand):

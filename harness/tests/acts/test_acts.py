@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from harness.acts.act import Act, read
+from harness.acts.asked import Ask
 from harness.acts.backup import BeginPullBackup, EndBackup
 from harness.acts.calls import API, Libvirt
 from harness.acts.chain import (
@@ -128,6 +129,14 @@ def test_its_line_leaves_out_what_is_as_by_default() -> None:
     assert Snapshot("vda", "sn1").data() == {"act": "Snapshot", "disk": "vda", "overlay": "sn1"}
 
 
+def test_a_call_as_it_stands_is_made_again_and_is_never_done() -> None:
+    act = Ask("virDomainBlockPull", {"disk": "vda", "bandwidth": None}, ("1073741824",))
+
+    assert read(json.loads(json.dumps(act.data()))) == act
+    with pytest.raises(Impossible):
+        act.after(running())
+
+
 def test_what_is_no_act_is_refused() -> None:
     with pytest.raises(ValueError, match="there is no act 'Fly'; there are Abort, ActiveCommit"):
         read({"act": "Fly"})
@@ -148,7 +157,8 @@ def test_every_call_of_libvirt_has_both_spellings() -> None:
     for act, state in states():
         call = act.call(state)
         if isinstance(call, Libvirt) and call.function not in SPECIAL:
-            assert set(call.args) <= {name for name, _ in API[call.function].arguments}, act
+            face = API[call.function]
+            assert set(call.args) <= {name for name, _ in face.arguments} | set(face.parameters), act
             assert spelt(call, document)[:3] == ["virsh", API[call.function].verb, "vm1"]
             assert set(call.flags) <= set(API[call.function].flags), act
 
@@ -161,7 +171,19 @@ def test_every_call_of_libvirt_has_both_spellings() -> None:
             Commit("vda", "sn1", "cur", bandwidth=7),
             "virsh blockcommit vm1 vda --base /export/images/cur.qcow2 --top /export/images/sn1.qcow2 --bandwidth 7",
         ),
+        (
+            Commit("vda", "sn1", "cur", 65536, in_bytes=True, shallow=True, delete=True),
+            "virsh blockcommit vm1 vda --top /export/images/sn1.qcow2 --bandwidth 65536 --shallow --delete --bytes",
+        ),
+        (Pull("vda", bandwidth=7, plain=True), "virsh blockpull vm1 vda --bandwidth 7"),
+        (
+            Copy("vda", "copy", shallow=True, bandwidth=7, granularity=4096, buffer=65536),
+            "virsh blockcopy vm1 vda --xml /export/document.xml --bytes --bandwidth 7 --granularity 4096"
+            " --buf-size 65536 --transient-job --shallow",
+        ),
         (Pivot("vda"), "virsh blockjob vm1 vda --abort --pivot"),
+        (Pivot("vda", asynchronous=True), "virsh blockjob vm1 vda --abort --pivot --async"),
+        (SetSpeed("vda", 65536, in_bytes=True), "virsh blockjob vm1 vda --bandwidth 65536 --bytes"),
         (Abort("vda"), "virsh blockjob vm1 vda --abort"),
         (SetSpeed("vda", 0), "virsh blockjob vm1 vda --bandwidth 0"),
         (Resize("vda", 4194304), "virsh blockresize vm1 vda 4194304B"),
