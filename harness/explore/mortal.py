@@ -136,7 +136,7 @@ class Deaths:
             passed = passed or mortal.live_on()
             findings = tuple(f for f in findings_of(_explained(trial, error)) if f.check not in _OF_THE_DEAD)
             known = explanation(findings, met_by(self._bugs, trial.journal)) or ()
-            if not known:
+            if findings and not known:
                 collect(trial, f"{act!r}, libvirtd ended at its moment {number}\n{error}", self._evidence)
         point = passed[number - 1] if number <= len(passed) else Point(number, "never, since it failed before")
         return Death(point, outcome, findings, known)
