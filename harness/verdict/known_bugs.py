@@ -260,8 +260,8 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
-        check="chain in the (live XML|persistent definition)|",
-        shows=r"^the chain in the |(AwaitCompleted|Pivot)\(.*has happened or has not\n"
+        check="chain in (the live XML|the persistent definition|QEMU)|block nodes|",
+        shows=r"^the chain in the |^QEMU has |(AwaitCompleted|Pivot)\(.*has happened or has not\n"
         r"neither(.*\n)*seen .*vda': 'none'",
         component="libvirt",
         since="7.0.0",
