@@ -68,6 +68,21 @@ def wait_until(
         time.sleep(interval)
 
 
+def settled(look: Callable[[], T], wanted: Callable[[T], bool], timeout: float) -> T:
+    """What is seen as soon as it is `wanted`, or else after `timeout` seconds (before scaling): for who tells of it."""
+
+    def probe() -> T:
+        seen = look()
+        if not wanted(seen):
+            raise NotYet(f"seen is {seen}")
+        return seen
+
+    try:
+        return wait_until("what is seen to settle", probe, timeout)
+    except WaitTimeout:
+        return look()
+
+
 LOOK_SECONDS = 1.0
 """How often a wait, or a call that is guarded, looks whether what it waits for has died or stopped."""
 _PATIENCE = 10.0

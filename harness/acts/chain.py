@@ -191,8 +191,12 @@ class Commit(_OfDisk):
 
 
 def _commit_flags(act: ActiveCommit | Commit) -> tuple[str, ...]:
-    flags = {"SHALLOW": act.shallow, "DELETE": act.delete, "BANDWIDTH_BYTES": act.in_bytes}
-    return tuple(flag for flag, is_set in flags.items() if is_set)
+    return _flags(SHALLOW=act.shallow, DELETE=act.delete, BANDWIDTH_BYTES=act.in_bytes)
+
+
+def _flags(**wanted: bool) -> tuple[str, ...]:
+    """The names of the flags that are wanted, in this order."""
+    return tuple(flag for flag, is_set in wanted.items() if is_set)
 
 
 def _how(act: ActiveCommit | Commit) -> str:
@@ -222,7 +226,7 @@ class Pull(_OfDisk):
 
     def call(self, state: State) -> Libvirt:
         """virDomainBlockRebase, or virDomainBlockPull."""
-        flags = ("BANDWIDTH_BYTES",) if self.in_bytes else ()
+        flags = _flags(BANDWIDTH_BYTES=self.in_bytes)
         args: dict[str, str | int | None] = {"disk": self.disk, "bandwidth": self.bandwidth}
         if self.plain:
             return Libvirt("virDomainBlockPull", self.vm, args, flags)
@@ -265,10 +269,9 @@ class Copy(_OfDisk):
         """virDomainBlockCopy, or virDomainBlockRebase with COPY."""
         content = state.disk(self.vm, self.disk)
         form = content.layer(self.dest).format if self.reuse else self.format or content.layer(content.active).format
-        wanted = {"SHALLOW": self.shallow, "REUSE_EXT": self.reuse, "SYNCHRONOUS_WRITES": self.synchronous}
-        flags = tuple(flag for flag, is_set in wanted.items() if is_set)
+        flags = _flags(SHALLOW=self.shallow, REUSE_EXT=self.reuse, SYNCHRONOUS_WRITES=self.synchronous)
         if self.by_rebase:
-            copied = ("COPY", "COPY_RAW") if form == Raw() else ("COPY",)
+            copied = _flags(COPY=True, COPY_RAW=form == Raw())
             args: dict[str, str | int | None] = {
                 "disk": self.disk,
                 "base": file_name(state.store(self.dest)),
@@ -337,7 +340,7 @@ class Pivot(_OfDisk):
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBlockJobAbort, PIVOT."""
-        flags = ("PIVOT", *(("ASYNC",) if self.asynchronous else ()))
+        flags = _flags(PIVOT=True, ASYNC=self.asynchronous)
         return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, flags, until="completed")
 
     def content(self, content: Content) -> Content:
@@ -358,7 +361,7 @@ class Abort(_OfDisk):
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBlockJobAbort."""
-        flags = ("ASYNC",) if self.asynchronous else ()
+        flags = _flags(ASYNC=self.asynchronous)
         return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, flags, until="canceled")
 
     def content(self, content: Content) -> Content:
@@ -384,7 +387,7 @@ class SetSpeed(_OfDisk):
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBlockJobSetSpeed."""
-        flags = ("BYTES",) if self.in_bytes else ()
+        flags = _flags(BYTES=self.in_bytes)
         return Libvirt("virDomainBlockJobSetSpeed", self.vm, {"disk": self.disk, "bandwidth": self.bandwidth}, flags)
 
     def content(self, content: Content) -> Content:

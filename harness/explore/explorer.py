@@ -10,7 +10,7 @@ from pathlib import Path
 import libvirt
 
 from harness.acts.act import Act, read
-from harness.errors import ChainproofError, CheckFailed, Unusable
+from harness.errors import ChainproofError, Unusable
 from harness.explore import step
 from harness.explore.coverage import Coverage
 from harness.explore.program import Program
@@ -23,7 +23,7 @@ from harness.trial.ground import Daemons, Platform
 from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
-from harness.verdict.explanation import explain
+from harness.verdict.explanation import cause
 from harness.verdict.finding import ChecksFailed, Finding, findings_of
 from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug, explanation
 from harness.verdict.power_loss import explore_power_loss
@@ -168,7 +168,7 @@ class _Running:
         except Unusable:
             raise
         except (ChainproofError, libvirt.libvirtError, Impossible, OSError) as error:
-            return findings_of(_cause(self._trial, error))
+            return findings_of(cause(self._trial, error))
         return ()
 
     def lose_power(self, coverage: Coverage) -> tuple[Finding, ...]:
@@ -218,12 +218,3 @@ def met_by(bugs: Iterable[KnownBug], journal: Journal) -> list[KnownBug]:
     """Those of the bugs that what was done may meet."""
     done = "\n".join(repr(read(entry.act)) for entry in journal.entries if entry.act)
     return [bug for bug in bugs if re.match(bug.acts, done)]
-
-
-def _cause(trial: Trial, error: Exception) -> Exception:
-    """What an error comes of, if something has died or stopped."""
-    try:
-        explain(trial, error)
-    except CheckFailed as cause:
-        return cause
-    return error

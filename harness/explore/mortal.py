@@ -12,7 +12,7 @@ import libvirt
 
 from harness.acts.act import Act
 from harness.acts.faults import KillDaemon, StartDaemon
-from harness.errors import Ailing, ChainproofError, CheckFailed
+from harness.errors import Ailing, ChainproofError
 from harness.explore.explorer import met_by
 from harness.explore.universe import Universe, merged, until_healed
 from harness.stack.daemon import Daemon
@@ -21,7 +21,7 @@ from harness.trial.ground import Daemons, Platform
 from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
-from harness.verdict.explanation import explain
+from harness.verdict.explanation import cause
 from harness.verdict.finding import Finding, findings_of
 from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug, explanation
 from images.preload import preload
@@ -134,21 +134,12 @@ class Deaths:
             verify_all(trial, lambda finding: finding.check in _OF_THE_DEAD)
         except (ChainproofError, libvirt.libvirtError) as error:
             passed = passed or mortal.live_on()
-            findings = tuple(f for f in findings_of(_explained(trial, error)) if f.check not in _OF_THE_DEAD)
+            findings = tuple(f for f in findings_of(cause(trial, error)) if f.check not in _OF_THE_DEAD)
             known = explanation(findings, met_by(self._bugs, trial.journal)) or ()
             if findings and not known:
                 collect(trial, f"{act!r}, libvirtd ended at its moment {number}\n{error}", self._evidence)
         point = passed[number - 1] if number <= len(passed) else Point(number, "never, since it failed before")
         return Death(point, outcome, findings, known)
-
-
-def _explained(trial: Trial, error: Exception) -> Exception:
-    """What it failed with, or what has crashed, if that is why."""
-    try:
-        explain(trial, error)
-    except CheckFailed as explained:
-        return explained
-    return error
 
 
 def _settle(trial: Trial) -> None:

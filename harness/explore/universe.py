@@ -194,10 +194,7 @@ def _of_chain(
     for name in unused:
         if _is_ready_overlay(content, name):
             yield Snapshot(target, name, reuse=True)
-        if _is_empty(content, name) and content.layer(name).backing is None:
-            yield Copy(target, name, reuse=True)
-        elif _is_empty(content, name) and content.layer(name).backing == content.layer(content.active).backing:
-            yield Copy(target, name, shallow=True, reuse=True)
+        yield Copy(target, name, shallow=content.layer(name).backing is not None, reuse=True)
         yield RemoveImage(name, target)
     if content.size == content.geometry.disk_size:
         yield Resize(target, content.size + content.geometry.cell_size)
@@ -221,11 +218,8 @@ def _is_target(content: Content, name: str) -> bool:
 
 def _is_ready_overlay(content: Content, name: str) -> bool:
     layer = content.layer(name)
-    return layer.backing == content.active and layer.size == content.size and _is_empty(content, name)
-
-
-def _is_empty(content: Content, name: str) -> bool:
-    return all(part is HOLE for part in content.layer(name).own)
+    is_empty = all(part is HOLE for part in layer.own)
+    return layer.backing == content.active and layer.size == content.size and is_empty
 
 
 def _fresh(state: State) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from harness import waiting
 from harness.errors import Ailing, WaitTimeout
-from harness.waiting import NotYet, now, scale_deadlines, scaled, wait_until, watchdog
+from harness.waiting import NotYet, now, scale_deadlines, scaled, settled, wait_until, watchdog
 
 
 def test_a_wait_that_fails_says_what_it_saw_last() -> None:
@@ -90,3 +90,10 @@ def test_a_look_that_fails_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with watchdog("a call", 60, pytest.fail, look=look):
         assert looked.wait(10)
+
+
+def test_what_settles_is_told_at_once_and_what_does_not_as_it_was_last() -> None:
+    seen = iter(range(100))
+
+    assert settled(lambda: next(seen), lambda number: number == 3, timeout=5) == 3
+    assert settled(lambda: "off", lambda state: state == "on", timeout=0) == "off"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from harness.acts.guest import Flush
-from harness.errors import ChainproofError, CheckFailed, ImageError, WaitTimeout
+from harness.errors import ChainproofError, CheckFailed, ImageError
 from harness.journal import Kind
 from harness.oracle.state import Power
 from harness.oracle.table import Row, Table, difference, known
@@ -17,7 +17,7 @@ from harness.readers.own import Reader
 from harness.readers.rows import read_row
 from harness.storage.stores import file_name
 from harness.trial.nouns import Disk
-from harness.waiting import NotYet, wait_until
+from harness.waiting import settled
 
 OWN_READER = "chainproof's qcow2 reader"
 
@@ -177,18 +177,8 @@ def _guest_row(disk: Disk, run: str) -> Row:
 
 def _guest_size(disk: Disk) -> int:
     """The disk's size as the guest knows it, which it hears of by an interrupt a moment after a resize."""
-    port, expected = disk.vm.domain.port, disk.content.size
-
-    def known_to_guest() -> int:
-        size = port.size(disk.target)
-        if size != expected:
-            raise NotYet(f"it is {size}")
-        return size
-
-    try:
-        return wait_until("the guest to know the disk's size", known_to_guest, timeout=2)
-    except WaitTimeout:
-        return port.size(disk.target)
+    port = disk.vm.domain.port
+    return settled(lambda: port.size(disk.target), lambda size: size == disk.content.size, timeout=2)
 
 
 def _enter(disk: Disk, how: str, moment: str, seen: Table, by: str) -> None:

@@ -204,45 +204,21 @@ class Disk:
             self._do(CreateImage(overlay, self.target, format=form, backing=self.content.active, vm=self.vm.name))
         self._do(Snapshot(self.target, overlay, name, reuse=form is not None, vm=self.vm.name))
 
-    def active_commit(
-        self, into: str, *, bandwidth: int = 0, in_bytes: bool = False, shallow: bool = False, delete: bool = False
-    ) -> Job:
-        """Start to commit the active layer, and all between, into layer `into`: ActiveCommit."""
-        vm = self.vm.name
-        return self.begin(ActiveCommit(self.target, into, bandwidth, in_bytes, shallow, delete, vm))
+    def active_commit(self, into: str, *, bandwidth: int = 0) -> Job:
+        """Start to commit the active layer, and all between, into layer `into`; `bandwidth` in MiB a second."""
+        return self.begin(ActiveCommit(self.target, into, bandwidth, vm=self.vm.name))
 
-    def commit(
-        self,
-        top: str,
-        base: str,
-        *,
-        bandwidth: int = 0,
-        in_bytes: bool = False,
-        shallow: bool = False,
-        delete: bool = False,
-    ) -> Job:
-        """Start to commit the layers from `top` down to, but not with, `base` into `base`: Commit."""
-        return self.begin(Commit(self.target, top, base, bandwidth, in_bytes, shallow, delete, self.vm.name))
+    def commit(self, top: str, base: str, *, bandwidth: int = 0) -> Job:
+        """Start to commit the layers from `top` down to, but not with, `base` into `base`."""
+        return self.begin(Commit(self.target, top, base, bandwidth, vm=self.vm.name))
 
-    def pull(self, base: str | None = None, *, bandwidth: int = 0, in_bytes: bool = False, plain: bool = False) -> Job:
-        """Start to pull all layers above `base` (None: the whole chain) into the active one: Pull."""
-        return self.begin(Pull(self.target, base, bandwidth, in_bytes, plain, self.vm.name))
+    def pull(self, base: str | None = None, *, bandwidth: int = 0) -> Job:
+        """Start to pull all layers above `base` (None: the whole chain) into the active one."""
+        return self.begin(Pull(self.target, base, bandwidth, vm=self.vm.name))
 
-    def copy(
-        self,
-        dest: str,
-        *,
-        shallow: bool = False,
-        form: Format | None = None,
-        reuse: bool = False,
-        synchronous: bool = False,
-        bandwidth: int = 0,
-        granularity: int = 0,
-        buffer: int = 0,
-    ) -> Job:
-        """Start to copy the disk to the image `dest`, all of it or with `shallow` the active layer alone: Copy."""
-        numbers = (bandwidth, granularity, buffer)
-        return self.begin(Copy(self.target, dest, shallow, form, reuse, synchronous, *numbers, vm=self.vm.name))
+    def copy(self, dest: str, *, shallow: bool = False) -> Job:
+        """Start to copy the disk to the new image `dest`, all of it or with `shallow` the active layer alone."""
+        return self.begin(Copy(self.target, dest, shallow, vm=self.vm.name))
 
     def resize(self, size: int) -> None:
         """Make it `size` bytes large."""
@@ -265,7 +241,7 @@ class Disk:
         self._stage.do(act)
 
     def begin(self, act: Act) -> Job:
-        """Do an act that starts a job of this disk."""
+        """Do an act that starts a job of this disk, with whatever flags it has."""
         self._do(act)
         return Job(self)
 

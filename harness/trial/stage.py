@@ -12,11 +12,11 @@ import libvirt
 
 from harness.acts.act import Act
 from harness.acts.calls import Await, Guest
-from harness.errors import ChainproofError, CheckFailed, WaitTimeout
+from harness.errors import ChainproofError, CheckFailed
 from harness.journal import Entry, Journal, Kind
 from harness.oracle.state import State
 from harness.vm.hands import Hand
-from harness.waiting import NotYet, wait_until
+from harness.waiting import settled
 
 SETTLES = 5.0
 """Seconds after which a daemon knows what has become of what it was killed in."""
@@ -147,17 +147,7 @@ class Stage:
 
     def _seen(self, *expected: Sighting) -> Sighting:
         """What is seen once it is as `expected`, or after a while: a daemon that comes back takes up what has ended."""
-
-        def settled() -> Sighting:
-            seen = self._look(None)
-            if seen not in expected:
-                raise NotYet(f"seen is {seen}")
-            return seen
-
-        try:
-            return wait_until("what is seen to settle", settled, SETTLES)
-        except WaitTimeout:
-            return self._look(None)
+        return settled(lambda: self._look(None), lambda seen: seen in expected, SETTLES)
 
     def _settled(self, act: Act, before: State, after: State, error: Exception, *, late: bool) -> Outcome:
         was, would_be = self._look(before), self._look(after)

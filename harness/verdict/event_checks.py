@@ -6,12 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from harness.errors import WaitTimeout
 from harness.oracle.job import End
 from harness.stack.events import Event, EventKind
 from harness.verdict.check import DEFINED, Check, Subject
 from harness.verdict.finding import Finding
-from harness.waiting import NotYet, wait_until
+from harness.waiting import settled
 
 _ENDS = ("completed", "canceled", "failed")
 _TURNS = ("suspended", "resumed", "pm-suspended")
@@ -107,16 +106,8 @@ def turns_asked_for(subject: Subject) -> Iterator[Finding]:
 
 def _settled(look: Callable[[], list[str]], fits: Callable[[list[str]], bool]) -> list[str] | None:
     """What is told if that does not fit after a while; None as soon as it does."""
-
-    def told() -> None:
-        if not fits(look()):
-            raise NotYet("another")
-
-    try:
-        wait_until("libvirt to tell what is expected", told, LATE)
-    except WaitTimeout:
-        return look()
-    return None
+    told = settled(look, fits, LATE)
+    return None if fits(told) else told
 
 
 def _turns(events: Sequence[Event]) -> Iterator[Event]:

@@ -59,6 +59,15 @@ def explain(trial: Trial, error: Exception) -> None:
         raise CheckFailed("no process crashes", "; ".join(crashed), str(error)) from error
 
 
+def cause(trial: Trial, error: Exception) -> Exception:
+    """What an error comes of, if something has died or stopped; else it."""
+    try:
+        explain(trial, error)
+    except CheckFailed as explained:
+        return explained
+    return error
+
+
 def _late(daemon: Daemon) -> str:
     """What is wrong with a daemon that has closed its connection: its end is known a moment after that."""
 

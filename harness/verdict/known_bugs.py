@@ -459,11 +459,11 @@ KNOWN_BUGS: tuple[KnownBug, ...] = (
         shows=r"power loss (during|after): (deletes the snapshot|the job of|a commit)(.*\n)*"
         r".*is not there, in \d+ crash states; .*when unlink",
         component="libvirt",
-        since="7.0.0",
+        since="9.0.0",
         fixed=None,
         url="",
         sentence="What a deletion, or a commit with DELETE, removes is gone before the definition lets go of it.",
-        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 (deletions) and 12.8.0-1; no reference found:"
         " scenarios/findings/deleted-snapshot-is-removed-before-it-is-let-go.md",
         sometimes=r"(?!)",  # with --power-loss alone
     ),

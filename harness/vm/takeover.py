@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 import libvirt
 
-from harness.errors import CheckFailed, Unusable, WaitTimeout
+from harness.errors import CheckFailed, Unusable
 from harness.stack.daemon import Daemon
 from harness.vm.domain import Domain
 from harness.vm.domain_view import targets
-from harness.waiting import NotYet, wait_until
+from harness.waiting import settled
 
 
 def start_daemon(daemon: Daemon, domains: Iterable[Domain], *, upgraded: bool) -> None:
@@ -38,23 +38,9 @@ def _take_up(daemon: Daemon, domain: Domain) -> None:
         if on:
             first = targets(domain.xml())[0]
             domain.call("the return to QEMU", lambda handle: handle.blockInfo(first))
-        state, reason = domain.state() if on else _settled(domain)
+        # and it looks for a QEMU that has ended after it has begun to answer
+        state, reason = domain.state() if on else settled(domain.state, lambda seen: seen[0] in expected, timeout=5)
     except libvirt.libvirtError as error:
         raise CheckFailed(claim, f"it does not: {error}\n{daemon.log_tail(6)}") from error
     if state not in expected:
         raise CheckFailed(claim, f"its state is {state}, {reason} (virDomainState, reason)\n{daemon.log_tail(6)}")
-
-
-def _settled(domain: Domain) -> tuple[int, int]:
-    """The state of a domain that is off, once libvirt knows: it looks for QEMU after it has begun to answer."""
-
-    def off() -> tuple[int, int]:
-        state, reason = domain.state()
-        if state != libvirt.VIR_DOMAIN_SHUTOFF:
-            raise NotYet(f"its state is {state}, {reason} (virDomainState, reason)")
-        return state, reason
-
-    try:
-        return wait_until(f"{domain.name} to be known as off", off, timeout=5)
-    except WaitTimeout:
-        return domain.state()
