@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -35,8 +35,9 @@ DONE = "done"
 class Entry:
     """One thing that happened: `at` is in seconds since the journal began, `seconds` how long it took.
 
-    `act` is the act as data (harness.acts.act), if it is one; `by` names the hand that performed it. `outcome` is
-    UNDER_WAY until it has ended, then DONE or what went wrong.
+    `act` is the act as data (harness.acts.act), if it is one; `by` names the hand that performed it; `uses` is what it
+    takes of libvirt's API (harness.acts.calls.features). `outcome` is UNDER_WAY until it has ended, then DONE or what
+    went wrong.
     """
 
     at: float
@@ -45,6 +46,7 @@ class Entry:
     detail: Detail = field(default_factory=dict)
     act: Mapping[str, object] = field(default_factory=dict)
     by: str = ""
+    uses: Sequence[str] = ()
     seconds: float = 0.0
     outcome: str = DONE
 
@@ -82,10 +84,11 @@ class Journal:
         *,
         act: Mapping[str, object] | None = None,
         by: str = "",
+        uses: Sequence[str] = (),
         detail: Detail | None = None,
     ) -> Entry:
         """Enter what is about to be done."""
-        entry = Entry(now() - self._began, kind, text, dict(detail or {}), dict(act or {}), by, outcome=UNDER_WAY)
+        entry = Entry(now() - self._began, kind, text, dict(detail or {}), dict(act or {}), by, uses, outcome=UNDER_WAY)
         self.entries.append(entry)
         return entry
 

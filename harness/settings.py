@@ -62,7 +62,7 @@ class Settings:
     `work` holds run directories (gone when their run ends), `cache` what is built once, `evidence` what failed
     scenarios leave. `deadline_factor` stretches every deadline besides what the acceleration needs.
     `guest` says whether guests are restored from a saved one, or booted. `power_loss`: all is recorded, and the power
-    is lost at every write.
+    is lost at every write. `monitored`: daemons log what they say to QEMU.
     """
 
     accel: Wanted
@@ -73,6 +73,7 @@ class Settings:
     deadline_factor: float
     guest: Literal["warm", "cold"]
     power_loss: bool = False
+    monitored: bool = False
 
 
 def default_mode() -> Mode:

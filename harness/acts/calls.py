@@ -171,9 +171,9 @@ API: Mapping[str, Face] = {
     "virDomainBlockJobSetSpeed": Face(
         "blockJobSetSpeed",
         (("disk", ""), ("bandwidth", "--bandwidth")),
-        "VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_",
+        "VIR_DOMAIN_BLOCK_JOB_SPEED_",
         "blockjob",
-        {"BYTES": "--bytes"},
+        {"BANDWIDTH_BYTES": "--bytes"},
     ),
     "virDomainBlockResize": Face(
         "blockResize", (("disk", ""), ("size", "")), "VIR_DOMAIN_BLOCK_RESIZE_", "blockresize", {"BYTES": ""}
@@ -187,3 +187,13 @@ API: Mapping[str, Face] = {
     "virDomainAbortJob": Face("abortJob", (), "", "domjobabort", has_flags=False),
 }
 """libvirt's function to its spellings; what needs more than one call (define, restore, delete) is the hand's."""
+
+
+def features(call: Call) -> tuple[str, ...]:
+    """What of libvirt's API a call uses: its function, and "FUNCTION FLAG" for each flag and typed parameter."""
+    if not isinstance(call, Libvirt):
+        return ()
+    named = API[call.function].parameters if call.function in API else {}
+    parameters = [name for key, (name, _) in named.items() if call.args.get(key)]
+    flags = [flag for flag in call.flags if not flag.isdigit()]
+    return (call.function, *(f"{call.function} {each}" for each in (*flags, *parameters)))

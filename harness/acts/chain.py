@@ -387,7 +387,7 @@ class SetSpeed(_OfDisk):
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBlockJobSetSpeed."""
-        flags = _flags(BYTES=self.in_bytes)
+        flags = _flags(BANDWIDTH_BYTES=self.in_bytes)
         return Libvirt("virDomainBlockJobSetSpeed", self.vm, {"disk": self.disk, "bandwidth": self.bandwidth}, flags)
 
     def content(self, content: Content) -> Content:

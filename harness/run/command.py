@@ -57,6 +57,8 @@ def pytest_arguments(verb: str, rest: Sequence[str]) -> list[str]:
         return [*_in("harness/tests"), *rest]
     if verb == "scenarios":
         return [*_in("scenarios"), *_spread(), *rest]
+    if verb == "coverage":
+        return [*_in("scenarios"), *_spread(), "--coverage", *rest]
     if verb == "test":
         return [*_in("harness/tests scenarios"), *_spread(), "--procedure-on", "default", *_REPLAYED, *rest]
     if verb == "procedure":

@@ -14,6 +14,7 @@ from harness.errors import Unusable
 from harness.process import dying_with_us, end_if_orphaned
 from harness.report.narration import Narrator
 from harness.run import inputs
+from harness.run.coverage import CoverageReport
 from harness.run.ending import BROKEN, Ending, Status
 from harness.run.interruption import left_to_the_run
 from harness.run.repetition import Repetition
@@ -62,6 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
         stop = StopWhenUnusable(_ending(config), others_go_on=several)
         for plugin in (GuestTally(), PowerLossTally(), ChecksNotMade(), Remarks(), stop):
             config.pluginmanager.register(plugin)
+        if config.option.coverage:
+            config.pluginmanager.register(CoverageReport(_ending(config).settle))
     if config.option.narrate:  # in place of pytest's own report
         config.pluginmanager.unregister(name="terminalreporter")
 

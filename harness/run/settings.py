@@ -16,7 +16,9 @@ def settings_of(config: pytest.Config) -> Settings:
     mode = default_mode() if option.mode == "auto" else option.mode
     work, evidence = option.work_dir.absolute(), option.evidence.absolute()
     cache, deadlines = default_cache(), option.deadlines
-    return Settings(option.accel, mode, work, cache, evidence, deadlines, option.guest, option.power_loss)
+    return Settings(
+        option.accel, mode, work, cache, evidence, deadlines, option.guest, option.power_loss, option.coverage
+    )
 
 
 def ground_of(config: pytest.Config) -> Ground:

@@ -37,10 +37,11 @@ host_uuid = "{uuid}"
 log_outputs = "2:file:{log}"
 keepalive_interval = -1
 """
+_MONITORED = 'log_filters = "2:qemu.qemu_monitor"\n'
 
 
-def lay_out(directory: Path, mode: Mode, *, stock: bool) -> None:
-    """Make the directories and files that a daemon needs in `directory`; `stock` is that of daemon.Setup."""
+def lay_out(directory: Path, mode: Mode, *, stock: bool, monitored: bool) -> None:
+    """Make the directories and files that a daemon needs in `directory`; the rest is as in daemon.Setup."""
     for name in ("etc", "sock", "export/images", "var/run", "var/lib", "var/log", "var/cache", "record"):
         (directory / name).mkdir(parents=True)
     etc = directory / "etc"
@@ -54,7 +55,7 @@ def lay_out(directory: Path, mode: Mode, *, stock: bool) -> None:
     qemu_conf = _SYSTEM if mode == "system" else _SESSION
     (etc / "qemu.conf").write_text(qemu_conf if stock else qemu_conf + _QUICK)
     libvirtd_conf = _LIBVIRTD.format(sockets=SOCKETS, uuid=uuid.uuid4(), log=_LOG)
-    (etc / LIBVIRTD_CONF.name).write_text(libvirtd_conf)
+    (etc / LIBVIRTD_CONF.name).write_text(libvirtd_conf + _MONITORED if monitored else libvirtd_conf)
 
 
 def uri_of(mode: Mode, sockets: PurePath) -> str:

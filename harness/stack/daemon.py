@@ -56,6 +56,7 @@ class Setup:
     `guest` (the built guest's directory) is shown read-only as /guest, `warm` (saved guests) as /warm. `stock` leaves
     out what makes VMs start faster than with libvirt's own configuration: to measure against. `preloads` are loaded
     into libvirtd and QEMU. `recorder` is one that is loaded into everything, and logs what is done to files.
+    `monitored`: libvirtd logs what it says to QEMU.
     """
 
     mode: Mode
@@ -65,6 +66,7 @@ class Setup:
     stock: bool = False
     preloads: tuple[Preload, ...] = ()
     recorder: Path | None = None
+    monitored: bool = False
 
 
 class Daemon:
@@ -78,7 +80,7 @@ class Daemon:
         self.mode = setup.mode
         self.directory = directory = run_directory.path
         self.kvm = setup.kvm
-        self._stock = setup.stock
+        self._laid_out = partial(lay_out, stock=setup.stock, monitored=setup.monitored)
         self._hung_in = ""
         self.guest = setup.guest
         self._process: Child | None = None
@@ -169,7 +171,7 @@ class Daemon:
 
     def __enter__(self) -> Self:
         try:
-            lay_out(self.directory, self.mode, stock=self._stock)
+            self._laid_out(self.directory, self.mode)
             self.sandbox.__enter__()
             self.start()
         except BaseException:

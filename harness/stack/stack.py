@@ -32,7 +32,7 @@ _SAYS = {
 }
 _WHOLE = "pass a whole build (build:LIBVIRT_PREFIX,QEMU_PREFIX), a tree (dir:PATH) or a release (debian:SUITE)"
 _STARTED = ("-machine", "q35,accel=tcg", "-nodefaults", "-display", "none", "-S", "-qmp", "stdio")
-_HELLO = b'{"execute": "qmp_capabilities"}\n{"execute": "query-version"}\n{"execute": "quit"}\n'
+_ASKED = '{"execute": "qmp_capabilities"}\n{"execute": "%s"}\n{"execute": "quit"}\n'
 
 
 @dataclass(frozen=True)
@@ -137,9 +137,13 @@ class Stack:
             self, libvirt_version=versions[LIBVIRTD], qemu_version=versions[QEMU], client_version=versions.get(VIRSH)
         )
 
+    def ask_qemu(self, sandbox: Sandbox, command: str) -> Completed:
+        """Start the emulator without a machine, and have it answer a QMP command; it prints a JSON object a line."""
+        return sandbox.run([self.qemu, *_STARTED], timeout=60, input_bytes=(_ASKED % command).encode())
+
     def _start_qemu(self, sandbox: Sandbox) -> None:
         """Raise Unusable unless the QEMU that was passed starts: a program out of a package lacks its modules."""
-        done = sandbox.run([self.qemu, *_STARTED], timeout=60, input_bytes=_HELLO)
+        done = self.ask_qemu(sandbox, "query-version")
         if done.exit_status != 0 or '"version"' not in done.stdout:
             words = (done.stderr.strip() or "it printed nothing").splitlines()[-1]
             raise Unusable(f"{self.name}: {self.program(QEMU).file} does not start as QEMU: {words}", _WHOLE)

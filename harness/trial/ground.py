@@ -94,7 +94,7 @@ class Platform:
         `recorded`: with the recorder, as all are where the settings say so. `preloads` are loaded into it before that.
         """
         settings = self.ground.settings
-        setup = replace(self.setup, stock=stock, preloads=preloads)
+        setup = replace(self.setup, stock=stock, preloads=preloads, monitored=settings.monitored)
         if recorded or settings.power_loss:
             setup = replace(setup, recorder=preload(RECORDER, settings.cache.preloads))
         return Daemon(self.stack, RunDirectory(settings.work), setup)

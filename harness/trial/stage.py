@@ -11,7 +11,7 @@ from typing import Protocol
 import libvirt
 
 from harness.acts.act import Act
-from harness.acts.calls import Await, Guest
+from harness.acts.calls import Await, Guest, features
 from harness.errors import ChainproofError, CheckFailed
 from harness.journal import Entry, Journal, Kind
 from harness.oracle.state import State
@@ -137,7 +137,7 @@ class Stage:
 
     @contextmanager
     def _entry(self, kind: Kind, text: str, act: Act, by: str) -> Iterator[Entry]:
-        entry = self.journal.begin(kind, text, act=act.data(), by=by)
+        entry = self.journal.begin(kind, text, act=act.data(), by=by, uses=features(act.call(self.state)))
         try:
             yield entry
         except BaseException as error:
