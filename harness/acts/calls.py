@@ -100,6 +100,7 @@ class Face:
 API: Mapping[str, Face] = {
     "virDomainCreate": Face("create", (), "", "start", has_flags=False),
     "virDomainDestroyFlags": Face("destroyFlags", (), "VIR_DOMAIN_DESTROY_", "destroy", {"GRACEFUL": "--graceful"}),
+    "virDomainUndefine": Face("undefine", (), "", "undefine", has_flags=False),
     "virDomainReset": Face("reset", (), "", "reset"),
     "virDomainSuspend": Face("suspend", (), "", "suspend", has_flags=False),
     "virDomainResume": Face("resume", (), "", "resume", has_flags=False),
@@ -187,6 +188,25 @@ API: Mapping[str, Face] = {
     "virDomainAbortJob": Face("abortJob", (), "", "domjobabort", has_flags=False),
 }
 """libvirt's function to its spellings; what needs more than one call (define, restore, delete) is the hand's."""
+
+_COPYING = Face(
+    "blockRebase",
+    (("disk", ""), ("base", "--dest"), ("bandwidth", "--bandwidth")),
+    "VIR_DOMAIN_BLOCK_REBASE_",
+    "blockcopy",
+    {
+        "COPY": "",
+        "COPY_RAW": "--raw",
+        "SHALLOW": "--shallow",
+        "REUSE_EXT": "--reuse-external",
+        "BANDWIDTH_BYTES": "--bytes",
+    },
+)
+
+
+def face_of(call: Libvirt) -> Face:
+    """How a call is spelt: virsh has another verb for a virDomainBlockRebase that copies."""
+    return _COPYING if "COPY" in call.flags and call.function == "virDomainBlockRebase" else API[call.function]
 
 
 def features(call: Call) -> tuple[str, ...]:

@@ -249,8 +249,8 @@ class Copy(_OfDisk):
 
     libvirt makes the image, in the active layer's format unless another is passed, or it is there and `reuse` says so.
     `synchronous`: each write of the guest waits for the copy of it. `bandwidth` is in bytes a second, `granularity` and
-    `buffer` are in bytes; 0 is QEMU's choice. It is a transient job, so that the VM may be a persistent one.
-    `by_rebase` is the older call for it, which knows the first three, and is for transient VMs alone.
+    `buffer` are in bytes; 0 is QEMU's choice. It is a transient job where the VM is a persistent one.
+    `by_rebase` is the older call for it, which knows no more than `bandwidth` of them, and is for transient VMs alone.
     """
 
     disk: str
@@ -275,18 +275,25 @@ class Copy(_OfDisk):
             args: dict[str, str | int | None] = {
                 "disk": self.disk,
                 "base": file_name(state.store(self.dest)),
-                "bandwidth": 0,
+                "bandwidth": self.bandwidth,
             }
-            return Libvirt("virDomainBlockRebase", self.vm, args, (*copied, *flags))
+            flags = (*copied, *flags, *_flags(BANDWIDTH_BYTES=bool(self.bandwidth)))
+            return Libvirt("virDomainBlockRebase", self.vm, args, flags)
         numbers = {"bandwidth": self.bandwidth, "granularity": self.granularity, "buffer": self.buffer}
         xml = copy_disk(state.store(self.dest), form)
-        return Libvirt("virDomainBlockCopy", self.vm, {"disk": self.disk, **numbers}, ("TRANSIENT_JOB", *flags), xml)
+        flags = (*_flags(TRANSIENT_JOB=state.vm(self.vm).persistent), *flags)
+        return Libvirt("virDomainBlockCopy", self.vm, {"disk": self.disk, **numbers}, flags, xml)
 
     def content(self, content: Content) -> Content:
         """Phase one."""
-        if self.by_rebase:
-            raise Impossible("the VM is a persistent one")
         return content.copy(self.dest, shallow=self.shallow, form=self.format, reuse=self.reuse)
+
+    def after(self, state: State) -> State:
+        """The older call must be refused for a persistent VM."""
+        after = super().after(state)
+        if self.by_rebase and state.vm(self.vm).persistent:
+            raise Impossible(f"{self.vm} is a persistent VM")
+        return after
 
     def __str__(self) -> str:
         return f"a copy of {self.disk} to {self.dest} begins"

@@ -86,7 +86,7 @@ class KillQemu(Act):
 
     def after(self, state: State) -> State:
         """Off; what was not flushed is undefined, no more. A daemon that comes later finds its monitor deserted."""
-        after = state.with_vm(self.vm, ended(state.on(self.vm), Death.KILLED))
+        after = state.with_vm(self.vm, ended(state.endable(self.vm), Death.KILLED))
         if state.daemon is not None:
             return after.with_noise(_CUT_OFF)
         # nobody may hear of this end: then the first "resumed" of the next QEMU is not told from one of this one

@@ -42,6 +42,52 @@ class Define(Act):
 
 
 @dataclass(frozen=True, repr=False)
+class Undefine(Act):
+    """Remove the definition of a VM that runs: it goes on, as a transient one."""
+
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainUndefine."""
+        return Libvirt("virDomainUndefine", self.vm)
+
+    def after(self, state: State) -> State:
+        """It is transient."""
+        machine = state.live(self.vm)
+        if not machine.persistent:
+            raise Impossible(f"{self.vm} has no definition")
+        if machine.snapshots:
+            raise Impossible(f"{self.vm} has snapshots, whose records would go")
+        return state.with_vm(self.vm, replace(machine, persistent=False))
+
+    def __str__(self) -> str:
+        return f"removes the definition of {self.vm}, which runs on"
+
+
+@dataclass(frozen=True, repr=False)
+class Redefine(Act):
+    """Give a transient VM a definition: what it was defined with, on the active layers of its disks."""
+
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainDefineXML, of which the hand has the XML."""
+        return Libvirt("virDomainDefineXML", self.vm)
+
+    def after(self, state: State) -> State:
+        """It is persistent."""
+        machine = state.live(self.vm)
+        if machine.persistent:
+            raise Impossible(f"{self.vm} has a definition")
+        if any(content.job is not None for content in machine.disks.values()):
+            raise Impossible(f"a job of {self.vm} is on: its end would change the chain of the definition")
+        return state.with_vm(self.vm, replace(machine, persistent=True))
+
+    def __str__(self) -> str:
+        return f"gives {self.vm}, which runs, a definition"
+
+
+@dataclass(frozen=True, repr=False)
 class Start(Act):
     """Start the VM and reach its guest: booted, or `restored` from a guest that was booted and saved before.
 
@@ -80,7 +126,8 @@ class ShutOff(Act):
 
     def after(self, state: State) -> State:
         """Off; nothing is lost, but a job is."""
-        machine = state.live(self.vm)
+        state.served()
+        machine = state.endable(self.vm)
         flushed = {target: content.flush() for target, content in machine.disks.items()}
         return state.with_vm(self.vm, ended(replace(machine, disks=flushed), Death.SHUT_OFF))
 

@@ -47,9 +47,11 @@ class VmState:
     """One VM. `boot` and `qemu` count its boots and its QEMU processes; both begin at 0, before the first one.
 
     `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes. `backup` is the disk of
-    the backup that is on. `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them
-    ("suspended", "resumed"; with a "?" what it need not tell of), but for those that belong to a start. `deaths` are
-    how its QEMUs were ended, in order.
+    the backup that is on. Without `persistent` it has no definition, and is gone when its QEMU is.
+
+    `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them ("suspended",
+    "resumed"; with a "?" what it need not tell of), but for those that belong to a start. `deaths` are how its QEMUs
+    were ended, in order.
     """
 
     disks: Mapping[str, Content] = field(default_factory=dict)
@@ -59,6 +61,7 @@ class VmState:
     snapshots: Mapping[str, SnapshotRecord] = field(default_factory=dict)
     opaque: frozenset[str] = frozenset()
     backup: str = ""
+    persistent: bool = True
     turns: tuple[str, ...] = field(default=(), compare=False)
     deaths: tuple[Death, ...] = field(default=(), compare=False)
 
@@ -117,6 +120,13 @@ class State:
         machine = self.vm(vm)
         if machine.power is not Power.OFF:
             raise Impossible(f"{vm} is {machine.power}")
+        return machine
+
+    def endable(self, vm: str) -> VmState:
+        """The VM, for acts that end its QEMU; raises Impossible if it would be gone then, which nothing here says."""
+        machine = self.on(vm)
+        if not machine.persistent:
+            raise Impossible(f"{vm} is transient, and would be gone")
         return machine
 
     def awake(self, vm: str, target: str) -> Content:

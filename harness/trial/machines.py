@@ -32,10 +32,11 @@ class Machines:
         self._shapes: dict[str, tuple[Machine, bool, str]] = {}  # what each is made of; iothreads and cache of disks
 
     def definition(self, vm: str, arguments: Mapping[str, Argument]) -> str:
-        """The XML of a VM, from the arguments of the call that defines it."""
-        machine = replace(self.machine, root_on_vda=bool(arguments["root_on_vda"]))
-        self._shapes[vm] = machine, bool(arguments["iothread"]), str(arguments["cache"])
-        return domain_xml(vm, machine, self.disks(vm), IMAGES.parent)
+        """The XML of a VM, from the arguments of the call that defines it; without any it is what it was before."""
+        if arguments:
+            machine = replace(self.machine, root_on_vda=bool(arguments["root_on_vda"]))
+            self._shapes[vm] = machine, bool(arguments["iothread"]), str(arguments["cache"])
+        return domain_xml(vm, self._shapes[vm][0], self.disks(vm), IMAGES.parent)
 
     def disks(self, vm: str) -> list[DiskSpec]:
         """The disks of a VM that was defined, as they are now."""

@@ -24,7 +24,7 @@ from harness.acts.chain import (
 )
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
 from harness.acts.images import CreateImage
-from harness.acts.power import Reset, ShutOff, Start
+from harness.acts.power import Redefine, Reset, ShutOff, Start, Undefine
 from harness.journal import Kind
 from harness.oracle.chain import Chain
 from harness.oracle.content import Content
@@ -90,6 +90,14 @@ class Vm:
     def reset(self) -> None:
         """Press the reset button, and reach the guest that boots."""
         self.stage.do(Reset(self.name))
+
+    def undefine(self) -> None:
+        """Remove its definition while it runs: it is transient then."""
+        self.stage.do(Undefine(self.name))
+
+    def redefine(self) -> None:
+        """Give it a definition again, on the active layers of its disks."""
+        self.stage.do(Redefine(self.name))
 
     def grow(self, layers: Sequence[tuple[str, str, Sequence[int]]], target: str = "vda") -> Self:
         """Live: make (image, label, cells) layers of a disk, writing each one's marker while it is the active one."""

@@ -38,7 +38,7 @@ from harness.trial.measure import Readers
 from harness.trial.nouns import Disk, Job, Vm
 from harness.trial.stage import Outcome, Sighting, Stage
 from harness.vm.domain_xml import Machine
-from harness.vm.hands import BindingHand, Things, VirshHand
+from harness.vm.hands import BindingHand, IndexHand, PathHand, Things, VirshHand
 from harness.vm.offline import OfflineWriter
 from harness.vm.warm import WarmGuests
 from harness.waiting import well
@@ -90,7 +90,7 @@ class Trial:
         )
         self.stage = Stage(
             self.journal,
-            {hand.name: hand for hand in (BindingHand(self.things), VirshHand(self.things))},
+            {hand.name: hand for hand in (make(self.things) for make in (BindingHand, VirshHand, PathHand, IndexHand))},
             self._look,
         )
         if self.recording is not None:

@@ -32,6 +32,10 @@ def chain_in_definition(subject: Subject) -> Iterator[Finding]:
         yield from _same_chain(subject, seen, "the persistent definition")
 
 
+def _persistent(subject: Subject) -> str:
+    return "" if subject.vm.state.persistent else f"{subject.vm.name} is transient"
+
+
 def chain_in_qemu(subject: Subject) -> Iterator[Finding]:
     """Ask QEMU for its nodes: one for each image of the chains of the VM's disks, and for no other."""
     nodes = subject.sight.qmp(subject.vm, "query-named-block-nodes")
@@ -86,7 +90,14 @@ def _same_chain(subject: Subject, seen: Chain, where: str) -> Iterator[Finding]:
 CHAIN_CHECKS: tuple[Check, ...] = (
     Check("chain in the live XML", "O4: the live XML has the chain", "disk", ON, chain_in_live_xml),
     Check("end of the chain in the live XML", "O4: the chain ends there", "disk", ON, end_of_chain_in_live_xml),
-    Check("chain in the persistent definition", "O4, O9: so has the definition", "disk", DEFINED, chain_in_definition),
+    Check(
+        "chain in the persistent definition",
+        "O4, O9: so has the definition",
+        "disk",
+        DEFINED,
+        chain_in_definition,
+        _persistent,
+    ),
     Check("chain in QEMU", "O4: QEMU has these images open, and no other", "vm", ON, chain_in_qemu),
     Check("chain in the image headers", "O4: so have the headers", "disk", DEFINED, chain_in_headers, once=True),
     Check(

@@ -65,6 +65,8 @@ def verify_all(trial: Trial, explained: Callable[[Finding], bool] = lambda _: Fa
         if not all(map(explained, findings)):
             raise ChecksFailed("all universal checks hold, with the VMs on", findings)
         for vm in running:
+            if not vm.state.persistent:
+                vm.redefine()
             vm.shut_off()
     findings += [finding for finding in look(Sight(trial), made, OFF) if finding not in findings]
     if findings:

@@ -58,6 +58,7 @@ class Domain:
         self.hung_in = ""
         self._ends = 0
         self._boot = ""
+        self._persistent = False
         self._port: DiskPort | None = None
         self._handle: libvirt.virDomain | None = None
 
@@ -72,7 +73,8 @@ class Domain:
             # without a handle it was never defined, or a daemon has lost it; what is dead ends with its sandbox
             if self._handle is not None and not self.daemon.ailment():
                 self.stop_hard()
-                self.call("the end of the definition", lambda handle: handle.undefineFlags(_WITH_METADATA))
+                if self._persistent:
+                    self.call("the end of the definition", lambda handle: handle.undefineFlags(_WITH_METADATA))
         finally:
             self._aside.shutdown()
         self._handle = None
@@ -96,6 +98,12 @@ class Domain:
     def define(self, xml: str) -> None:
         """Define it."""
         self._handle = self.daemon.call(f"the definition of {self.name}", lambda connection: connection.defineXML(xml))
+        self._persistent = True
+
+    def undefine(self) -> None:
+        """Remove its definition while it runs."""
+        self.call("the end of the definition", lambda handle: handle.undefine())
+        self._persistent = False
 
     def let_go(self) -> None:
         """Do without libvirt's object while no daemon runs."""

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from harness.oracle.image import Image, Store
 from harness.storage.sources import disk_type, source_element, store_in
+from harness.storage.stores import file_name
 
 
 def targets(xml: str) -> list[str]:
@@ -30,6 +31,17 @@ def backing_chain(xml: str, target: str) -> list[Store]:
         found.append(store_in(layer))
         layer = layer.find("backingStore")
     return found[::-1]
+
+
+def indices(xml: str, target: str) -> dict[str, str]:
+    """The numbers of the disk's images in the live XML, by what libvirt's calls name them with: their paths."""
+    layer: ElementTree.Element | None = disk_element(xml, target)
+    found: dict[str, str] = {}
+    while layer is not None and (len(layer) or layer.attrib):
+        numbered = layer if layer.tag == "backingStore" else layer.find("source")
+        found[file_name(store_in(layer))] = "" if numbered is None else numbered.get("index", "")
+        layer = layer.find("backingStore")
+    return found
 
 
 def has_mirror(xml: str, target: str) -> bool:

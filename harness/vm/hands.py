@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Protocol
 
 import libvirt
 
-from harness.acts.calls import API, Argument, Await, Call, Face, Guest, Host, Libvirt, Signal
+from harness.acts.calls import Argument, Await, Call, Face, Guest, Host, Libvirt, Signal, face_of
 from harness.oracle import pattern
 from harness.oracle.image import Store
 from harness.readers.own import Reader
@@ -17,6 +17,7 @@ from harness.stack.daemon import Daemon
 from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.storage.stores import path_of
 from harness.vm.domain import Domain
+from harness.vm.domain_view import backing_chain, indices
 from harness.vm.jobs import Jobs
 from harness.vm.offline import OfflineWriter
 from harness.vm.takeover import start_daemon
@@ -115,7 +116,7 @@ class BindingHand:
             things.jobs.await_event(domain, target, call.until, since)
 
     def _invoke(self, domain: Domain, call: Libvirt) -> None:
-        face = API[call.function]
+        face = face_of(call)
         typed = {name: call.args[key] for key, (name, _) in face.parameters.items() if call.args.get(key)}
         values = {**call.args, "xml": call.xml, "params": typed}
         arguments = [values.get(name) for name, _ in face.arguments]
@@ -126,6 +127,32 @@ class BindingHand:
 
 def _flag(face: Face, flag: str) -> int:
     return int(flag) if flag.isdigit() else int(getattr(libvirt, face.prefix + flag))
+
+
+class PathHand(BindingHand):
+    """Calls a disk by the path of its active layer, where others name its target."""
+
+    name = "by path"
+
+    def _invoke(self, domain: Domain, call: Libvirt) -> None:
+        args = dict(call.args)
+        if "disk" in args:
+            args["disk"] = str(path_of(backing_chain(domain.xml(), str(args["disk"]))[-1]))
+        super()._invoke(domain, replace(call, args=args))
+
+
+class IndexHand(BindingHand):
+    """Calls the layers of a disk by their numbers in the live XML (vda[2]), where others name their paths."""
+
+    name = "by index"
+
+    def _invoke(self, domain: Domain, call: Libvirt) -> None:
+        args = dict(call.args)
+        layers = [name for name in ("base", "top") if args.get(name)]
+        if layers:
+            numbers = indices(domain.xml(), str(args["disk"]))
+            args |= {name: f"{args['disk']}[{numbers[str(args[name])]}]" for name in layers}
+        super()._invoke(domain, replace(call, args=args))
 
 
 class VirshHand(BindingHand):
@@ -153,7 +180,7 @@ def _await_no_job(domain: Domain) -> None:
 
 def spelt(call: Libvirt, document: PurePosixPath) -> list[str]:
     """The virsh command line for a call; its XML, if it has one, is in the file `document`."""
-    face = API[call.function]
+    face = face_of(call)
     words = ["virsh", face.verb, call.vm]
     for name, option in face.arguments:
         value = str(document) if name == "xml" else call.args.get(name)
@@ -174,6 +201,10 @@ def _define(things: Things, call: Libvirt) -> None:
     domain.define(things.definition(call.vm, call.args))
 
 
+def _undefine(things: Things, call: Libvirt) -> None:
+    things.domain(call.vm).undefine()
+
+
 def _delete_snapshot(things: Things, call: Libvirt) -> None:
     name = str(call.args["name"])
     things.domain(call.vm).call("snapshotDelete", lambda handle: handle.snapshotLookupByName(name).delete(0))
@@ -181,6 +212,7 @@ def _delete_snapshot(things: Things, call: Libvirt) -> None:
 
 _SPECIAL: Mapping[str, Callable[[Things, Libvirt], None]] = {
     "virDomainDefineXML": _define,
+    "virDomainUndefine": _undefine,
     "virDomainCreate": lambda things, call: things.boot(things.domain(call.vm)),
     "virDomainRestoreFlags": lambda things, call: things.bring_up(things.domain(call.vm)),
     "virDomainDestroyFlags": lambda things, call: things.domain(call.vm).shut_off(),

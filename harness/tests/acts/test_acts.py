@@ -12,7 +12,7 @@ import pytest
 from harness.acts.act import Act, read
 from harness.acts.asked import Ask
 from harness.acts.backup import BeginPullBackup, EndBackup
-from harness.acts.calls import API, Libvirt
+from harness.acts.calls import Libvirt, face_of
 from harness.acts.chain import (
     Abort,
     ActiveCommit,
@@ -39,7 +39,7 @@ from harness.acts.images import (
     RemoveImage,
     WriteImage,
 )
-from harness.acts.power import Define, Reset, Resume, ShutOff, Start, Suspend
+from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.oracle.content import Impossible
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import File, Qcow2, Raw
@@ -92,6 +92,11 @@ STORY: tuple[Act, ...] = (
     Suspend(),
     Resume(),
     Reset(),
+    Undefine(),
+    Copy("vda", "older", bandwidth=65536, by_rebase=True),
+    AwaitReady("vda"),
+    Abort("vda"),
+    Redefine(),
     KillDaemon(),
     StartDaemon(),
     Freeze(),
@@ -157,10 +162,10 @@ def test_every_call_of_libvirt_has_both_spellings() -> None:
     for act, state in states():
         call = act.call(state)
         if isinstance(call, Libvirt) and call.function not in SPECIAL:
-            face = API[call.function]
+            face = face_of(call)
             assert set(call.args) <= {name for name, _ in face.arguments} | set(face.parameters), act
-            assert spelt(call, document)[:3] == ["virsh", API[call.function].verb, "vm1"]
-            assert set(call.flags) <= set(API[call.function].flags), act
+            assert spelt(call, document)[:3] == ["virsh", face.verb, "vm1"]
+            assert set(call.flags) <= set(face.flags), act
 
 
 @pytest.mark.parametrize(
@@ -180,6 +185,10 @@ def test_every_call_of_libvirt_has_both_spellings() -> None:
             Copy("vda", "copy", shallow=True, bandwidth=7, granularity=4096, buffer=65536),
             "virsh blockcopy vm1 vda --xml /export/document.xml --bytes --bandwidth 7 --granularity 4096"
             " --buf-size 65536 --transient-job --shallow",
+        ),
+        (
+            Copy("vda", "copy", format=Raw(), bandwidth=65536, by_rebase=True),
+            "virsh blockcopy vm1 vda --dest /export/images/copy.qcow2 --bandwidth 65536 --raw --bytes",
         ),
         (Pivot("vda"), "virsh blockjob vm1 vda --abort --pivot"),
         (Pivot("vda", asynchronous=True), "virsh blockjob vm1 vda --abort --pivot --async"),

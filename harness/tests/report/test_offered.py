@@ -74,7 +74,8 @@ def test_what_no_measurement_came_after_is_not_verified() -> None:
 
 def test_what_failed_is_refused_and_not_verified() -> None:
     used = Used.of([_done("a", outcome="libvirtError: no"), _TABLE])
-    assert (used.verified, used.refused) == (set(), {"a"})
+    assert not used.verified
+    assert used.refused == {"a"}
 
 
 def test_what_nobody_explains_is_a_gap() -> None:
