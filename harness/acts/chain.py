@@ -89,6 +89,9 @@ class DeleteSnapshot(Act):
         if self.name not in machine.snapshots:
             raise Impossible(f"{self.vm} has no snapshot {self.name}")
         record = machine.snapshots[self.name]
+        busy = [disk for disk, content in machine.disks.items() if content.job is not None]
+        if busy:
+            raise Impossible(f"a job of {', '.join(busy)} is on")
         for disk, overlay in record.overlays.items():
             below = state.disk(self.vm, disk).layer(overlay).backing
             if below != record.below[disk]:

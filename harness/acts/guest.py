@@ -37,7 +37,11 @@ class _OnParts(Act):
     def after(self, state: State) -> State:
         """The disk holds it; what is not flushed may be lost when QEMU is."""
         content = self.done(state.awake(self.vm, self.disk), state)(self.cells, self.ranges)
-        return state.with_disk(self.vm, self.disk, content.flush() if self.flush else content)
+        return state.with_disk(self.vm, self.disk, content.flush() if self.flushes(state) else content)
+
+    def flushes(self, state: State) -> bool:  # noqa: ARG002
+        """Whether the image holds it when it has been done."""
+        return self.flush
 
     def stretches(self, state: State) -> tuple[Range, ...]:
         """The bytes, none touching another."""
@@ -162,6 +166,10 @@ class Discard(_OnParts):
         backed_up = state.vm(self.vm).backup == self.disk
         return partial(content.discard, passed_on=False if backed_up else None)
 
+    def flushes(self, state: State) -> bool:
+        """Not where the disk has no write cache: the next write flushes it (QEMU has no FUA for discards)."""
+        return self.flush and not state.vm(self.vm).write_through
+
     def __str__(self) -> str:
         return f"discards {places(self.cells, self.ranges, self.disk)}{self._unflushed()}"
 
@@ -178,8 +186,9 @@ class Flush(Act):
         return Guest(self.vm, "flush", self.disk)
 
     def after(self, state: State) -> State:
-        """All that it wrote is there after a crash."""
-        return state.with_disk(self.vm, self.disk, state.awake(self.vm, self.disk).flush())
+        """All that it wrote is there after a crash; of a disk without a write cache its kernel asks for no flush."""
+        content = state.awake(self.vm, self.disk)
+        return state.with_disk(self.vm, self.disk, content if state.vm(self.vm).write_through else content.flush())
 
     def __str__(self) -> str:
         return f"flushes {self.disk}"

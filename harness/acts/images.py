@@ -30,8 +30,7 @@ class CreateImage(Act):
 
     def call(self, state: State) -> Host:
         """qemu-img create."""
-        disks = state.vm(self.vm).disks
-        size = disks[self.disk].size if self.disk in disks else self.geometry.disk_size
+        size = self.after(state).disk(self.vm, self.disk).layer(self.name).size
         backing = None if self.backing is None else state.image(self.vm, self.disk, self.backing)
         image = self.after(state).image(self.vm, self.disk, self.name)
         return Host(tool.create(image, size, backing))

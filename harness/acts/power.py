@@ -10,6 +10,8 @@ from harness.acts.calls import Argument, Libvirt
 from harness.oracle.content import Impossible
 from harness.oracle.state import Death, Power, State, VmState
 
+_WRITE_THROUGH = ("writethrough", "directsync")
+
 
 @dataclass(frozen=True, repr=False)
 class Define(Act):
@@ -35,7 +37,8 @@ class Define(Act):
             raise Impossible(f"{self.vm} is defined")
         if not state.vm(self.vm).disks:
             raise Impossible(f"{self.vm} has no disk")
-        return state.with_power(self.vm, Power.OFF)
+        machine = replace(state.vm(self.vm), power=Power.OFF, write_through=self.cache in _WRITE_THROUGH)
+        return state.with_vm(self.vm, machine)
 
     def __str__(self) -> str:
         return f"defines {self.vm}"

@@ -96,7 +96,7 @@ def _of(span: Span, disk: Disk, after: Content, last: Promise | None) -> Iterato
         yield Promise(span.began, f"during: {span.act}", after.geometry, values, sizes, "", act)
         values = tuple(map(_or, values, guest))
         sizes = frozenset({size})
-    if last is None or _flushes(span.act, disk):
+    if last is None or _flushes(span.act, span.before, disk):
         values = tuple(map(_certain, guest))
     yield Promise(span.ended, f"after: {span.act}", after.geometry, values, sizes, active, act)
 
@@ -129,16 +129,16 @@ def _has_data_file(form: Format) -> bool:
     return isinstance(form, Qcow2) and form.data_file is not None
 
 
-def _flushes(act: Act, disk: Disk) -> bool:
+def _flushes(act: Act, before: State, disk: Disk) -> bool:
     """Whether the guest, or the end of its QEMU, has flushed the disk when the act has ended.
 
     A snapshot and a pivot flush, too; that they do is what is to be seen, and of what the guest has not flushed they
     promise nothing.
     """
     if isinstance(act, Flush):
-        return (act.vm, act.disk) == disk
+        return (act.vm, act.disk) == disk and not before.vm(act.vm).write_through
     if isinstance(act, Write | Zero | Discard):
-        return act.flush and (act.vm, act.disk) == disk
+        return act.flushes(before) and (act.vm, act.disk) == disk
     return isinstance(act, ShutOff) and act.vm == disk[0]
 
 

@@ -34,7 +34,7 @@ def transition(state: State, act: Act) -> Transition:
 def kind_of(act: Act) -> str:
     """An act by what it does, not to what: for counts of acts and of pairs of acts that follow one another."""
     words = [type(act).__name__]
-    for flag in ("shallow", "reuse", "delete", "plain", "synchronous", "as_data", "name", "bandwidth"):
+    for flag in ("shallow", "reuse", "delete", "plain", "synchronous", "by_rebase", "as_data", "name", "bandwidth"):
         if getattr(act, flag, None):
             words.append(flag)
     if getattr(act, "flush", True) is False and type(act).__name__ != "BeginWrite":
@@ -44,7 +44,7 @@ def kind_of(act: Act) -> str:
 
 def _of_vm(vm: VmState) -> Abstract:
     disks = tuple((target, _of_disk(target, content)) for target, content in sorted(vm.disks.items()))
-    return vm.power.value, vm.backup, len(vm.snapshots), disks
+    return vm.power.value, vm.persistent, vm.backup, len(vm.snapshots), disks
 
 
 def _of_disk(target: str, content: Content) -> Abstract:

@@ -17,6 +17,7 @@ from harness.explore.program import Program
 from harness.explore.universe import Universe, ending, merged, possible, until_healed
 from harness.journal import Journal
 from harness.oracle.content import Impossible
+from harness.oracle.image import Qcow2
 from harness.oracle.state import State
 from harness.stack.offers import OFFERS
 from harness.trial.ground import Daemons, Platform
@@ -25,7 +26,8 @@ from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
 from harness.verdict.explanation import cause
 from harness.verdict.finding import ChecksFailed, Finding, findings_of
-from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug, explanation
+from harness.verdict.known_bug import KnownBug, explanation
+from harness.verdict.known_bugs import KNOWN_BUGS
 from harness.verdict.power_loss import explore_power_loss
 from harness.waiting import now
 
@@ -98,9 +100,17 @@ class Explorer:
         self._bugs = [bug for bug in table if bug.affects(platform.stack)]
         self._left_out = {bug.left_out for bug in self._bugs}
 
+    def can_be(self, universe: Universe) -> bool:
+        """Whether a world can be made, and grown, on this stack."""
+        form = universe.format
+        return not (isinstance(form, Qcow2) and form.subclusters) or self._offers("inherited-subclusters")
+
+    def _offers(self, name: str) -> bool:
+        return OFFERS[name].is_in(self.platform.stack)
+
     def possible(self, state: State, number: int) -> tuple[Act, ...]:
         """The acts that can be done next, on this stack."""
-        acts = possible(state, number, lambda name: OFFERS[name].is_in(self.platform.stack))
+        acts = possible(state, number, self._offers)
         return tuple(act for act in acts if type(act).__name__ not in self._left_out)
 
     def run(self, program: Program, *, keep: str = "") -> Outcome:

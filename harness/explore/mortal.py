@@ -23,7 +23,8 @@ from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
 from harness.verdict.explanation import cause
 from harness.verdict.finding import Finding, findings_of
-from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug, explanation
+from harness.verdict.known_bug import KnownBug, explanation
+from harness.verdict.known_bugs import KNOWN_BUGS
 from images.preload import preload
 
 SOURCE = Path(__file__).with_name("mortal.c")

@@ -24,7 +24,7 @@ from harness.acts.chain import (
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
 from harness.acts.images import CreateImage, RemoveImage
-from harness.acts.power import Define, Reset, Resume, ShutOff, Start, Suspend
+from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.oracle.content import Content, Impossible
 from harness.oracle.geometry import Geometry, Range
 from harness.oracle.image import QCOW2, Format, Qcow2, Raw
@@ -36,7 +36,7 @@ MOST_LAYERS = 4
 """How long a chain may become."""
 _MOST_UNUSED = 2  # images outside the chain
 _SLOW = 1  # MiB a second: what there is to copy takes a few steps of a walk
-_OTHER_FORMAT = Qcow2(cluster_size=131072, subclusters=True)
+_LARGER = 131072
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,7 @@ class Universe:
 
 def started(universe: Universe) -> State:
     """The state in which a world begins."""
-    state = State()
-    for act in universe.set_up():
-        state = act.after(state)
-    return state
+    return _after(State(), universe.set_up())
 
 
 def possible(state: State, step: int, offers: Callable[[str], bool] = lambda _: True) -> tuple[Act, ...]:
@@ -162,6 +159,8 @@ def _of_chain(
         yield ActiveCommit(target, below)
     if few:
         return
+    # what libvirt makes on top of it is to be like it
+    other = Qcow2(_LARGER, subclusters=offers("inherited-subclusters"))
     if len(chain) > 1:
         yield ActiveCommit(target, chain[0], bandwidth=_SLOW)
         yield ActiveCommit(target, chain[0], delete=True)
@@ -180,17 +179,18 @@ def _of_chain(
         yield Copy(target, fresh)
         yield Copy(target, fresh, shallow=True)
         yield Copy(target, fresh, format=Raw())
+        yield Copy(target, fresh, by_rebase=True)
         if offers("synchronous-writes"):
             yield Copy(target, fresh, synchronous=True)
         if not unused:
-            yield CreateImage(fresh, target, format=_OTHER_FORMAT)
+            yield CreateImage(fresh, target, format=other)
             if len(chain) > 1 and content.job is None:
                 yield CreateImage(fresh, target, backing=chain[-2])
         if len(chain) < MOST_LAYERS:
             yield Snapshot(target, fresh, name=f"of-{fresh}")
             if content.job is None and not any(_is_ready_overlay(content, name) for name in unused):
                 # (during an active commit QEMU 5.2 lets nobody read the images between)
-                yield CreateImage(fresh, target, format=_OTHER_FORMAT, backing=content.active)
+                yield CreateImage(fresh, target, format=other, backing=content.active)
     for name in unused:
         if _is_ready_overlay(content, name):
             yield Snapshot(target, name, reuse=True)
@@ -201,7 +201,7 @@ def _of_chain(
 
 
 def _of_power(state: State) -> Iterator[Act]:
-    yield from (Suspend(), Resume(), StartDaemon(), KillDaemon(), StopDaemon())
+    yield from (Suspend(), Resume(), StartDaemon(), KillDaemon(), StopDaemon(), Undefine(), Redefine())
     if not any(map(races, state.vm(VM).disks.values())):  # whether such a job ends before QEMU does, nobody can say
         yield from (ShutOff(), KillQemu(), Reset())
     yield Start(restored=True)
@@ -237,6 +237,8 @@ def _healing(state: State) -> Iterator[Act]:
         yield EndBackup()
     elif machine.power is Power.PAUSED:
         yield Resume()
+    elif not machine.persistent and not any(content.job for content in machine.disks.values()):
+        yield Redefine()
     elif machine.power is Power.OFF:
         yield Start(restored=True)
     else:
@@ -262,7 +264,15 @@ def ending(state: State) -> tuple[Act, ...]:
     acts: list[Act] = [StartDaemon()] if state.daemon is None else []
     machine = state.vm(VM)
     acts += [AwaitCompleted(target) for target, content in machine.disks.items() if races(content)]
+    if not machine.persistent:  # it would be gone: what is on is ended politely before
+        return (*acts, *until_healed(_after(state, acts)), KillQemu())
     return (*acts, KillQemu()) if machine.is_on else tuple(acts)
+
+
+def _after(state: State, acts: Sequence[Act]) -> State:
+    for act in acts:
+        state = act.after(state)
+    return state
 
 
 def merged(state: State) -> Sequence[Act]:

@@ -76,7 +76,8 @@ class Walks:
 
     def _round(self, number: int, until: Callable[[], bool], length: int) -> None:
         chooser = _Chooser(self._explorer, frozenset() if number % 4 == 0 else self._avoided())
-        universe = UNIVERSES[number % len(UNIVERSES)]
+        universes = [each for each in UNIVERSES if self._explorer.can_be(each)]
+        universe = universes[number % len(universes)]
 
         @seeded(self._seed * 1000 + number)
         @settings(

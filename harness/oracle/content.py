@@ -228,7 +228,7 @@ class Content:
         """
         self._idle("a snapshot")
         below = self.layer(self.active).format
-        grown = self.add(overlay, form or (below if isinstance(below, Qcow2) else QCOW2), self.active)
+        grown = self.add(overlay, form or (_inherited(below) if isinstance(below, Qcow2) else QCOW2), self.active)
         return replace(grown, active=overlay, unflushed=frozenset())
 
     def reuse(self, overlay: str) -> Content:
@@ -268,7 +268,8 @@ class Content:
         layer = self.layer(self.active)
         backing = layer.backing if shallow else None
         if not reuse:
-            return self.add(dest, form or layer.format, backing, layer.size)._begin("copy", dest, base=backing)
+            made = form or (_inherited(layer.format) if isinstance(layer.format, Qcow2) else layer.format)
+            return self.add(dest, made, backing, layer.size)._begin("copy", dest, base=backing)
         there = self.layer(dest)
         if dest in self.chain() or there.backing != backing or there.size != layer.size:
             raise Impossible(f"{dest} is no image that a copy of {self.active} may go to")
@@ -333,13 +334,9 @@ class Content:
         which takes a flush. A job is gone with the process. The guest's flush does not flush the job's target: its
         copied parts may be lost. The guest sees no difference, since the overlays still hold them.
         """
-        layer = self.layer(self.active)
-        lost = {other for part in self.unflushed for other in self.geometry.unit_around(part, layer.format.unit)}
-        own = _changed(layer.own, dict.fromkeys(lost, UNDEFINED))
+        lost = self._in_memory()
         known = {part: label for part, label in self.acknowledged.items() if part not in lost}
-        done = replace(
-            self._holding(self.active, own), job=None, unflushed=frozenset(), in_flight={}, acknowledged=known
-        )
+        done = replace(self.unsettled(), job=None, unflushed=frozenset(), in_flight={}, acknowledged=known)
         job = self.job
         if job is None:
             return done
@@ -350,6 +347,15 @@ class Content:
         # what the guest has written meanwhile may have been there in any of its versions
         meanwhile = {part: UNDEFINED for part, held in enumerate(self.contains(job.target)) if held is UNDEFINED}
         return done._holding(job.target, _changed(doubt, meanwhile))
+
+    def unsettled(self) -> Content:
+        """This content as its files are while QEMU runs: what the guest has not flushed may be in them or not."""
+        own = self.layer(self.active).own
+        return self._holding(self.active, _changed(own, dict.fromkeys(self._in_memory(), UNDEFINED)))
+
+    def _in_memory(self) -> set[int]:
+        unit = self.layer(self.active).format.unit
+        return {other for part in self.unflushed for other in self.geometry.unit_around(part, unit)}
 
     def either(self, other: Content) -> Content:
         """This content or the `other`, which has the same files: UNDEFINED where they differ."""
@@ -505,6 +511,11 @@ def _without(parts: frozenset[int], labels: Mapping[int, str]) -> Mapping[int, s
 
 def _perhaps(settled: Part, copied: Part) -> Part:
     return Perhaps(copied) if settled is HOLE and isinstance(copied, str | Blank) and copied is not HOLE else settled
+
+
+def _inherited(form: Qcow2) -> Qcow2:
+    """What libvirt makes an image like, on the model of one: of its version and clusters, without its other options."""
+    return Qcow2(form.cluster_size, form.subclusters, form.compat)
 
 
 def _fits(form: Format, geometry: Geometry) -> Format:

@@ -46,8 +46,9 @@ class SnapshotRecord:
 class VmState:
     """One VM. `boot` and `qemu` count its boots and its QEMU processes; both begin at 0, before the first one.
 
-    `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes. `backup` is the disk of
-    the backup that is on. Without `persistent` it has no definition, and is gone when its QEMU is.
+    With `write_through` its disks have no write cache: a write is flushed as it ends, a discard is not, and the guest
+    has no flush to ask for. `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes.
+    `backup` is the disk of the backup that is on. Without `persistent` it has no definition, and is gone with its QEMU.
 
     `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them ("suspended",
     "resumed"; with a "?" what it need not tell of), but for those that belong to a start. `deaths` are how its QEMUs
@@ -62,6 +63,7 @@ class VmState:
     opaque: frozenset[str] = frozenset()
     backup: str = ""
     persistent: bool = True
+    write_through: bool = False
     turns: tuple[str, ...] = field(default=(), compare=False)
     deaths: tuple[Death, ...] = field(default=(), compare=False)
 

@@ -21,7 +21,8 @@ from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
 from harness.verdict.explanation import explain
 from harness.verdict.finding import FINDINGS, Finding, as_json, findings_of
-from harness.verdict.known_bugs import KnownBug, explanation, known_bugs
+from harness.verdict.known_bug import KnownBug, explanation
+from harness.verdict.known_bugs import known_bugs
 from harness.verdict.power_loss import PowerLoss, explore_power_loss
 from harness.vm.domain import DomainFailed
 

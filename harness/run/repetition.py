@@ -8,7 +8,8 @@ import pytest
 
 from harness.run import properties
 from harness.run.judging import bugs
-from harness.verdict.known_bugs import KNOWN_BUGS, ROUNDS, KnownBug, repeated_for
+from harness.verdict.known_bug import ROUNDS, KnownBug
+from harness.verdict.known_bugs import KNOWN_BUGS, repeated_for
 
 Reports = list[pytest.TestReport]
 

@@ -43,6 +43,9 @@ OFFERS = {
     for offer in (
         Offer("backup", "libvirt", "7.2.0", "7.0.0 says: incremental backup is not supported yet"),
         Offer("synchronous-writes", "libvirt", "8.0.0", "libvirt-domain.h: VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES"),
+        Offer(
+            "inherited-subclusters", "libvirt", "8.0.0", "formatstorage: extended_l2; measured on 9.0.0, not on 7.0.0"
+        ),
         Offer("external-snapshot-delete", "libvirt", "9.0.0", f"{_NEWS}, 9.0.0"),
         Offer("external-snapshot-revert", "libvirt", "9.9.0", f"{_NEWS}, 9.9.0"),
         # trixie-backports has libvirt 11.3.0 with QEMU 11.1.3: no saved VM can be restored there; 12.8.0 can, and

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.acts.guest import Flush
 from harness.errors import ChainproofError, CheckFailed, ImageError
 from harness.journal import Kind
+from harness.oracle.content import Content
 from harness.oracle.state import Power
 from harness.oracle.table import Row, Table, difference, known
 from harness.readers.nbd_reader import NbdReader
@@ -149,8 +150,16 @@ def _verified(disk: Disk, moment: str, readers: Readers) -> Table:
                 error.add_note(f"{each.who}: {each.difference(content.table()) or 'as expected'}")
             raise
     claim = f"the disk's content at {moment} is as the oracle says{_of(disk)}"
-    held_to(content.table(guest=running), witnesses, claim)
+    held_to(_expected(content, guest=running), witnesses, claim)
     return Table((*by_qemu.rows, *(guest.result() if guest else ())), content.geometry)
+
+
+def _expected(content: Content, *, guest: bool) -> Table:
+    """What is to be measured: of what cannot be flushed (a discard where there is no write cache) either state."""
+    if not content.unflushed:
+        return content.table(guest=guest)
+    files = content.unsettled().table(guest=False)
+    return Table((*files.rows, *content.table(guest=guest).of(["guest"]).rows), files.geometry)
 
 
 def _read(who: str, names: Sequence[str], disk: Disk, reader: Reader | NbdReader, run: str) -> Witness:

@@ -99,6 +99,10 @@ class Vm:
         """Give it a definition again, on the active layers of its disks."""
         self.stage.do(Redefine(self.name))
 
+    def is_persistent(self) -> bool:
+        """Whether libvirt says that it has a definition."""
+        return bool(self.domain.call("isPersistent", lambda handle: handle.isPersistent()))
+
     def grow(self, layers: Sequence[tuple[str, str, Sequence[int]]], target: str = "vda") -> Self:
         """Live: make (image, label, cells) layers of a disk, writing each one's marker while it is the active one."""
         disk = self.disk(target)

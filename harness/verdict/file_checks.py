@@ -52,10 +52,16 @@ def nature_of_files(subject: Subject) -> Iterator[Finding]:
 
 def definition_on_disk(subject: Subject) -> Iterator[Finding]:
     """Compare the file with the definition, which the next daemon reads, with what libvirt answers."""
-    file = _definition(subject.trial.daemon, subject.vm.name)
-    if not subject.vm.state.persistent:
-        if file.exists():
-            yield subject.wrong(f"{subject.vm.name} is transient, and has no definition", f"there is {file.name}")
+    vm, file = subject.vm, _definition(subject.trial.daemon, subject.vm.name)
+    answers = vm.is_persistent()
+    if not vm.state.persistent:
+        if answers or file.exists():
+            seen = f"libvirt says that it {'has' if answers else 'has none'}"
+            there = "is there" if file.exists() else "is not there"
+            yield subject.wrong(f"{vm.name} is transient, and has no definition", f"{seen}; {file.name} {there}")
+        return
+    if not answers:
+        yield subject.wrong(f"{vm.name} has a definition", "libvirt says that it has none")
         return
     known = subject.vm.xml(inactive=True)
     yield from _same(subject, file, _canonical(known), _canonical(_read(file)))

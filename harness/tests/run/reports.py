@@ -7,7 +7,7 @@ from typing import Literal, cast
 import pytest
 
 from harness.verdict.finding import Finding
-from harness.verdict.known_bugs import KnownBug
+from harness.verdict.known_bug import KnownBug
 
 LOST = Finding("content", "vm1 vda", "every byte is kept", "cell 3 is lost")
 BUG = KnownBug("test_x", "content", "lost", "QEMU", "1.0", None, "https://example.org/1", "It loses.", "shows on 1")

@@ -22,7 +22,7 @@ import pytest
 from harness.run import judging
 from harness.run.repetition import Repetition
 from harness.run.reporters import Remarks
-from harness.verdict.known_bugs import KnownBug
+from harness.verdict.known_bug import KnownBug
 
 BUG = KnownBug("", "AssertionError", "lost", "QEMU", "1.0", None, "", "It loses.", "shows on 1", sometimes=".")
 pytest_plugins = ["harness.run.judging"]

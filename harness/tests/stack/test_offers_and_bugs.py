@@ -9,7 +9,8 @@ import pytest
 from harness.stack.offers import OFFERS, NotOffered, require, require_upgrade
 from harness.stack.stack import Stack
 from harness.stack.version import Version
-from harness.verdict.known_bugs import KNOWN_BUGS, KnownBug, known_bugs, repeated_for
+from harness.verdict.known_bug import KnownBug
+from harness.verdict.known_bugs import KNOWN_BUGS, known_bugs, repeated_for
 
 STACK = Stack("dir:x", Path("/x"), {}, Version("9.0.0", "9.0.0-4+deb12u2"), Version("7.2.22"), "")
 BUG = KnownBug(

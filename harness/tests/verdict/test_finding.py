@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import CheckFailed, WaitTimeout
 from harness.verdict.finding import ChecksFailed, Finding, as_json, findings_of, read
-from harness.verdict.known_bugs import KnownBug
+from harness.verdict.known_bug import KnownBug
 
 LOST = Finding("content", "vm1 vda", "the content is as it should be", "otherwise", "cells\nbase shows: cell 3 is B")
 BUG = KnownBug("test_x", "content", "cell 3 is B$", "QEMU", "1.0", None, "https://example.org/1", "It loses.", "on 1")

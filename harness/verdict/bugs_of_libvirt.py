@@ -1,0 +1,278 @@
+"""The known bugs of libvirt, a row each."""
+
+from __future__ import annotations
+
+from harness.verdict.known_bug import KnownBug
+
+_NEWS_7_3 = "https://libvirt.org/news.html#v7-3-0-2021-05-03"
+_NEWS_9_1 = "https://libvirt.org/news.html#v9-1-0-2023-03-01"
+_NEWS_12_0 = "https://libvirt.org/news.html#v12-0-0-2026-01-15"
+BUGS: tuple[KnownBug, ...] = (
+    KnownBug(
+        scenario=r"test_abort_after_ready_leaves_the_chain|test_a_(copy|commit)_that_is_given_up|ended_without_waiting",
+        check="",
+        shows=r"the disk's content at (aborted|given up) is as the oracle says\n(.*\n)*(base|copy) +expected",
+        component="libvirt",
+        since="7.0.0",
+        fixed="7.3.0",
+        url=_NEWS_7_3,
+        sentence="An aborted active commit or copy leaves out the guest's last writes: it is cancelled by force.",
+        measured="shows on 7.0.0-3+deb11u4, not on 9.0.0-4+deb12u2",
+        sometimes=r"test_abort_after_ready_leaves_the_chain|test_a_copy_that_is_given_up",  # it may be copied by then
+    ),
+    KnownBug(
+        scenario=r"^scenarios/",
+        check="events in order",
+        shows=r"one READY at most",
+        component="libvirt",
+        since="7.0.0",
+        fixed="7.3.0",
+        url=_NEWS_7_3,
+        sentence="A second READY is passed on, and may be taken for an abort.",
+        measured="shows on 7.0.0-3+deb11u4, not on 9.0.0-4+deb12u2",
+        sometimes=r"test_writes_after_ready_are_in_the_base",  # any active commit may meet it: one is enough to repeat
+    ),
+    KnownBug(
+        scenario=r"test_a_full_pull_makes|test_a_pull_of_a_layer_that_stands_alone|every_face.*[\[-]pull(, plain)?-|stays_so.*-pull|"
+        r"\[.*virDomainBlockPull|paused_while.*[\[-]pull",
+        check="end of the chain in the live XML",
+        shows=r"",
+        component="libvirt",
+        since="7.0.0",
+        fixed="7.3.0",
+        url=_NEWS_7_3,
+        sentence="After a full pull the live XML no longer says that the chain ends.",
+        measured="shows on 7.0.0-3+deb11u4, not on 9.0.0-4+deb12u2",
+    ),
+    KnownBug(
+        scenario=r"test_deleting_a_snapshot_of_memory_and_disk",
+        check="files",
+        shows=r"the files are base.qcow2\nthey are base.qcow2, memory\n$",
+        component="libvirt",
+        since="9.0.0",  # before, external snapshots could not be deleted
+        fixed="9.1.0",
+        url=_NEWS_9_1,
+        sentence="A snapshot of memory and disk leaves the file with the memory behind when it is deleted.",
+        measured="shows on 9.0.0-4+deb12u2, not on 11.3.0-2~bpo12+1",
+    ),
+    KnownBug(
+        scenario=r"test_a_vm_on_a_chain_of_many_images",
+        check="DomainFailed",
+        shows=r"vm1 did not start: internal error: failed to parse JSON: nesting too deep\n",
+        component="libvirt",
+        since="10.8.0",  # upstream: from then on it parses JSON by json-c
+        fixed="12.0.0",
+        url=_NEWS_12_0,
+        sentence="A VM with more than about 25 images in a chain does not start.",
+        measured="shows on 11.3.0-2~bpo12+1 and 11.3.0-3+deb13u3, not on 9.0.0-4+deb12u2 and 12.8.0-1",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="DomainFailed",
+        shows=r"waited \d+ s for the guest agent to connect",
+        component="libvirt",
+        since="9.0.0",
+        fixed="12.8.0",  # not on it; between 11.3 and it nobody looked
+        url="",
+        sentence="While a backup is on, libvirt does not hear that the agent of a guest that was reset has connected.",
+        measured="shows on 9.0.0-4+deb12u2 and 11.3.0-3+deb13u3, not on 12.8.0-1; no reference found:"
+        " scenarios/findings/backup-keeps-libvirt-from-hearing-of-an-agent.md",
+        acts=r"^(.*\n)*BeginPullBackup\((.*\n)*Reset\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="chain in the persistent definition",
+        shows=r"",
+        component="libvirt",
+        since="7.0.0",
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies before it has written the definition leaves the former active layer there.",
+        measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-before-it-wrote-the-definition.md",
+        acts=r"^(.*\n)*(Snapshot|Pivot|DeleteSnapshot)\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="chain in QEMU|block nodes|files|snapshots|libvirtError",
+        shows=r"\b(n1|scratch)\b|QEMU command 'block-commit'|libvirt has records of the snapshots",
+        component="libvirt",
+        since="7.0.0",
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies in a snapshot, copy or backup leaves nodes and files, or has the former chain.",
+        measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-in-a-snapshot-goes-on-with-the-former-chain.md",
+        acts=r"^(.*\n)*(Snapshot|DeleteSnapshot|Copy|BeginPullBackup|EndBackup)\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"(Abort|Pivot|DeleteSnapshot|EndBackup)\(.*has happened or has not\n"
+        r"neither(.*\n)*seen .*('ending'|'job of vm1': 'on'.*'job of vm1 vda': 'none')",
+        component="libvirt",
+        since="7.0.0",
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies at the end of a job waits for that job as long as the VM runs.",
+        measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
+        acts=r"^(.*\n)*(Abort|Pivot|DeleteSnapshot|EndBackup)\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="chain in (the live XML|the persistent definition|QEMU)|block nodes|",
+        shows=r"^the chain in the |^QEMU has |(AwaitCompleted|Pivot)\(.*has happened or has not\n"
+        r"neither(.*\n)*seen .*vda': 'none'",
+        component="libvirt",
+        since="7.0.0",
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies at the end of a job takes what was done for not done: it has the former chain.",
+        measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
+        acts=r"^(.*\n)*(AwaitCompleted|Pivot|Pull|Commit)\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"libvirtd takes up vm1, which is on\nits state is 5, 0(.*\n)*.*unknown mirror job type ''",
+        component="libvirt",
+        since="7.0.0",
+        fixed="11.3.0",  # between them nobody looked
+        url="",
+        sentence="At the end of a job the status has a mirror of no type, which the next libvirtd cannot read.",
+        measured="shows on 7.0.0-3+deb11u3 and 9.0.0-4+deb12u2, not on 11.3.0-3+deb13u3 and 12.8.0-1; no reference"
+        " found: scenarios/findings/libvirtd-killed-at-the-end-of-a-job-waits-for-it-forever.md",
+        acts=r"^(.*\n)*(Abort|Pivot|DeleteSnapshot|EndBackup)\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"Abort\(.*has happened or has not\n"
+        r"neither(.*\n)*seen .*vm1 vda': '[^ ]*/base.qcow2', 'job of vm1 vda': 'none'",
+        component="libvirt",
+        since="9.0.0",
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies in an abort is followed by one that takes it for a pivot, and has the base.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-in-an-abort-takes-it-for-a-pivot.md",
+        acts=r"^(.*\n)*ActiveCommit\((.*\n)*Abort\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"BeginPullBackup\(.*has happened or has not\nneither(.*\n)*seen .*backup job data missing",
+        component="libvirt",
+        since="9.0.0",  # 7.0 has no backups
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies at the start of a backup leaves a job of the domain that has no data.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-killed-at-the-start-of-a-backup-leaves-a-job-without-data.md",
+        acts=r"^(.*\n)*BeginPullBackup\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"libvirtd takes up vm1, which is on\nit does not: Failed to open file '[^']*/n1",
+        component="libvirt",
+        since="9.0.0",  # before, external snapshots could not be deleted
+        fixed=None,
+        url="",
+        sentence="A libvirtd that dies in a deletion may have removed an overlay that the definition still names.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/deleted-snapshot-is-removed-before-it-is-let-go.md",
+        acts=r"^(.*\n)*DeleteSnapshot\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="left of a VM",
+        shows=r"var/lib/qemu/domain-\d+-vm1/master-key.aes",
+        component="libvirt",
+        since="7.0.0",
+        fixed="9.0.0",  # between them nobody looked
+        url="",
+        sentence="A libvirtd that dies while it ends a VM leaves the VM's directory, with its master key.",
+        measured="shows on 7.0.0-3+deb11u3, not on 9.0.0-4+deb12u2; no reference found",
+        acts=r"^(.*\n)*ShutOff\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"libvirtd was ended by SIGSEGV",
+        component="libvirt",
+        since="7.0.0",
+        fixed=None,
+        url="",
+        sentence="After a libvirtd that died at the start of an active commit, the next one crashes when that ends.",
+        measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/libvirtd-crashes-when-it-aborts-a-job-that-it-took-up.md",
+        acts=r"^(.*\n)*(DeleteSnapshot\(.*\nKillDaemon|ActiveCommit\(.*\nKillDaemon\((.*\n)*Abort)\(",
+    ),
+    KnownBug(
+        scenario=r"test_an_active_commit_into_a_raw_base|test_a_raw_base_is_merged_into|test_a_raw_disk_is_copied|"
+        r"(what_its_flags_say|goes_on_in_the_copy).*raw|^scenarios/explore/",
+        check="exports and bitmaps",
+        shows=r"of (base|two|copy|n\d) has no bitmap\n.*libvirt-tmp-activewrite",
+        component="libvirt",
+        since="11.3.0",
+        fixed=None,
+        url="",
+        sentence="An active commit into, or a copy to, a raw image leaves libvirt's bitmap of the last writes on it.",
+        measured="shows on 11.3.0-3+deb13u3 and 12.8.0-1, not on 7.0.0-3+deb11u4 and 9.0.0-4+deb12u2; no"
+        " reference found: scenarios/findings/raw-base-keeps-bitmap-of-active-commit.md",
+    ),
+    KnownBug(
+        scenario=r"test_a_raw_base_is_merged_into",
+        check="daemon unharmed",
+        shows=r"^the daemon logs no error\n(.*'transaction': Bitmap already exists: libvirt-tmp-activewrite\n?)+$",
+        component="libvirt",
+        since="11.3.0",
+        fixed=None,
+        url="",
+        sentence="An active commit into a raw base trips over the bitmap that the former one has left.",
+        measured="shows on 11.3.0-3+deb13u3 and 12.8.0-1, not on 7.0.0-3+deb11u4 and 9.0.0-4+deb12u2; no"
+        " reference found: scenarios/findings/raw-base-keeps-bitmap-of-active-commit.md",
+    ),
+    KnownBug(
+        scenario=r"test_a_copy_|test_a_raw_disk_is_copied|slowed_down_goes_on.*-copy|goes_on_in_the_copy|"
+        r"every_face.*[\[-]copy-|stays_so.*-copy|^scenarios/explore/",
+        check="exports and bitmaps",
+        shows=r"of (copy|two|n\d) has no bitmap\n.*libvirt-tmp-activewrite",
+        component="libvirt",
+        since="7.0.0",
+        fixed="9.0.0",  # between them nobody looked
+        url="",
+        sentence="A copy that is pivoted keeps libvirt's bitmap of the last writes, which goes on recording.",
+        measured="shows on 7.0.0-3+deb11u4, not on 9.0.0-4+deb12u2 and 11.3.0-3+deb13u3; no reference found",
+    ),
+    KnownBug(
+        scenario=r"test_deleting_a|what_its_flags_say.*delete|^scenarios/explore/",
+        check="power loss",
+        shows=r"power loss (during|after): (deletes the snapshot|the job of|a commit)(.*\n)*"
+        r".*is not there, in \d+ crash states; .*when unlink",
+        component="libvirt",
+        since="9.0.0",
+        fixed=None,
+        url="",
+        sentence="What a deletion, or a commit with DELETE, removes is gone before the definition lets go of it.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 (deletions) and 12.8.0-1; no reference found:"
+        " scenarios/findings/deleted-snapshot-is-removed-before-it-is-let-go.md",
+        sometimes=r"(?!)",  # with --power-loss alone
+    ),
+    KnownBug(
+        scenario=r"test_a_vm_that_was_undefined_stays_so\[(?!.*(nothing|resize))|^scenarios/explore/",
+        check="definition on disk",
+        shows=r"is transient, and has no definition\nlibvirt says that it has( none)?; vm1.xml is there",
+        component="libvirt",
+        since="7.0.0",
+        fixed=None,
+        url="",
+        sentence="A snapshot, or the end of a block job, defines a running VM again that was undefined.",
+        measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/undefined-vm-is-defined-again-by-a-snapshot-or-job.md",
+        acts=r"^(.*\n)*Undefine\(",
+    ),
+)

@@ -1,0 +1,167 @@
+"""The known bugs of QEMU, a row each."""
+
+from __future__ import annotations
+
+from harness.verdict.known_bug import KnownBug
+
+BUGS: tuple[KnownBug, ...] = (
+    KnownBug(
+        scenario=r"test_it_is_noticed_.*a reboot of the guest",
+        check="DomainFailed",
+        shows=r"waited \d+ s for the guest agent to connect",
+        component="QEMU",
+        since="5.2.0",
+        fixed="7.2.0",
+        url="",
+        sentence="After a reset the processor of a q35 machine (not of a pc) stays at F000:FFF0 under TCG.",
+        measured="shows on 1:5.2+dfsg-11+deb11u5, not on 1:7.2+dfsg-7+deb12u18; no reference found",
+        sometimes=r"test_it_is_noticed_.*a reboot of the guest",  # not with KVM
+        left_out="Reset",
+    ),
+    KnownBug(
+        scenario=r"test_zeros_that_meet_an_allocating_write",
+        check="",
+        shows=r"qemu-img check finds nothing wrong with base.qcow2\n.*corruptions(.*\n)*.*ERROR cluster \d+ refcount=0",
+        component="QEMU",
+        since="5.2.0",
+        fixed="10.0.11",  # and 11.1; between them nobody looked
+        url="https://gitlab.com/qemu-project/qemu/-/commit/b8bfb1478d61512f851badd0d912c6661a2efee7",
+        sentence="qcow2: a discard during a write that allocates leaves the cluster in use with no reference counted.",
+        measured="shows on 1:5.2+dfsg-11+deb11u5, 1:7.2+dfsg-7+deb12u18 and 1:10.0.2+ds-2+deb13u1~bpo12+1,"
+        " not on 1:10.0.13+ds-0+deb13u1 and 1:11.1.2+ds-3",
+    ),
+    KnownBug(
+        scenario=r"test_a_client_reads_the_instant_at_which_the_backup_began.*[\[-]iothread",
+        check="",
+        shows=r"QEMU has ended by itself: it was ended by SIGABRT\n(.*\n)*"
+        r".*nbd_blockdev_client_closed: Assertion `qemu_in_main_thread\(\)",
+        component="QEMU",
+        since="7.2.14",  # Debian's: it came with the fix of CVE-2024-7409
+        fixed="10.0.2",
+        url="https://github.com/abbbi/virtnbdbackup/issues/254",
+        sentence="The NBD client of a pull backup that leaves ends the VM, if its disk is on an iothread.",
+        measured="shows on 1:7.2+dfsg-7+deb12u18, not on 1:10.0.2+ds-2+deb13u1~bpo12+1",
+    ),
+    KnownBug(
+        scenario=r"test_abort_after_ready_leaves_the_chain|test_a_commit_that_is_given_up|"
+        r"_is_refused_.*[\[-](second job|snapshot during a job|(pull|copy) during a commit)\]|"
+        r"ended_without_waiting.*[\[-]active commit",
+        check="options of block nodes",
+        shows=r"the node \S+ of \S+ runs with ro True\nit runs with ro False",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="An active commit that is cancelled at READY leaves its base open for writing.",
+        measured="shows on 1:5.2+dfsg-11+deb11u5, 1:7.2+dfsg-7+deb12u18, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1; no"
+        " reference found: scenarios/findings/active-commit-cancelled-leaves-base-writable.md",
+    ),
+    KnownBug(
+        scenario=r"test_what_was_pulled_outlives_a_killed_qemu",
+        check="",
+        shows=r"the disk's content (at killed|after KillQemu\(\)) is as the oracle says.*\n(.*\n)*"
+        r".*contains: cells? [\d-]+(, its bytes [\d-]+,)? should be \w+, is a hole",
+        component="QEMU",
+        since="5.2.0",
+        fixed="10.0.13",  # between 7.2 and it nobody looked
+        url="",
+        sentence="What a completed pull has copied is lost if QEMU is killed before the next flush.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3 and 1:7.2+dfsg-7+deb12u18+b3, not on 1:10.0.13+ds-0+deb13u1 and"
+        " 1:11.1.3+ds-1; no reference found: scenarios/findings/pull-and-commit-let-go-of-backing-file-too-early.md",
+        acts=r"^(.*\n)*Pull\((.*\n)*KillQemu\(",
+    ),
+    KnownBug(
+        scenario=r"test_a_vm_that_is_paused_while_a_job_is_held_back",
+        check="",
+        shows=r"QEMU has ended by itself: it was ended by (SIGABRT|SIGSEGV)",
+        component="QEMU",
+        since="7.2.0",  # not on 5.2; between them nobody looked
+        fixed="10.0.13",  # the same
+        url="",
+        sentence="A VM that is paused while a commit or a pull is held back by its speed limit ends by a crash.",
+        measured="shows on 1:7.2+dfsg-7+deb12u18+b3, not on 1:5.2+dfsg-11+deb11u3, 1:10.0.13+ds-0+deb13u1 and"
+        " 1:11.1.3+ds-1; no reference found: scenarios/findings/pause-while-a-job-is-slowed-down-crashes.md",
+        sometimes=r"test_a_vm_that_is_paused_while_a_job_is_held_back",
+        acts=r"^(.*\n)*(Commit|Pull)\(.*bandwidth=1",  # other acts that drain nodes meet it, too
+    ),
+    KnownBug(
+        scenario=r"[\[-]shallow(, to| copy to) an overlay that is there|^scenarios/explore/",
+        check="",
+        shows=r"the disk's content (at|after) .* is as the oracle says\n(.*\n)*(copy|n\d) contains: .*zero, is a hole",
+        component="QEMU",
+        since="11.1.3",  # 10.0.13 has it not; between them nobody looked
+        fixed=None,
+        url="",
+        sentence="A shallow copy to an overlay that is there loses zeros that the guest writes while it is in sync.",
+        measured="shows on 1:11.1.3+ds-1, not on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18+b3 and"
+        " 1:10.0.13+ds-0+deb13u1; no reference found: scenarios/findings/shallow-copy-to-an-overlay-loses-zeros.md",
+        acts=r"^(.*\n)*Copy\(.*shallow=True, reuse=True",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/|paused_while.*[\[-]pull",
+        check="holes",
+        shows=r"holds nothing where nothing was written",
+        component="QEMU",
+        since="5.2.0",
+        fixed="7.2.0",  # between them nobody looked
+        url="",
+        sentence="While a whole pull is on, what the guest reads where nothing was written is copied up as zeros.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, not on 1:7.2+dfsg-7+deb12u18+b3; no reference found",
+        acts=r"^(.*\n)*Pull\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/",  # with --power-loss: any that pulls, or commits layers that are not active
+        check="power loss",
+        shows=r"parts are not what was flushed(.*\n)*unflushed calls that survive: (.*; )?write \d+ bytes at 0 of",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="A pull, or a commit, lets go of the backing file before what it has copied is flushed.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1; no"
+        " reference found: scenarios/findings/pull-and-commit-let-go-of-backing-file-too-early.md",
+        sometimes=r"test_a_power_loss_at_any_write_of_a_pull",
+        acts=r"^(.*\n)*(Pull|Commit|DeleteSnapshot)\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",  # its other form: the header has been flushed, and the table has not
+        check="power loss",
+        shows=r"parts are not what was flushed(.*\n)*"
+        r"(all calls had been flushed|unflushed calls that survive: (none\n.* lost: .*write|.*\n.* lost: none))",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="A pull, or a commit, flushes a header that lets go of the backing file before what it has copied.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1; no"
+        " reference found: scenarios/findings/pull-and-commit-let-go-of-backing-file-too-early.md",
+        acts=r"^(.*\n)*(Pull|Commit|DeleteSnapshot)\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/(?!explore)",  # the same, with --power-loss
+        check="power loss",
+        shows=r"power loss (during|after): (a (commit|pull) of|the job of \w+ is completed)(.*\n)*"
+        r".* parts are not what was flushed(.*\n)*(all calls had been flushed|.* lost: none)",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="A pull, or a commit, flushes a header that lets go of the backing file before what it has copied.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1; no"
+        " reference found: scenarios/findings/pull-and-commit-let-go-of-backing-file-too-early.md",
+        sometimes=r"(?!)",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"QEMU has ended by itself: it was ended by SIGABRT\n(.*\n)*"
+        r".*bdrv_co_do_copy_on_readv: Assertion `skip_bytes < pnum' failed",
+        component="QEMU",
+        since="5.2.0",
+        fixed="10.0.13",  # upstream: 8.2; between 7.2 and it nobody looked
+        url="https://lore.kernel.org/qemu-devel/20230711172553.234055-1-andrey.drobyshev@virtuozzo.com/",
+        sentence="A pull into an image with subclusters, one of which is written already, ends the VM.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3 and 1:7.2+dfsg-7+deb12u18+b3, not on 1:10.0.13+ds-0+deb13u1",
+        acts=r"^(.*\n)*Pull\(",
+    ),
+)
