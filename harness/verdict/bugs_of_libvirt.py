@@ -33,7 +33,8 @@ BUGS: tuple[KnownBug, ...] = (
         sometimes=r"test_writes_after_ready_are_in_the_base",  # any active commit may meet it: one is enough to repeat
     ),
     KnownBug(
-        scenario=r"test_a_full_pull_makes|test_a_pull_of_a_layer_that_stands_alone|every_face.*[\[-]pull(, plain)?-|stays_so.*-pull|"
+        scenario=r"test_a_full_pull_makes|test_a_pull_of_a_layer_that_stands_alone|every_face.*[\[-]pull(, plain)?-|"
+        r"stays_so.*-pull|"
         r"\[.*virDomainBlockPull|paused_while.*[\[-]pull",
         check="end of the chain in the live XML",
         shows=r"",
