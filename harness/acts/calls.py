@@ -179,6 +179,31 @@ API: Mapping[str, Face] = {
     "virDomainBlockResize": Face(
         "blockResize", (("disk", ""), ("size", "")), "VIR_DOMAIN_BLOCK_RESIZE_", "blockresize", {"BYTES": ""}
     ),
+    "virDomainSetBlockIoTune": Face(
+        "setBlockIoTune",
+        (("disk", ""), ("params", "")),
+        "VIR_DOMAIN_AFFECT_",
+        "blkdeviotune",
+        {"LIVE": "--live", "CONFIG": "--config"},
+        parameters={"iops": ("total_iops_sec", "--total-iops-sec")},
+    ),
+    "virDomainSetBlockThreshold": Face("setBlockThreshold", (("disk", ""), ("threshold", "")), "", "domblkthreshold"),
+    "virDomainGetBlockJobInfo": Face(
+        "blockJobInfo",
+        (("disk", ""),),
+        "VIR_DOMAIN_BLOCK_JOB_INFO_",
+        "blockjob",
+        {"BANDWIDTH_BYTES": "--bytes"},
+        always=("--info",),
+    ),
+    "virDomainGetBlockInfo": Face("blockInfo", (("disk", ""),), "", "domblkinfo"),
+    "virDomainBlockStats": Face("blockStats", (("disk", ""),), "", "domblkstat", has_flags=False),
+    "virDomainBlockStatsFlags": Face("blockStatsFlags", (("disk", ""),), "", "domblkstat"),
+    "virDomainBlockPeek": Face("blockPeek", (("disk", ""), ("offset", ""), ("size", "")), "", ""),
+    "virDomainGetBlockIoTune": Face(
+        "blockIoTune", (("disk", ""),), "VIR_DOMAIN_AFFECT_", "blkdeviotune", {"LIVE": "--live", "CONFIG": "--config"}
+    ),
+    "virDomainGetDiskErrors": Face("diskErrors", (), "", "domblkerror"),
     "virDomainBackupBegin": Face(
         "backupBegin",
         (("xml", "--backupxml"), ("checkpoint", "--checkpointxml")),

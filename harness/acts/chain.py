@@ -429,3 +429,58 @@ class Resize(_OfDisk):
 
     def __str__(self) -> str:
         return f"{self.disk} is {self.size} bytes large"
+
+
+@dataclass(frozen=True, repr=False)
+class Throttle(Act):
+    """Let the disk do `iops` operations a second at most: now, or from the `next_start` on."""
+
+    disk: str
+    iops: int
+    next_start: bool = False
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainSetBlockIoTune, LIVE or CONFIG: libvirt's binding takes one of them at a time."""
+        where = _flags(CONFIG=self.next_start, LIVE=not self.next_start)
+        return Libvirt("virDomainSetBlockIoTune", self.vm, {"disk": self.disk, "iops": self.iops}, where)
+
+    def after(self, state: State) -> State:
+        """It is throttled, whatever becomes of its chain."""
+        machine = state.live(self.vm)
+        state.disk(self.vm, self.disk)
+        if self.next_start:
+            if not machine.persistent:
+                raise Impossible(f"{self.vm} has no definition")
+            machine = replace(machine, throttled_next={**machine.throttled_next, self.disk: self.iops})
+        else:
+            machine = replace(machine, throttled={**machine.throttled, self.disk: self.iops})
+        return state.with_vm(self.vm, machine)
+
+    def __str__(self) -> str:
+        return f"{self.disk} may do {self.iops} operations a second{' from the next start on' * self.next_start}"
+
+
+@dataclass(frozen=True, repr=False)
+class SetThreshold(Act):
+    """Have libvirt tell once when something is written beyond byte `threshold` of the active layer's file.
+
+    `disk` is a target, or a layer by its number in the live XML: vda[2].
+    """
+
+    disk: str
+    threshold: int
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainSetBlockThreshold."""
+        return Libvirt("virDomainSetBlockThreshold", self.vm, {"disk": self.disk, "threshold": self.threshold})
+
+    def after(self, state: State) -> State:
+        """As it was."""
+        state.live(self.vm)
+        state.disk(self.vm, self.disk.partition("[")[0])
+        return state
+
+    def __str__(self) -> str:
+        return f"libvirt is to tell when {self.disk} is written to beyond byte {self.threshold}"

@@ -111,6 +111,7 @@ class Start(Act):
         if broken:
             raise Impossible(f"an image of the chain of {', '.join(broken)} was removed")
         started = replace(machine, power=Power.RUNNING, boot=machine.boot + 1, qemu=machine.qemu + 1)
+        started = replace(started, throttled=machine.throttled_next)
         return state.with_vm(self.vm, started)
 
     def __str__(self) -> str:

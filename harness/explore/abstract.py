@@ -44,7 +44,14 @@ def kind_of(act: Act) -> str:
 
 def _of_vm(vm: VmState) -> Abstract:
     disks = tuple((target, _of_disk(target, content)) for target, content in sorted(vm.disks.items()))
-    return vm.power.value, vm.persistent, vm.backup, len(vm.snapshots), disks
+    return (
+        vm.power.value,
+        vm.persistent,
+        *map(tuple, (vm.throttled, vm.throttled_next)),
+        vm.backup,
+        len(vm.snapshots),
+        disks,
+    )
 
 
 def _of_disk(target: str, content: Content) -> Abstract:

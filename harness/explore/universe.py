@@ -20,6 +20,7 @@ from harness.acts.chain import (
     Resize,
     SetSpeed,
     Snapshot,
+    Throttle,
 )
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
@@ -37,6 +38,7 @@ MOST_LAYERS = 4
 _MOST_UNUSED = 2  # images outside the chain
 _SLOW = 1  # MiB a second: what there is to copy takes a few steps of a walk
 _LARGER = 131072
+_IOPS = 5000  # more than is done
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,18 @@ def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Itera
         yield from (BeginPullBackup("vda"), EndBackup())
     if offers("external-snapshot-delete"):
         yield from map(DeleteSnapshot, state.vm(VM).snapshots)
+    yield from _of_service(state)
     yield from _of_power(state)
+
+
+def _of_service(state: State) -> Iterator[Act]:
+    """How disks are served, which no change of a chain is to change."""
+    machine = state.vm(VM)
+    for target in machine.disks:
+        if target not in machine.throttled:
+            yield Throttle(target, _IOPS)
+        elif target not in machine.throttled_next:
+            yield Throttle(target, _IOPS, next_start=True)
 
 
 def _places(geometry: Geometry) -> Iterator[tuple[tuple[int, ...], tuple[Range, ...]]]:

@@ -50,6 +50,7 @@ class VmState:
     has no flush to ask for. `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes.
     `backup` is the disk of the backup that is on. Without `persistent` it has no definition, and is gone with its QEMU.
 
+    `throttled` are disks that may do so many operations a second, `throttled_next` those from the next start on.
     `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them ("suspended",
     "resumed"; with a "?" what it need not tell of), but for those that belong to a start. `deaths` are how its QEMUs
     were ended, in order.
@@ -63,6 +64,8 @@ class VmState:
     opaque: frozenset[str] = frozenset()
     backup: str = ""
     persistent: bool = True
+    throttled: Mapping[str, int] = field(default_factory=dict)
+    throttled_next: Mapping[str, int] = field(default_factory=dict)
     write_through: bool = False
     turns: tuple[str, ...] = field(default=(), compare=False)
     deaths: tuple[Death, ...] = field(default=(), compare=False)

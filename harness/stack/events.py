@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     BLOCK_JOB_2 = "block-job-2"
     AGENT_LIFECYCLE = "agent-lifecycle"
     IO_ERROR = "io-error-reason"
+    THRESHOLD = "block-threshold"
     CLOSED = "connection-closed"
     QEMU = "qemu-monitor"
 
@@ -103,6 +104,7 @@ class EventHub:
         )
         self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._agent, None))
         self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, self._io_error, None))
+        self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD, self._threshold, None))
         connection.registerCloseCallback(self._closed, None)
 
     def listen_to_qemu(self) -> None:
@@ -188,6 +190,11 @@ class EventHub:
         self, _c: object, domain: libvirt.virDomain, path: str, alias: str, action: int, reason: str, _o: object
     ) -> None:
         self._add(Event(now(), EventKind.IO_ERROR, domain.name(), f"{alias} {path}", f"action {action}", reason))
+
+    def _threshold(
+        self, _c: object, domain: libvirt.virDomain, disk: str, _path: str, threshold: int, excess: int, _o: object
+    ) -> None:
+        self._add(Event(now(), EventKind.THRESHOLD, domain.name(), disk, f"over {threshold}", f"by {excess} bytes"))
 
     def _from_qemu(
         self, _c: object, domain: libvirt.virDomain, event: str, _s: int, _us: int, details: str, _o: object

@@ -9,13 +9,13 @@ from harness.oracle.image import Format, Image, Store
 from harness.storage.sources import disk_type, source_element
 
 
-def domain_disk(target: str, image: Image, bus: str, driver: str) -> str:
-    """The <disk> of a domain; `driver` are attributes of its driver."""
+def domain_disk(target: str, image: Image, bus: str, driver: str, more: str = "") -> str:
+    """The <disk> of a domain; `driver` are attributes of its driver, `more` are other elements in it."""
     return f"""\
     <disk type='{disk_type(image.store)}' device='disk'>
       <driver name='qemu' type='{image.format.name}' {driver}/>
       {_source(image.store)}
-      <target dev={quoteattr(target)} bus={quoteattr(bus)}/>
+      <target dev={quoteattr(target)} bus={quoteattr(bus)}/>{more}
     </disk>"""
 
 

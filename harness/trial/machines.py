@@ -42,8 +42,9 @@ class Machines:
         """The disks of a VM that was defined, as they are now."""
         state, (_, iothread, cache) = self._state(), self._shapes[vm]
         return [
-            DiskSpec(target, state.image(vm, target, content.active), cache=cache, iothread=iothread)
+            DiskSpec(target, state.image(vm, target, content.active), cache=cache, iothread=iothread, iops=iops)
             for target, content in state.vm(vm).disks.items()
+            for iops in (state.vm(vm).throttled_next.get(target, 0),)
         ]
 
     def saved(self, vm: str) -> Path:

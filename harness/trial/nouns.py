@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from harness.acts.act import Act
 from harness.acts.backup import BeginPullBackup, EndBackup, url
+from harness.acts.calls import Libvirt
 from harness.acts.chain import (
     Abort,
     ActiveCommit,
@@ -20,7 +21,9 @@ from harness.acts.chain import (
     Pull,
     Resize,
     SetSpeed,
+    SetThreshold,
     Snapshot,
+    Throttle,
 )
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
 from harness.acts.images import CreateImage
@@ -32,10 +35,10 @@ from harness.oracle.geometry import Range
 from harness.oracle.image import Format, Image, Store
 from harness.oracle.state import State, VmState
 from harness.storage.images import image_in
-from harness.storage.stores import printed
+from harness.storage.stores import file_name, printed
 from harness.trial.stage import Refusal, Stage
 from harness.vm.domain import Domain
-from harness.vm.domain_view import backing_chain
+from harness.vm.domain_view import backing_chain, indices
 from harness.vm.hands import Things
 from harness.vm.jobs import BlockJobFailed
 from harness.vm.writer import START, STOP, check_written, written
@@ -235,6 +238,20 @@ class Disk:
     def resize(self, size: int) -> None:
         """Make it `size` bytes large."""
         self._do(Resize(self.target, size, self.vm.name))
+
+    def throttle(self, iops: int) -> None:
+        """Let it do `iops` operations a second at most, now and from the next start on."""
+        for next_start in (False, True):
+            self._do(Throttle(self.target, iops, next_start, self.vm.name))
+
+    def tell_beyond(self, threshold: int, *, layer: str = "") -> None:
+        """Have libvirt tell once of a write beyond that byte of the active layer's file, or of the `layer`'s."""
+        number = indices(self.vm.xml(), self.target)[file_name(self.image(layer).store)] if layer else ""
+        self._do(SetThreshold(f"{self.target}[{number}]" if layer else self.target, threshold, self.vm.name))
+
+    def ask(self, function: str, *flags: str, by: str = "", **args: int) -> object:
+        """What one of libvirt's functions that change nothing answers about it; `args` are the function's others."""
+        return self._stage.ask(Libvirt(function, self.vm.name, {"disk": self.target, **args}, flags), by=by)
 
     def pull_backup(self) -> PullBackup:
         """Begin a full backup, which QEMU serves over NBD until it is ended."""

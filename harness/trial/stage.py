@@ -11,7 +11,7 @@ from typing import Protocol
 import libvirt
 
 from harness.acts.act import Act
-from harness.acts.calls import Await, Guest, features
+from harness.acts.calls import Await, Guest, Libvirt, features
 from harness.errors import ChainproofError, CheckFailed
 from harness.journal import Entry, Journal, Kind
 from harness.oracle.state import State
@@ -106,6 +106,18 @@ class Stage:
                 return outcome
             self.state = after
             return Outcome.DONE
+
+    def ask(self, call: Libvirt, *, by: str = "") -> object:
+        """What libvirt answers to a call that changes nothing; it is entered. Raises what the hand raises."""
+        words = ", ".join(str(value) for value in (*call.args.values(), *call.flags))
+        entry = self.journal.begin(Kind.CHECK, f"{call.function}({words})", by=by or self.by, uses=features(call))
+        try:
+            answer = self.hands[by or self.by].perform(call)
+        except Refusal as error:
+            self.journal.complete(entry, f"{type(error).__name__}: {error}")
+            raise
+        self.journal.complete(entry, detail={"answer": str(answer)})
+        return answer
 
     @contextmanager
     def entered(self, kind: Kind, text: str, act: Act, by: str) -> Iterator[Entry]:

@@ -68,7 +68,7 @@ def options_of_nodes(subject: Subject) -> Iterator[Finding]:
             claim = f"one device of QEMU's has {content.active} in it"
             yield subject.wrong(claim, f"{len(active)} have ({DEVICES})")
         for inserted in active:
-            limits = dict.fromkeys(_LIMITS, 0)
+            limits = {**dict.fromkeys(_LIMITS, 0), "iops": vm.state.throttled.get(disk.target, 0)}
             expected = {**limits, "cache": _cache(spec, of_device=True), "ro": False, "detect_zeroes": "off"}
             yield from _differences(subject, f"the device of {disk}", expected, inserted)
 

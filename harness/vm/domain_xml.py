@@ -74,7 +74,7 @@ class Machine:
 class DiskSpec:
     """A disk of a domain: its `target` in the guest, its active layer, and how QEMU serves it.
 
-    With `iothread` it has a thread of its own in QEMU.
+    With `iothread` it has a thread of its own in QEMU; with `iops` it may do so many operations a second.
     """
 
     target: str
@@ -83,6 +83,7 @@ class DiskSpec:
     cache: str = "none"
     discard: str = "unmap"
     iothread: bool = False
+    iops: int = 0
 
 
 def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory: PurePosixPath) -> str:
@@ -112,4 +113,5 @@ def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory
 def _disk(disk: DiskSpec, number: int) -> str:
     thread = f" iothread='{number}'" if disk.iothread else ""
     driver = f"cache='{disk.cache}' discard='{disk.discard}'{thread}"
-    return domain_disk(disk.target, disk.image, disk.bus, driver)
+    tune = f"<iotune><total_iops_sec>{disk.iops}</total_iops_sec></iotune>" if disk.iops else ""
+    return domain_disk(disk.target, disk.image, disk.bus, driver, tune)

@@ -70,8 +70,8 @@ class Hand(Protocol):
 
     name: str
 
-    def perform(self, call: Call) -> None:
-        """Perform one. What fails raises."""
+    def perform(self, call: Call) -> object:
+        """Perform one, and return what libvirt answers. What fails raises."""
 
 
 class BindingHand:
@@ -82,13 +82,16 @@ class BindingHand:
     def __init__(self, things: Things) -> None:
         self.things = things
 
-    def perform(self, call: Call) -> None:
-        """Perform it. Raises libvirtError, AgentError, CommandFailed, WaitTimeout, BlockJobFailed, CheckFailed."""
+    def perform(self, call: Call) -> object:
+        """Perform it, and return what libvirt answers.
+
+        Raises libvirtError, AgentError, CommandFailed, WaitTimeout, BlockJobFailed, CheckFailed.
+        """
         if not (isinstance(call, Host) and call.image):
             self.things.offline.settle()
         match call:
             case Libvirt():
-                self._call_libvirt(call)
+                return self._call_libvirt(call)
             case Guest():
                 _in_guest(self.things, call)
             case Host():
@@ -97,32 +100,35 @@ class BindingHand:
                 _signal(self.things, call)
             case Await():
                 _await(self.things, call)
+        return None
 
-    def _call_libvirt(self, call: Libvirt) -> None:
+    def _call_libvirt(self, call: Libvirt) -> object:
         things = self.things
         special = _SPECIAL.get(call.function)
         if special is not None:
             special(things, call)
-            return
+            return None
         domain = things.domain(call.vm)
         target = str(call.args.get("disk", ""))
         if call.function in _STARTS_A_JOB:
             things.jobs.expect(domain, target)
         since = things.daemon.events.mark()
-        self._invoke(domain, call)
+        answer = self._invoke(domain, call)
         if call.function == "virDomainAbortJob":
             _await_no_job(domain)
         if call.until:
             things.jobs.await_event(domain, target, call.until, since)
+        return answer
 
-    def _invoke(self, domain: Domain, call: Libvirt) -> None:
+    def _invoke(self, domain: Domain, call: Libvirt) -> object:
         face = face_of(call)
         typed = {name: call.args[key] for key, (name, _) in face.parameters.items() if call.args.get(key)}
         values = {**call.args, "xml": call.xml, "params": typed}
         arguments = [values.get(name) for name, _ in face.arguments]
         if face.has_flags:
             arguments.append(sum(_flag(face, flag) for flag in call.flags))
-        domain.call(face.method, lambda handle: getattr(handle, face.method)(*arguments))
+        answer: object = domain.call(face.method, lambda handle: getattr(handle, face.method)(*arguments))
+        return answer
 
 
 def _flag(face: Face, flag: str) -> int:
@@ -134,11 +140,11 @@ class PathHand(BindingHand):
 
     name = "by path"
 
-    def _invoke(self, domain: Domain, call: Libvirt) -> None:
+    def _invoke(self, domain: Domain, call: Libvirt) -> object:
         args = dict(call.args)
         if "disk" in args:
             args["disk"] = str(path_of(backing_chain(domain.xml(), str(args["disk"]))[-1]))
-        super()._invoke(domain, replace(call, args=args))
+        return super()._invoke(domain, replace(call, args=args))
 
 
 class IndexHand(BindingHand):
@@ -146,13 +152,13 @@ class IndexHand(BindingHand):
 
     name = "by index"
 
-    def _invoke(self, domain: Domain, call: Libvirt) -> None:
+    def _invoke(self, domain: Domain, call: Libvirt) -> object:
         args = dict(call.args)
         layers = [name for name in ("base", "top") if args.get(name)]
         if layers:
             numbers = indices(domain.xml(), str(args["disk"]))
             args |= {name: f"{args['disk']}[{numbers[str(args[name])]}]" for name in layers}
-        super()._invoke(domain, replace(call, args=args))
+        return super()._invoke(domain, replace(call, args=args))
 
 
 class VirshHand(BindingHand):
@@ -160,11 +166,11 @@ class VirshHand(BindingHand):
 
     name = "virsh"
 
-    def _invoke(self, domain: Domain, call: Libvirt) -> None:
+    def _invoke(self, domain: Domain, call: Libvirt) -> object:
         daemon = self.things.daemon
         if call.xml:
             daemon.sandbox.outside(_DOCUMENT).write_text(call.xml)
-        domain.call(call.function, lambda _: daemon.virsh(*spelt(call, _DOCUMENT)[1:]).check())
+        return domain.call(call.function, lambda _: daemon.virsh(*spelt(call, _DOCUMENT)[1:]).check().stdout)
 
 
 def _await_no_job(domain: Domain) -> None:

@@ -25,7 +25,9 @@ from harness.acts.chain import (
     Pull,
     Resize,
     SetSpeed,
+    SetThreshold,
     Snapshot,
+    Throttle,
 )
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
@@ -92,6 +94,9 @@ STORY: tuple[Act, ...] = (
     Suspend(),
     Resume(),
     Reset(),
+    Throttle("vda", 5000),
+    Throttle("vda", 5000, next_start=True),
+    SetThreshold("vda", 1 << 20),
     Undefine(),
     Copy("vda", "older", bandwidth=65536, by_rebase=True),
     AwaitReady("vda"),
