@@ -163,7 +163,10 @@ class ActiveCommit(_OfDisk):
 
 @dataclass(frozen=True, repr=False)
 class Commit(_OfDisk):
-    """Start to commit the layers from `top` down to, but not with, `base` into `base`; the rest as ActiveCommit."""
+    """Start to commit the layers from `top` down to, but not with, `base` into `base`; the rest as ActiveCommit.
+
+    With `relative` the layer above `top` names `base` relatively, as all from it down name what they are on.
+    """
 
     disk: str
     top: str
@@ -172,6 +175,7 @@ class Commit(_OfDisk):
     in_bytes: bool = False
     shallow: bool = False
     delete: bool = False
+    relative: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:
@@ -181,13 +185,13 @@ class Commit(_OfDisk):
             "top": file_name(state.store(self.top)),
         }
         args = {"disk": self.disk, **paths, "bandwidth": self.bandwidth}
-        return Libvirt("virDomainBlockCommit", self.vm, args, _commit_flags(self))
+        return Libvirt("virDomainBlockCommit", self.vm, args, (*_flags(RELATIVE=self.relative), *_commit_flags(self)))
 
     def content(self, content: Content) -> Content:
         """The one phase."""
         if self.shallow:
             _require_below(content, self.base, self.top)
-        return content.commit(self.top, self.base, deletes=self.delete)
+        return content.commit(self.top, self.base, deletes=self.delete, relative=self.relative)
 
     def __str__(self) -> str:
         return f"a commit of {self.disk} from {self.top} into {self.base} begins{_how(self)}"
@@ -217,7 +221,7 @@ def _require_below(content: Content, base: str, top: str) -> None:
 class Pull(_OfDisk):
     """Start to pull all layers above `base` (None: the whole chain) into the active one; `bandwidth` as ActiveCommit.
 
-    `plain` is a call of virDomainBlockPull, which knows no base.
+    `plain` is a call of virDomainBlockPull, which knows no base. `relative` as Commit.
     """
 
     disk: str
@@ -225,11 +229,12 @@ class Pull(_OfDisk):
     bandwidth: int = 0
     in_bytes: bool = False
     plain: bool = False
+    relative: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:
         """virDomainBlockRebase, or virDomainBlockPull."""
-        flags = _flags(BANDWIDTH_BYTES=self.in_bytes)
+        flags = _flags(RELATIVE=self.relative, BANDWIDTH_BYTES=self.in_bytes)
         args: dict[str, str | int | None] = {"disk": self.disk, "bandwidth": self.bandwidth}
         if self.plain:
             return Libvirt("virDomainBlockPull", self.vm, args, flags)
@@ -240,7 +245,7 @@ class Pull(_OfDisk):
         """The one phase."""
         if self.plain and self.base is not None:
             raise ValueError("virDomainBlockPull knows no base")
-        return content.pull(self.base)
+        return content.pull(self.base, relative=self.relative)
 
     def __str__(self) -> str:
         return f"a pull of {self.disk} onto {self.base or 'nothing'} begins"

@@ -18,7 +18,10 @@ from harness.storage.stores import file_name
 
 @dataclass(frozen=True, repr=False)
 class CreateImage(Act):
-    """Make an empty image: the first one of a disk, which then has the `geometry`, or one more beside the others."""
+    """Make an empty image: the first one of a disk, which then has the `geometry`, or one more beside the others.
+
+    With `relative` it names its backing file by its place beside it.
+    """
 
     name: str
     disk: str = "vda"
@@ -26,6 +29,7 @@ class CreateImage(Act):
     format: Format = QCOW2
     store: Store | None = None
     backing: str | None = None
+    relative: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Host:
@@ -33,14 +37,14 @@ class CreateImage(Act):
         size = self.after(state).disk(self.vm, self.disk).layer(self.name).size
         backing = None if self.backing is None else state.image(self.vm, self.disk, self.backing)
         image = self.after(state).image(self.vm, self.disk, self.name)
-        return Host(tool.create(image, size, backing))
+        return Host(tool.create(image, size, backing, relative=self.relative))
 
     def after(self, state: State) -> State:
         """The disk has one more image, which is in its chain if it is the first."""
         state.require_free(self.name)
         disks = state.vm(self.vm).disks
         if self.disk in disks:
-            content = disks[self.disk].add(self.name, self.format, self.backing)
+            content = disks[self.disk].add(self.name, self.format, self.backing, relative=self.relative)
         else:
             content = Content.new(self.name, self.geometry, self.format)
         store = self.store or file_image(DIRECTORY, self.name, self.format).store

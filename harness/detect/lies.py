@@ -23,7 +23,7 @@ class LyingHand:
 
     name = LIAR
 
-    def __init__(self, instead: Callable[[Call], None] = lambda _: None) -> None:
+    def __init__(self, instead: Callable[[Call], object] = lambda _: None) -> None:
         self.instead = instead
         self.lies = 0
 
@@ -40,7 +40,7 @@ def liar(trial: Trial) -> LyingHand:
     return hand
 
 
-def pretend(trial: Trial, *acts: Act, instead: Callable[[], None] = lambda: None) -> None:
+def pretend(trial: Trial, *acts: Act, instead: Callable[[], object] = lambda: None) -> None:
     """Have acts done by a liar: the oracle believes them, and what happens is `instead`."""
     liar(trial).instead = lambda _: instead()
     trial.do(*acts, by=LIAR)

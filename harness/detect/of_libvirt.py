@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import libvirt
 
-from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
+from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot, Throttle
+from harness.acts.images import CreateImage
+from harness.acts.power import Undefine
 from harness.detect import traces
 from harness.detect.behind import another_domain, forget_layer, left_beside, refused_pivot
-from harness.detect.lies import swapped
+from harness.detect.lies import pretend, swapped
 from harness.detect.saboteur import Family, Saboteur, Scene
 from harness.process import Completed
 
@@ -53,6 +57,26 @@ def _larger_device(scene: Scene) -> None:
     scene.vm.domain.call("the resize", lambda handle: handle.blockResize("vda", 1 << 20, flag))
 
 
+def _unlimited(scene: Scene) -> None:
+    pretend(scene.trial, Throttle("vda", 5000))
+
+
+def _still_defined(scene: Scene) -> None:
+    pretend(scene.trial, Undefine())
+
+
+def _named_absolutely(scene: Scene) -> None:
+    """An overlay is to name what it is on by its place beside it, and names it by its path."""
+    absolute = CreateImage("over", backing="cur")
+    binding = scene.trial.stage.hands["binding"]
+    pretend(
+        scene.trial,
+        replace(absolute, relative=True),
+        instead=lambda: binding.perform(absolute.call(scene.trial.state)),
+    )
+    scene.trial.do(Snapshot("vda", "over", reuse=True))
+
+
 _L, _E = Family.LIBVIRT, Family.EVENT
 ROWS = (
     Saboteur(
@@ -90,6 +114,33 @@ ROWS = (
         "libvirt says 1048576 (domblkinfo)",
         _larger_device,
         traces.nodes,
+    ),
+    Saboteur(
+        "a disk that is not throttled",
+        _L,
+        "a limit of operations is reported set, and QEMU has none",
+        ("options of block nodes",),
+        "the device of vda runs with iops 5000",
+        _unlimited,
+        traces.lies,
+    ),
+    Saboteur(
+        "a VM that is still defined",
+        _L,
+        "it is reported undefined, and libvirt keeps its definition",
+        ("definition on disk",),
+        "vm1 is transient, and has no definition",
+        _still_defined,
+        traces.lies,
+    ),
+    Saboteur(
+        "a backing file that is named absolutely",
+        _L,
+        "an overlay names what it is on by its path, and not by its place beside it",
+        ("chain in the image headers",),
+        "over names its backing file as cur.qcow2, relatively",
+        _named_absolutely,
+        traces.lies,
     ),
     Saboteur(
         "files that say otherwise than libvirtd",

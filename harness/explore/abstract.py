@@ -13,6 +13,7 @@ Abstract = Hashable
 """A state, or an act in one, to compare."""
 Transition = tuple[Abstract, Abstract]
 """A state, and an act that is done in it."""
+_FLAGS = ("shallow", "reuse", "delete", "plain", "synchronous", "by_rebase", "relative", "as_data", "name", "bandwidth")
 
 
 def abstract(state: State) -> Abstract:
@@ -34,7 +35,7 @@ def transition(state: State, act: Act) -> Transition:
 def kind_of(act: Act) -> str:
     """An act by what it does, not to what: for counts of acts and of pairs of acts that follow one another."""
     words = [type(act).__name__]
-    for flag in ("shallow", "reuse", "delete", "plain", "synchronous", "by_rebase", "as_data", "name", "bandwidth"):
+    for flag in _FLAGS:
         if getattr(act, flag, None):
             words.append(flag)
     if getattr(act, "flush", True) is False and type(act).__name__ != "BeginWrite":
@@ -63,6 +64,7 @@ def _of_disk(target: str, content: Content) -> Abstract:
             layer.format,
             roles.get(layer.backing or "", layer.backing),
             layer.size,
+            layer.relative,
             "".join(map(_kind, layer.own)),
         )
         for name, role in roles.items()

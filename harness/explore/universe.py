@@ -19,6 +19,7 @@ from harness.acts.chain import (
     Pull,
     Resize,
     SetSpeed,
+    SetThreshold,
     Snapshot,
     Throttle,
 )
@@ -117,13 +118,14 @@ def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Itera
 
 
 def _of_service(state: State) -> Iterator[Act]:
-    """How disks are served, which no change of a chain is to change."""
+    """How vda is served, which no change of its chain changes: in turn, so that there is one act more in a state."""
     machine = state.vm(VM)
-    for target in machine.disks:
-        if target not in machine.throttled:
-            yield Throttle(target, _IOPS)
-        elif target not in machine.throttled_next:
-            yield Throttle(target, _IOPS, next_start=True)
+    if "vda" not in machine.throttled:
+        yield Throttle("vda", _IOPS)
+    elif "vda" not in machine.throttled_next:
+        yield Throttle("vda", _IOPS, next_start=True)
+    else:
+        yield SetThreshold("vda", 1)
 
 
 def _places(geometry: Geometry) -> Iterator[tuple[tuple[int, ...], tuple[Range, ...]]]:
@@ -182,11 +184,13 @@ def _of_chain(
         yield Commit(target, top, base)
         yield Commit(target, top, base, bandwidth=_SLOW)
         yield Commit(target, top, base, shallow=True, delete=True)
+        yield Commit(target, top, base, relative=True)
     yield Pull(target)
     yield Pull(target, plain=True)
     yield Pull(target, bandwidth=_SLOW)
     for below in chain[:-1]:
         yield Pull(target, below)
+        yield Pull(target, below, relative=True)
     unused = [name for name in content.files() if name not in chain and not _is_target(content, name)]
     if len(unused) < _MOST_UNUSED:
         yield Copy(target, fresh)
@@ -204,6 +208,7 @@ def _of_chain(
             if content.job is None and not any(_is_ready_overlay(content, name) for name in unused):
                 # (during an active commit QEMU 5.2 lets nobody read the images between)
                 yield CreateImage(fresh, target, format=other, backing=content.active)
+                yield CreateImage(fresh, target, backing=content.active, relative=True)
     for name in unused:
         if _is_ready_overlay(content, name):
             yield Snapshot(target, name, reuse=True)

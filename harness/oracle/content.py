@@ -190,12 +190,17 @@ class Content:
 
     # what the host does
 
-    def add(self, name: str, form: Format, backing: str | None = None, size: int = 0) -> Content:
-        """A new empty image, not in the chain; of `size` bytes, or as large as `backing`, or as the active file."""
+    def add(
+        self, name: str, form: Format, backing: str | None = None, size: int = 0, *, relative: bool = False
+    ) -> Content:
+        """A new empty image, not in the chain; of `size` bytes, or as large as `backing`, or as the active file.
+
+        With `relative` its header names the backing file relatively.
+        """
         self._absent(name)
         size = size or self.layer(backing or self.active).size
         below = None if backing is None else self.layer(backing).format.name
-        empty = Layer((HOLE,) * self.geometry.parts, backing, size, _fits(form, self.geometry), below)
+        empty = Layer((HOLE,) * self.geometry.parts, backing, size, _fits(form, self.geometry), below, relative)
         return replace(self, layers={**self.layers, name: empty})
 
     def write_image(self, name: str, label: str, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
@@ -204,13 +209,13 @@ class Content:
         values: dict[int, Part] = dict.fromkeys(self.geometry.parts_of(cells, ranges), check_label(label))
         return self._holding(name, written(layer, self.shows(name), values, self.geometry))
 
-    def rebase(self, name: str, backing: str | None) -> Content:
+    def rebase(self, name: str, backing: str | None, *, relative: bool = False) -> Content:
         """The host writes another backing file into the header of `name`; no data moves (`qemu-img rebase -u`).
 
         What was above the former active file is active: the chain is read from the top.
         """
         below = None if backing is None else self.layer(backing).format.name
-        changed = replace(self.layer(name), backing=backing, backing_format=below)
+        changed = replace(self.layer(name), backing=backing, backing_format=below, relative=relative)
         active = name if backing == self.active else self.active
         return replace(self, layers={**self.layers, name: changed}, active=active)
 
@@ -244,20 +249,30 @@ class Content:
         self._idle("an active commit")
         return self._begin("active-commit", base, top=self.active, deletes=deletes)
 
-    def commit(self, top: str, base: str, *, deletes: bool = False) -> Content:
-        """A commit of the layers above `base` up to `top`, which is not active, into `base` begins."""
+    def commit(self, top: str, base: str, *, deletes: bool = False, relative: bool = False) -> Content:
+        """A commit of the layers above `base` up to `top`, which is not active, into `base` begins.
+
+        With `relative` the layer above will name `base` relatively, as all from it down name what they are on.
+        """
         self._idle("a commit")
         if top == self.active:
             raise Impossible(f"{top} is the active layer: that takes an active commit")
-        return self._begin("commit", base, top=top, deletes=deletes)
+        begun = self._begin("commit", base, top=top, deletes=deletes)
+        chain = self.chain()
+        return begun._relatively(chain[chain.index(base) + 1 : chain.index(top) + 2]) if relative else begun
 
-    def pull(self, base: str | None = None) -> Content:
-        """A pull of what the layers above `base` (None: all) hold into the active file begins."""
+    def pull(self, base: str | None = None, *, relative: bool = False) -> Content:
+        """A pull of what the layers above `base` (None: all) hold into the active file begins; `relative` as above."""
         self._idle("a pull")
         chain = self.chain()
         if base is not None and base not in chain[:-1]:
             raise Impossible(f"{base} is not below the active layer {self.active}")
-        return self._begin("pull", self.active, base=base)
+        begun = self._begin("pull", self.active, base=base)
+        if not relative:
+            return begun
+        if base is None:
+            raise Impossible("there is no base to name")
+        return begun._relatively(chain[chain.index(base) + 1 :])
 
     def copy(self, dest: str, *, shallow: bool = False, form: Format | None = None, reuse: bool = False) -> Content:
         """A copy to the file `dest` begins: of the whole chain, or with `shallow` of the active layer alone.
@@ -292,10 +307,11 @@ class Content:
         ended = self.with_end(End(job.kind, "completed", certain=not job.unheard))
         done = replace(ended._holding(job.target, job.settled), job=None)
         if job.kind == "pull":
-            return done.rebase(job.target, job.base)
+            return done.rebase(job.target, job.base, relative=job.relative)
         chain = self.chain()
         assert job.top is not None
-        return done.rebase(chain[chain.index(job.top) + 1], job.target)._without(self._deleted(job))
+        above = chain[chain.index(job.top) + 1]
+        return done.rebase(above, job.target, relative=job.relative)._without(self._deleted(job))
 
     def pivot(self) -> Content:
         """End a job that is ready by making its target the active file."""
@@ -445,6 +461,12 @@ class Content:
         # a base that is smaller than what is committed into it grows before anything is copied (QEMU block/commit.c)
         grown = replace(begun.layer(target), size=max(self.layer(target).size, self.layer(top).size))
         return replace(begun, layers={**begun.layers, target: grown})
+
+    def _relatively(self, layers: Sequence[str]) -> Content:
+        absolute = [name for name in layers if not self.layer(name).relative]
+        if absolute:
+            raise Impossible(f"{', '.join(absolute)} names no relative backing file")
+        return replace(self, job=replace(self._job(), relative=True))
 
     def _settled(self, job: Job) -> Parts:
         """What the job's target holds once it has copied all that is there now."""

@@ -29,7 +29,8 @@ class Job:
     `top` is the highest layer that a commit folds, `base` what the target of a pull is backed by at the end (None:
     nothing). `settled` is what the target holds itself once the job has caught up with the guest; `began` is what it
     held before the job. `deletes`: libvirt removes the files of the layers that it folds when it has ended well.
-    `unheard`: for a while no daemon ran that could have told of its end.
+    `relative`: the header that it writes at its end is to name the backing file relatively. `unheard`: for a while no
+    daemon ran that could have told of its end.
     """
 
     kind: Kind
@@ -40,6 +41,7 @@ class Job:
     base: str | None = None
     phase: Phase = Phase.RUNNING
     deletes: bool = False
+    relative: bool = False
     unheard: bool = False
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ class Layer:
     """An image file: its own contents, and the name of the file that its header names as backing file.
 
     `size` is that of its virtual disk in bytes. `backing_format` is the name of the backing file's format that the
-    header has.
+    header has; with `relative`, it names that file by its place beside it.
     """
 
     own: Parts
@@ -26,6 +26,7 @@ class Layer:
     size: int
     format: Format = QCOW2
     backing_format: str | None = None
+    relative: bool = False
 
 
 def reads_zero(part: Part) -> bool:

@@ -28,8 +28,8 @@ DEADLINE = 60.0
 class ImageInfo:
     """What `qemu-img info` says of an image; sizes in bytes.
 
-    `actual_size` is what the file occupies. `backing` is the backing file as QEMU resolves its name. `options` are
-    those that the image was made with, as far as its header tells of them.
+    `actual_size` is what the file occupies. `backing` is the backing file as QEMU resolves its name, `backing_text` is
+    that name in the header. `options` are those that the image was made with, as far as its header tells of them.
     """
 
     store: Store
@@ -38,6 +38,7 @@ class ImageInfo:
     actual_size: int
     backing: Store | None
     backing_format: str | None
+    backing_text: str | None = None
     options: Mapping[str, str | int | bool] = field(default_factory=dict, compare=False)
 
 
@@ -150,6 +151,7 @@ def _info(entry: Mapping[str, object]) -> ImageInfo:
         _integer(entry, "actual-size"),
         None if backing is None else store_printed(backing),
         _string(entry, "backing-filename-format"),
+        _string(entry, "backing-filename"),
         _options(entry),
     )
 

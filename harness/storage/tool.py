@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from harness.oracle.image import Image
 from harness.storage.formats import create_options
 from harness.storage.stores import file_name
@@ -9,12 +11,14 @@ from harness.storage.stores import file_name
 Command = tuple[str, ...]
 
 
-def create(image: Image, size: int, backing: Image | None = None) -> Command:
-    """Make an empty image of `size` bytes."""
+def create(image: Image, size: int, backing: Image | None = None, *, relative: bool = False) -> Command:
+    """Make an empty image of `size` bytes; with `relative` its backing file lies beside it, and is named so."""
     options = tuple(word for option in create_options(image.format) for word in ("-o", option))
-    below = () if backing is None else ("-b", file_name(backing.store), "-F", backing.format.name)
-    named = ("qemu-img", "create", "-q", "-f", image.format.name, *options, *below)
-    return (*named, file_name(image.store), str(size))
+    named = "" if backing is None else file_name(backing.store)
+    named = PurePosixPath(named).name if relative else named
+    below = () if backing is None else ("-b", named, "-F", backing.format.name)
+    made = ("qemu-img", "create", "-q", "-f", image.format.name, *options, *below)
+    return (*made, file_name(image.store), str(size))
 
 
 def convert(raw: str, image: Image) -> Command:

@@ -219,6 +219,10 @@ class Disk:
             self._do(CreateImage(overlay, self.target, format=form, backing=self.content.active, vm=self.vm.name))
         self._do(Snapshot(self.target, overlay, name, reuse=form is not None, vm=self.vm.name))
 
+    def snapshot_into(self, overlay: str) -> None:
+        """Make `overlay`, an image that was made on the present active layer, the active one."""
+        self._do(Snapshot(self.target, overlay, reuse=True, vm=self.vm.name))
+
     def active_commit(self, into: str, *, bandwidth: int = 0) -> Job:
         """Start to commit the active layer, and all between, into layer `into`; `bandwidth` in MiB a second."""
         return self.begin(ActiveCommit(self.target, into, bandwidth, vm=self.vm.name))

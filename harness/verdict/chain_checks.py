@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
 
 from harness.oracle.chain import Chain
 from harness.storage.formats import header_options
-from harness.storage.stores import printed, store_printed
+from harness.storage.stores import file_name, printed, store_printed
 from harness.trial.nouns import Disk
 from harness.verdict.check import DEFINED, ON, Check, Subject
 from harness.verdict.finding import Finding
@@ -61,7 +62,14 @@ def chain_in_headers(subject: Subject) -> Iterator[Finding]:
     yield from _same_chain(subject, seen, "the image headers (qemu-img info --backing-chain)")
     for info in infos:
         name = disk.name_of(info.store)
-        for option, value in header_options(disk.image(name).format).items() if name else ():
+        if name is None:
+            continue
+        below, relative = disk.content.layer(name).backing, disk.content.layer(name).relative
+        beside = below and PurePosixPath(file_name(disk.image(below).store)).name
+        if below and (info.backing_text == beside) is not relative:
+            wanted = f"as {beside}, relatively" if relative else "by a path of its own"
+            yield subject.wrong(f"{name} names its backing file {wanted}", f"it names it as {info.backing_text}")
+        for option, value in header_options(disk.image(name).format).items():
             if info.options.get(option, value) != value:
                 yield subject.wrong(f"{name} has {option} {value}", f"it has {info.options[option]}")
 
