@@ -320,7 +320,7 @@ class AwaitReady(_OfDisk):
 
     def content(self, content: Content) -> Content:
         """Phase two; a job that was ready before the daemon was restarted still is."""
-        return content if content.job is not None and content.job.phase is Phase.READY else content.ready()
+        return content if content.job is not None and content.job.phase is Phase.READY else content.ready(earlier=True)
 
     def __str__(self) -> str:
         return f"the job of {self.disk} is ready: awake and in sync"

@@ -292,12 +292,20 @@ class Content:
             raise Impossible(f"{dest} is not empty")
         return self._begin("copy", dest, base=backing)
 
-    def ready(self) -> Content:
-        """The job is in sync: what it writes to is exact, the chain is as it was."""
+    def ready(self, *, earlier: bool = False) -> Content:
+        """The job is in sync: what it writes to is exact, the chain is as it was.
+
+        If it may have been so `earlier`, what the guest has had allocated in its target meanwhile may not be there yet:
+        nothing flushes the target from then on.
+        """
         job = self._job()
         if job.kind not in TWO_PHASES:
             raise Impossible(f"a {job.kind} is never ready: it completes")
-        return replace(self._holding(job.target, job.settled), job=replace(job, phase=Phase.READY))
+        held = self.contains(job.target)
+        own = tuple(
+            held[part] if earlier and part in job.meanwhile else value for part, value in enumerate(job.settled)
+        )
+        return replace(self._holding(job.target, own), job=replace(job, phase=Phase.READY))
 
     def completed(self) -> Content:
         """A job of one phase has ended: what it folded is out of the chain; the files of those layers stay."""
@@ -441,10 +449,17 @@ class Content:
         if job.phase is Phase.RUNNING:  # the job may see what the write has copied up, or may have passed there before
             copied = self._source(job)
             settled = tuple(map(_perhaps, settled, copied))
+            job = replace(job, meanwhile=job.meanwhile | self._allocating(job, values))
         held = in_doubt(self.contains(job.target), settled, shown)
         # written once more, a part may hold any of its values until the job has caught up
         again = {part: UNDEFINED for part in values if settled[part] != job.began[part]}
         return replace(self._holding(job.target, _changed(held, again)), job=replace(job, settled=settled))
+
+    def _allocating(self, job: Job, values: Mapping[int, Part]) -> frozenset[int]:
+        """The parts of clusters that these `values` may allocate in a job's target: else they are written in place."""
+        unit, now = self.layer(job.target).format.unit, job.settled
+        around = (self.geometry.unit_around(part, unit) for part in values)
+        return frozenset(part for parts in around for part in parts if not any(isinstance(now[p], str) for p in parts))
 
     def _begin(
         self, kind: Kind, target: str, *, top: str | None = None, base: str | None = None, deletes: bool = False

@@ -29,8 +29,10 @@ class Job:
     `top` is the highest layer that a commit folds, `base` what the target of a pull is backed by at the end (None:
     nothing). `settled` is what the target holds itself once the job has caught up with the guest; `began` is what it
     held before the job. `deletes`: libvirt removes the files of the layers that it folds when it has ended well.
-    `relative`: the header that it writes at its end is to name the backing file relatively. `unheard`: for a while no
-    daemon ran that could have told of its end.
+    `meanwhile` are parts of clusters that the guest may have had allocated in the target before anybody knew of READY,
+    which may have come before: what flushes the target by then does not hold for them. `relative`: the header that it
+    writes at its end is to name the backing file relatively. `unheard`: for a while no daemon ran that could have told
+    of its end.
     """
 
     kind: Kind
@@ -41,6 +43,7 @@ class Job:
     base: str | None = None
     phase: Phase = Phase.RUNNING
     deletes: bool = False
+    meanwhile: frozenset[int] = frozenset()
     relative: bool = False
     unheard: bool = False
 

@@ -12,6 +12,8 @@ _DRIVER = re.compile(r"(/\S*libvirt_driver_qemu\.so)$", re.MULTILINE)
 _ABOUT_DISKS = re.compile(r"block|^job-|^query-jobs$|nbd-server|^transaction$|^drive-|snapshot|bitmap")
 _SENT = re.compile(r'QEMU_MONITOR_SEND_MSG: .*?"execute":"([a-z0-9_-]+)"')
 
+_PUT_TOGETHER = re.compile(r'"type":"([a-z0-9_-]+)"')
+
 
 def known(daemon: Daemon) -> frozenset[str]:
     """The commands about disks that this libvirtd may send: QEMU has them, and their names are in its own text."""
@@ -29,4 +31,10 @@ def sent(daemon: Daemon, since: int) -> frozenset[str]:
     """The commands that its log names after byte `since`; it has them if the daemon is `monitored`."""
     with daemon.log.open(errors="replace") as log:
         log.seek(since)
-        return frozenset(_SENT.findall(log.read()))
+        return frozenset(name for line in log for name in _named(line))
+
+
+def _named(line: str) -> list[str]:
+    """The command that a line of the log sends, and those that a transaction puts together."""
+    found = _SENT.findall(line)
+    return [*found, *_PUT_TOGETHER.findall(line)] if "transaction" in found else found

@@ -264,8 +264,9 @@ BUGS: tuple[KnownBug, ...] = (
     ),
     KnownBug(
         scenario=r"test_a_vm_that_was_undefined_stays_so\[(?!.*(nothing|resize))|^scenarios/explore/",
-        check="definition on disk",
-        shows=r"is transient, and has no definition\nlibvirt says that it has( none)?; vm1.xml is there",
+        check="definition on disk|libvirtError",
+        shows=r"is transient, and has no definition\nlibvirt says that it has( none)?; vm1.xml is there|"
+        r"domain is not transient",
         component="libvirt",
         since="7.0.0",
         fixed=None,

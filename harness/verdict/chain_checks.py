@@ -27,9 +27,14 @@ def end_of_chain_in_live_xml(subject: Subject) -> Iterator[Finding]:
 
 
 def chain_in_definition(subject: Subject) -> Iterator[Finding]:
-    """Read the persistent definition: it names the active layer; where it names more, the chain."""
-    expected, seen = subject.disk.expected_chain(), subject.disk.configured_chain()
-    if len(seen) > 1 or seen.active != expected.active:
+    """Read the persistent definition: it names the active layer, and as many below it as it likes.
+
+    Where it does not name all of them it leaves the end of the chain open: libvirt looks for the rest.
+    """
+    disk = subject.disk
+    expected, seen = disk.expected_chain(), disk.configured_chain()
+    ends = is_terminated(subject.vm.xml(inactive=True), disk.target)
+    if seen.names != expected.names[len(expected) - len(seen) :] or (ends and len(seen) < len(expected)):
         yield from _same_chain(subject, seen, "the persistent definition")
 
 

@@ -264,15 +264,27 @@ class Domain:
         return guest_host(self.name, self.agent.execute)
 
     def reach(self, since: int, timeout: float = BOOT_TIMEOUT, *, restored: bool = False) -> None:
-        """Wait until the guest agent has connected, by an event later than `since`: the guest of this boot."""
-        self.wait_agent(since, timeout)
-        self._let_go_of_guest()
-        self._port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"), self._ailment_of_port)
-        # one that was restored woke up where many others did: its clock stands, its random numbers are theirs
-        self._boot = self._port.adjust(round(wall_clock())) if restored else self._port.boot_id()
+        """Wait until the guest agent has connected, by an event later than `since`: the guest of this boot.
 
-    def wait_agent(self, since: int, timeout: float = BOOT_TIMEOUT) -> None:
-        """Wait until the guest agent has connected; raises DomainFailed with the last words if it does not."""
+        An event of the boot before may come late: then the guest closes its ports, and connects once more.
+        """
+        while True:
+            connected = self.wait_agent(since, timeout)
+            since = self.daemon.events.events.index(connected, since) + 1
+            self._let_go_of_guest()
+            port = DiskPort(self.daemon.sandbox.outside(IMAGES.parent / f"{self.name}.disk"), self._ailment_of_port)
+            self._port = port
+            try:
+                # one that was restored woke up where many others did: its clock stands, its random numbers are theirs
+                self._boot = port.adjust(round(wall_clock())) if restored else port.boot_id()
+            except Ailing:
+                if restored or self.ailment():
+                    raise
+                continue
+            return
+
+    def wait_agent(self, since: int, timeout: float = BOOT_TIMEOUT) -> Event:
+        """The event that the guest agent has connected; raises DomainFailed with the last words if it does not."""
 
         def connected_or_dead(event: Event) -> bool:
             return event.domain == self.name and (
@@ -292,6 +304,7 @@ class Domain:
         if event.status != "connected":
             words = f"{self._log_ends()}\n{self._console_ends()}"
             raise DomainFailed(f"QEMU ended before its guest was ready: {event}\n{words}")
+        return event
 
     def same_boot(self) -> bool:
         """True if the guest has not rebooted since it was last reached: "live" is the claim."""
