@@ -132,7 +132,7 @@ def _places(geometry: Geometry) -> Iterator[tuple[tuple[int, ...], tuple[Range, 
     """Where sizes and offsets matter: a whole cluster, part of one, one end and the next beginning, the last one."""
     size, part = geometry.cell_size, geometry.part_size
     yield (1,), ()
-    yield (), ((4 * size + 5 * part, part),)
+    yield (), ((min(4, geometry.cells - 2) * size + 5 * part, part),)
     yield (), ((3 * size - part, 2 * part),)
     yield (geometry.cells - 1,), ()
 

@@ -132,7 +132,14 @@ class Domain:
 
     def is_running(self) -> bool:
         """True unless the domain is shut off or has crashed."""
-        return self._shut_off is None and bool(self.call("whether it is active", lambda handle: handle.isActive()))
+        if self._shut_off is not None:
+            return False
+        try:
+            return bool(self.call("whether it is active", lambda handle: handle.isActive()))
+        except libvirt.libvirtError as error:
+            if self._persistent or error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                raise
+            return False  # a transient domain goes with its QEMU
 
     @property
     def is_on(self) -> bool:
