@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from harness.detect.blindness import require_sight
 from harness.errors import Unusable
 from harness.journal import Kind
 from harness.run import properties
@@ -97,6 +98,9 @@ def _judge(item: pytest.Item) -> None:
     made = verify_all(trial, partial(_is_known, item))
     item.stash[not_made] = sorted({f"{check}: {why}" for (check, _), why in made.not_made.items()})
     _lose_power(item, trial)
+    if item.config.option.wrong_images and trial.vms:
+        why_not = require_sight(trial)
+        item.stash[not_made] += [f"wrong images: {why_not}"] if why_not else []
     if trial.vms and _is_replayed(item):
         again = trial.another()
         item.addfinalizer(lambda: again.__exit__(None, None, None))  # not before the evidence of a failure is kept

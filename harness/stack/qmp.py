@@ -31,10 +31,10 @@ def sent(daemon: Daemon, since: int) -> frozenset[str]:
     """The commands that its log names after byte `since`; it has them if the daemon is `monitored`."""
     with daemon.log.open(errors="replace") as log:
         log.seek(since)
-        return frozenset(name for line in log for name in _named(line))
+        return frozenset(name for line in log for name in named(line))
 
 
-def _named(line: str) -> list[str]:
+def named(line: str) -> list[str]:
     """The command that a line of the log sends, and those that a transaction puts together."""
     found = _SENT.findall(line)
     return [*found, *_PUT_TOGETHER.findall(line)] if "transaction" in found else found

@@ -5,14 +5,23 @@ from __future__ import annotations
 import pytest
 
 from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
-from harness.detect.lies import abort_the_job, pretend
+from harness.detect.blindness import require_sight
+from harness.detect.lies import abort_the_job, pretend, swapped
 from harness.detect.patches import grow_file
+from harness.errors import CheckFailed
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.finding import ChecksFailed
 
 pytestmark = pytest.mark.sabotaged
+
+
+def test_a_scenario_that_looks_at_nothing_is_blind(trial: Trial, layered: Vm) -> None:
+    layered.shut_off()
+    assert not require_sight(trial)
+    with swapped(trial, "verify", lambda _: None), pytest.raises(CheckFailed, match="nothing was noticed"):
+        require_sight(trial)
 
 
 def test_what_is_found_with_the_vm_on_and_is_known_hides_nothing_that_is_found_with_it_off(
