@@ -551,8 +551,8 @@ def _perhaps(settled: Part, copied: Part) -> Part:
 
 
 def _inherited(form: Qcow2) -> Qcow2:
-    """What libvirt makes an image like, on the model of one: of its version and clusters, without its other options."""
-    return Qcow2(form.cluster_size, form.subclusters, form.compat)
+    """What libvirt makes an image like, on the model of one: of its clusters, without its other options."""
+    return Qcow2(form.cluster_size, form.subclusters)
 
 
 def _fits(form: Format, geometry: Geometry) -> Format:

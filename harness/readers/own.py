@@ -24,6 +24,9 @@ from harness.readers.session import OpenImage, Session, backing_of, here, open_i
 from harness.readers.shown import shown_by, shown_once, stray_in, vacant_in
 from harness.storage.stores import path_of
 
+BLOCK = 4096
+"""Bytes that a file system allocates together: several clusters, if they are smaller."""
+
 
 class Reader:
     """Reads images by the paths that headers name, which are those that the stack under test sees.
@@ -66,11 +69,12 @@ class Reader:
             return Bookkeeper(file, read_header(file)).wrong()
 
     def in_use(self, image: Image) -> int:
-        """The bytes of the clusters of a qcow2 image that something in it refers to."""
+        """The bytes of a qcow2 image that something in it refers to: whole clusters, or BLOCKs if they are smaller."""
         with self._session(image) as session:
             file = session.open(_path(image))
             header = read_header(file)
-            return Bookkeeper(file, header).in_use() * header.cluster_size
+            unit = max(header.cluster_size, BLOCK)
+            return len({cluster * header.cluster_size // unit for cluster in Bookkeeper(file, header).in_use()}) * unit
 
     def backing(self, image: Image) -> PurePosixPath | None:
         """The backing file that the image's header names, as a path like that of the image; None if it names none."""

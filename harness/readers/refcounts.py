@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from harness.errors import ImageError
@@ -84,10 +84,10 @@ class Bookkeeper:
         ]
         return found
 
-    def in_use(self) -> int:
-        """How many clusters something refers to."""
+    def in_use(self) -> Collection[int]:
+        """The numbers of the clusters that something refers to."""
         self._count()
-        return len(self._counted)
+        return self._counted.keys()
 
     def _count(self) -> dict[int, int]:
         """Count all references; returns the refcounts that are not 0, by cluster."""

@@ -6,10 +6,11 @@ from harness.oracle.geometry import Geometry
 from harness.oracle.image import Qcow2
 from harness.oracle.layer import Layer
 from harness.oracle.parts import HOLE
+from harness.readers.own import BLOCK
 
 _ENTRY, _EXTENDED_ENTRY, _REFCOUNT = 8, 16, 2  # bytes
 _FIRST_BLOCK = 4096  # QEMU allocates it when it makes a raw file (block/file-posix.c, allocate_first_block)
-_SLACK = 2  # clusters: what QEMU allocates ahead, or has freed and not yet used again
+_SLACK = 2  # clusters, or blocks: what QEMU allocates ahead, or has freed and not yet used again
 
 
 def most_bytes(layer: Layer, geometry: Geometry) -> int:
@@ -31,15 +32,15 @@ def most_bytes(layer: Layer, geometry: Geometry) -> int:
     known = 1 + 2 * l1 + l2 + data
     blocks = -(-known * _REFCOUNT // cluster) + 1
     table = _clusters(blocks * _ENTRY, cluster)
-    return cluster * (known + blocks + table + _SLACK)
+    return cluster * (known + blocks + table) + _SLACK * max(cluster, BLOCK)
 
 
 def most_kept(form: Qcow2, in_use: int) -> int:
-    """The most bytes that the file of an image can take in which something refers to `in_use` bytes.
+    """The most bytes that the file of an image can take in which something refers to `in_use` bytes, in whole blocks.
 
     What a guest discards is given back to the file system, with discard='unmap'.
     """
-    return in_use + _SLACK * form.cluster_size
+    return in_use + _SLACK * max(form.cluster_size, BLOCK)
 
 
 def _clusters(size: int, cluster: int) -> int:

@@ -40,7 +40,7 @@ def test_an_image_is_told_with_its_backing_file_as_qemu_resolves_it(tmp_path: Pa
 
     top, bottom = QEMU.info_chain(image_at(str(overlay)))
     stores = File(PurePosixPath(overlay)), File(PurePosixPath(base))
-    assert top == ImageInfo(stores[0], "qcow2", 1 << 20, top.actual_size, stores[1], "raw")
+    assert top == ImageInfo(stores[0], "qcow2", 1 << 20, top.actual_size, stores[1], "raw", "base.raw")
     assert bottom == ImageInfo(stores[1], "raw", 1 << 20, bottom.actual_size, None, None)
     assert 0 < top.actual_size < 1 << 20
 

@@ -19,7 +19,7 @@ EVERYTHING = sorted(offered())
 def _told(
     monkeypatch: pytest.MonkeyPatch, verified: Sequence[str], known: dict[str, str], sent: Sequence[str] = ()
 ) -> tuple[list[tuple[Status, str]], list[str]]:
-    """What the exit status is settled to, and what is printed, if this was used on a libvirt that knows two commands."""
+    """What the exit status is settled to, and what is printed, if this was used, with two commands of QMP."""
     settled: list[tuple[Status, str]] = []
     monkeypatch.setattr(coverage, "reasons", lambda: known)
     plugin = CoverageReport(lambda status, line: settled.append((status, line)))
