@@ -164,4 +164,17 @@ BUGS: tuple[KnownBug, ...] = (
         measured="shows on 1:5.2+dfsg-11+deb11u3 and 1:7.2+dfsg-7+deb12u18+b3, not on 1:10.0.13+ds-0+deb13u1",
         acts=r"^(.*\n)*Pull\(",
     ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="QEMU's log",
+        shows=r"Cannot change iothread of active block backend",
+        component="QEMU",
+        since="7.2.0",  # before, nobody looked
+        fixed=None,
+        url="",
+        sentence="A commit that begins while a VM is paused keeps the disk off its iothread when the VM goes on.",
+        measured="shows on 1:7.2+dfsg-7+deb12u18+b3, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1; no reference found:"
+        " scenarios/findings/commit-begun-while-paused-keeps-a-disk-off-its-iothread.md",
+        acts=r"^(.*\n)*Suspend\((.*\n)*Commit\(",
+    ),
 )

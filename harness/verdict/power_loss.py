@@ -110,7 +110,9 @@ def _calls(red: Red, most: int) -> str:
         return "all calls had been flushed"
     lines = []
     for what, calls in (("survive", red.applied), ("are lost", red.dropped)):
-        named = [str(call) for call in calls[:most]] + ([f"{len(calls) - most} more"] if len(calls) > most else [])
+        # headers first: whether one survives decides what the image names
+        first = sorted(calls, key=lambda call: call.offset != 0)
+        named = [str(call) for call in first[:most]] + ([f"{len(calls) - most} more"] if len(calls) > most else [])
         lines.append(f"unflushed calls that {what}: {'; '.join(named) or 'none'}")
     return "\n".join(lines)
 
