@@ -46,6 +46,7 @@ OFFERS = {
         Offer(
             "inherited-subclusters", "libvirt", "8.0.0", "formatstorage: extended_l2; measured on 9.0.0, not on 7.0.0"
         ),
+        Offer("zstd", "QEMU", "7.2.0", "5.1 has it; Debian's 5.2 is built without, and between them nobody looked"),
         Offer("external-snapshot-delete", "libvirt", "9.0.0", f"{_NEWS}, 9.0.0"),
         Offer("external-snapshot-revert", "libvirt", "9.9.0", f"{_NEWS}, 9.9.0"),
         # trixie-backports has libvirt 11.3.0 with QEMU 11.1.3: no saved VM can be restored there; 12.8.0 can, and

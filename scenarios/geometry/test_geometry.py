@@ -25,42 +25,22 @@ GEOMETRIES: Mapping[str, tuple[Format, Geometry]] = {
     "one cluster and a tail": (Qcow2(cluster_size=1 << 20), Geometry(cells=12, tail=512)),
     "raw base": (Raw(), Geometry()),
     "raw base with a tail": (Raw(), Geometry(tail=512)),
-}
-SUBCLUSTERS: Mapping[str, tuple[Format, Geometry]] = {
     "subclusters of 4 KiB": (Qcow2(cluster_size=131072, subclusters=True), Geometry()),
     "subclusters of 64 KiB": (Qcow2(cluster_size=2 << 20, subclusters=True), Geometry()),
     "subclusters, and a tail": (Qcow2(cluster_size=131072, subclusters=True), Geometry(cells=11, tail=512)),
 }
+_NEEDS = {"zstd": "zstd", "subclusters": "inherited-subclusters"}
+CASES = [
+    pytest.param(case, marks=[pytest.mark.needs(need) for word, need in _NEEDS.items() if case.startswith(word)])
+    for case in GEOMETRIES
+]
 
 
-@pytest.mark.parametrize("case", GEOMETRIES)
+@pytest.mark.parametrize("case", CASES)
 def test_commits_and_copies_keep_every_byte_on_any_geometry(trial: Trial, case: str) -> None:
     """base <- sn1 <- sn2 <- sn3 (live)   becomes   base <- sn1 <- sn3, then base, then copy (live)."""
-    _folded(trial, *GEOMETRIES[case])
-
-
-@pytest.mark.needs("inherited-subclusters")
-@pytest.mark.parametrize("case", SUBCLUSTERS)
-def test_commits_and_copies_keep_every_byte_on_subclusters(trial: Trial, case: str) -> None:
-    """base <- sn1 <- sn2 <- sn3 (live)   becomes   base <- sn1 <- sn3, then base, then copy (live)."""
-    _folded(trial, *SUBCLUSTERS[case])
-
-
-@pytest.mark.parametrize("case", GEOMETRIES)
-def test_a_pull_keeps_every_byte_on_any_geometry(trial: Trial, case: str) -> None:
-    """base <- sn1 <- sn2 <- sn3 (live)   becomes   sn3 (live)."""
     vda = _grown(trial, *GEOMETRIES[case]).disk("vda")
 
-    with vda.pull() as job:
-        job.wait_completed()
-    vda.write("E", (0, 10))
-
-    trial.verify("pulled")
-    assert vda.chain() == Chain.named("sn3")
-
-
-def _folded(trial: Trial, form: Format, geometry: Geometry) -> None:
-    vda = _grown(trial, form, geometry).disk("vda")
     with vda.commit("sn2", "sn1") as job:
         job.wait_completed()
     trial.verify("committed")
@@ -73,8 +53,22 @@ def _folded(trial: Trial, form: Format, geometry: Geometry) -> None:
         job.wait_ready()
         vda.write("F", (5,))
         job.pivot()
+
     trial.verify("pivoted to the copy")
     assert vda.chain() == Chain.named("copy")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_pull_keeps_every_byte_on_any_geometry(trial: Trial, case: str) -> None:
+    """base <- sn1 <- sn2 <- sn3 (live)   becomes   sn3 (live)."""
+    vda = _grown(trial, *GEOMETRIES[case]).disk("vda")
+
+    with vda.pull() as job:
+        job.wait_completed()
+    vda.write("E", (0, 10))
+
+    trial.verify("pulled")
+    assert vda.chain() == Chain.named("sn3")
 
 
 def _grown(trial: Trial, form: Format, geometry: Geometry) -> Vm:
