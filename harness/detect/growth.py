@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.errors import CheckFailed
 
 _BARS = "▁▂▃▄▅▆▇█"
 _PAGE_KIB = 4
@@ -46,3 +48,12 @@ def growth(sizes: Sequence[Size]) -> list[str]:
             first, last = (sorted(end)[len(end) // 2] for end in (values[:tenth], values[-tenth:]))
             lines.append(f"{name:12} {first:>8} -> {last:>8}{unit:4}  {drawn(values)}")
     return lines
+
+
+def require_steady(counts: Sequence[Mapping[str, int]], settled: int) -> None:
+    """Raise CheckFailed if a count is larger after the last round than after the first `settled` rounds."""
+    first, last = counts[settled], counts[-1]
+    grown = {name: f"{first[name]} -> {last[name]}" for name in first if last[name] > first[name]}
+    if grown:
+        words = "; ".join(f"{name}: {drawn([count[name] for count in counts])} ({how})" for name, how in grown.items())
+        raise CheckFailed(f"nothing grows from round {settled + 1} to round {len(counts)}", words)

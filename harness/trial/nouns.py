@@ -26,7 +26,7 @@ from harness.acts.chain import (
     Throttle,
 )
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
-from harness.acts.images import CreateImage
+from harness.acts.images import CreateImage, RemoveImage
 from harness.acts.power import Redefine, Reset, ShutOff, Start, Undefine
 from harness.journal import Kind
 from harness.oracle.chain import Chain
@@ -238,6 +238,10 @@ class Disk:
     def copy(self, dest: str, *, shallow: bool = False) -> Job:
         """Start to copy the disk to the new image `dest`, all of it or with `shallow` the active layer alone."""
         return self.begin(Copy(self.target, dest, shallow, vm=self.vm.name))
+
+    def remove(self, name: str) -> None:
+        """Delete the file of an image that no chain needs any more."""
+        self._do(RemoveImage(name, self.target, self.vm.name))
 
     def resize(self, size: int) -> None:
         """Make it `size` bytes large."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.detect.growth import Size, drawn, growth
+import pytest
+
+from harness.detect.growth import Size, drawn, growth, require_steady
+from harness.errors import CheckFailed
 
 
 def test_the_size_of_a_process_is_what_the_kernel_says(tmp_path: Path) -> None:
@@ -32,3 +35,12 @@ def test_growth_compares_the_ends_and_not_a_peak_between_them() -> None:
     assert memory.startswith("memory           1000 ->     3000 KiB")
     assert "20 ->       25" in descriptors
     assert "3 ->        3" in threads
+
+
+def test_a_count_that_grows_after_it_has_settled_is_told() -> None:
+    counts = [{"nodes": nodes, "descriptors": 5} for nodes in (2, 4, 4, 4, 5)]
+
+    require_steady(counts[:-1], settled=1)
+    with pytest.raises(CheckFailed, match=r"nodes: .* \(4 -> 5\)") as caught:
+        require_steady(counts, settled=1)
+    assert "descriptors" not in str(caught.value)
