@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -94,16 +94,22 @@ class _Tally:
 
 
 class CoverageReport:
-    """Prints it for each stack; `settle` is told of gaps."""
+    """Prints it for each of the `stacks` of the run, but not where only the procedure ran; `settle` is told of gaps."""
 
-    def __init__(self, settle: Callable[[Status, str], None]) -> None:
+    def __init__(self, settle: Callable[[Status, str], None], stacks: Collection[str]) -> None:
         self._settle = settle
+        self._stacks = stacks
         self._tallies: dict[str, _Tally] = defaultdict(_Tally)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a scenario has used, and what it cost."""
         stack = properties.value(report, properties.STACK)
-        if stack is None or report.when != "call" or not report.nodeid.startswith("scenarios/"):
+        if (
+            stack is None
+            or stack not in self._stacks
+            or report.when != "call"
+            or not report.nodeid.startswith("scenarios/")
+        ):
             return
         tally = self._tallies[stack]
         tally.count(report)

@@ -64,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
         for plugin in (GuestTally(), PowerLossTally(), ChecksNotMade(), Remarks(), stop):
             config.pluginmanager.register(plugin)
         if config.option.coverage:
-            config.pluginmanager.register(CoverageReport(_ending(config).settle))
+            config.pluginmanager.register(CoverageReport(_ending(config).settle, stack_names(config)))
     if config.option.narrate:  # in place of pytest's own report
         config.pluginmanager.unregister(name="terminalreporter")
 

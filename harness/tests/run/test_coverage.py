@@ -22,11 +22,15 @@ def _told(
     """What the exit status is settled to, and what is printed, if this was used, with two commands of QMP."""
     settled: list[tuple[Status, str]] = []
     monkeypatch.setattr(coverage, "reasons", lambda: known)
-    plugin = CoverageReport(lambda status, line: settled.append((status, line)))
+    plugin = CoverageReport(lambda status, line: settled.append((status, line)), ["host"])
     used = {"verified": verified, "refused": [], "acts": ["A", "B"], "pairs": ["A > B"]}
     used |= {"sent": list(sent), "known": ["block-commit", "drive-mirror"]}
     where = (properties.STACK, "host"), ("used", json.dumps(used))
     plugin.pytest_runtest_logreport(report("passed", "call", *where, nodeid="scenarios/commit/test_x.py::test_y[a]"))
+    elsewhere = (properties.STACK, "debian:sid"), ("used", json.dumps({**used, "verified": []}))
+    plugin.pytest_runtest_logreport(
+        report("passed", "call", *elsewhere, nodeid="scenarios/procedure/test_x.py::test_z")
+    )
     plugin.pytest_sessionfinish()
     lines = Lines()
     plugin.pytest_terminal_summary(lines)  # type: ignore[arg-type]
