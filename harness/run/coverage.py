@@ -14,7 +14,7 @@ from harness.journal import DONE
 from harness.report.offered import BadReasons, Covered, Used, offered, reasons
 from harness.run import properties
 from harness.run.ending import Status
-from harness.run.judging import trials
+from harness.run.judging import is_judged, trials
 from harness.stack import qmp
 from harness.trial.trial import Trial
 
@@ -37,7 +37,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put into the report what a scenario that held has used."""
     report = yield
-    if item.config.option.coverage and call.when == "call" and report.passed and trials in item.stash:
+    if item.config.option.coverage and call.when == "call" and report.passed and is_judged(item):
         report.user_properties.append((_USED, json.dumps(_used(item, item.stash[trials]))))
     return report
 

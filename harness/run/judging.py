@@ -53,7 +53,7 @@ def first_vm(trial: Trial) -> Vm:
         raise Unusable("no VM can be started", "see its last words", str(error)) from error
 
 
-def _is_judged(item: pytest.Item) -> bool:
+def is_judged(item: pytest.Item) -> bool:
     """Whether an item has a trial that the universal checks must find nothing wrong with."""
     return trials in item.stash and item.get_closest_marker("sabotaged") is None
 
@@ -83,10 +83,10 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Make the universal checks after a scenario, and do it again from its journal where that is wanted."""
     try:
         yield
-        if _is_judged(item):
+        if is_judged(item):
             _judge(item)
     except Exception as error:
-        if _is_judged(item):
+        if is_judged(item):
             explain(item.stash[trials], error)
         raise
 
@@ -133,7 +133,7 @@ def pytest_runtest_makereport(
     """Put into the report what those who print it need."""
     report = yield
     more = report.user_properties
-    if report.when == "call" and _is_judged(item):
+    if report.when == "call" and is_judged(item):
         more += [(properties.GUEST, how) for how in item.stash[trials].machines.came_up]
         more += [(properties.NOT_MADE, line) for line in item.stash.get(not_made, [])]
         if power_losses in item.stash:
