@@ -26,7 +26,8 @@ exec 3>"$0"
 rm "$0"
 while :; do dd if=/dev/zero of=/proc/self/fd/3 bs=1M count=128 conv=notrunc,fsync 2>/dev/null; done
 """
-_began = pytest.StashKey[float]()
+BEGAN = pytest.StashKey[float]()
+"""When the run began."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -37,7 +38,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """In the run itself, press, and collect what is measured."""
-    config.stash[_began] = now()
+    config.stash[BEGAN] = now()
     if config.option.soak and not hasattr(config, "workerinput"):
         config.pluginmanager.register(_Pressure(config.option.work_dir.absolute()))
         config.pluginmanager.register(_Growth())
@@ -60,13 +61,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=lambda item: item.callspec.params.get("soak_round", 0) if hasattr(item, "callspec") else 0)
 
 
-@pytest.fixture
-def soak_round(request: pytest.FixtureRequest) -> int:
-    """The round of a scenario; it is left out when the hours are over."""
-    config = request.config
-    if now() - config.stash[_began] > 3600 * config.option.soak:
-        pytest.skip(f"the {config.option.soak:g} hours were over")
-    return int(request.param)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave it out when the hours are over."""
+    hours = item.config.option.soak
+    if hours and now() - item.config.stash[BEGAN] > 3600 * hours:
+        pytest.skip(f"the {hours:g} hours were over")
 
 
 @pytest.hookimpl(wrapper=True)
