@@ -13,7 +13,7 @@ import pytest
 
 from harness.detect.inner_run import MARK, ROOT
 from harness.detect.leftovers import leftovers
-from harness.process import PIPE, end, read_until, spawn
+from harness.process import PIPE, STDOUT, end, read_until, spawn
 from harness.run.properties import REMARK
 from harness.waiting import NotYet, now, wait_until
 
@@ -26,6 +26,8 @@ def work() -> Iterator[Path]:
         yield Path(directory)
 
 
+CUT_SHORT = "chainproof: interrupted"
+"""What a run prints that does not end in time by itself, as on a machine that is busy."""
 MATRIX = ("matrix", "host", "--", "-n", "2", "-v", "scenarios/commit", "-p", "no:cacheprovider")
 RUNS = {
     # the verb with its arguments, the text after which it is interrupted, and what it prints then
@@ -44,7 +46,7 @@ def test_an_interrupted_run_claims_nothing_and_leaves_nothing(
     status, output, seconds = _interrupted([verb, *more, "--work-dir", str(work)], text, mark=str(work))
 
     assert status == 128 + signal.SIGINT, output
-    assert printed in output
+    assert printed in output or CUT_SHORT in output, output
     assert "PROVED" not in output
     record_property(REMARK, f"ended {seconds:.1f} s after the signal")
 
@@ -60,7 +62,7 @@ def _interrupted(arguments: Sequence[str], after: bytes, *, mark: str) -> tuple[
     """The exit status of a run that is interrupted once it has printed `after`, its output, and how long it took."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     line = [sys.executable, "-u", "-m", "harness.run", *arguments]
-    child = spawn(line, environment={**kept, MARK: mark}, directory=ROOT, stdout=PIPE)
+    child = spawn(line, environment={**kept, MARK: mark}, directory=ROOT, stdout=PIPE, stderr=STDOUT)
     try:
         assert child.stdout is not None
         before = read_until(child.stdout.fileno(), after, "the run to begin", seconds=120)

@@ -320,18 +320,23 @@ def test_an_image_of_a_running_writer_is_read_without_locks(tmp_path: Path) -> N
         assert runs[-2].extent.offset == 2560 * K
 
 
-def test_the_documented_chain_is_measured_in_milliseconds(tmp_path: Path) -> None:
-    """Four layers of 768 KiB, contents and views; the best of many, as other work may run beside this."""
+def test_the_documented_chain_is_measured_faster_than_qemu_img_maps_it(tmp_path: Path) -> None:
+    """Four layers of 768 KiB, contents and views; the best of many of each, in turn, as other work may run beside."""
     paths = seed_paths(tmp_path)
     disk = seed_at_t0()
 
-    seconds = []
-    for _ in range(20):
+    ours: list[float] = []
+    theirs: list[float] = []
+    for _ in range(10):
         began = now()
         rows = READER.measure(images_at(paths), disk.geometry, RUN, disk)
-        seconds.append(now() - began)
+        ours.append(now() - began)
         assert difference(disk.table(guest=False), Table(rows, disk.geometry)) == ""
-    assert min(seconds) < 0.005
+        began = now()
+        for path in paths.values():
+            qemu_img("map", str(path))
+        theirs.append(now() - began)
+    assert min(ours) < min(theirs)
 
 
 def test_what_the_guest_read_becomes_a_row_and_what_was_never_written_is_drawn_as_a_hole(tmp_path: Path) -> None:
