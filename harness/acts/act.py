@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import PurePosixPath
 
@@ -46,6 +46,13 @@ class Act(ABC):
         """The act as JSON has it; `read` is the reverse."""
         given = {f.name: write_value(getattr(self, f.name)) for f in fields(self) if not _is_default(self, f.name)}  # type: ignore[arg-type]
         return {"act": type(self).__name__, **given}
+
+
+def after_all(state: State, acts: Iterable[Act]) -> State:
+    """What is true after acts in turn; raises Impossible."""
+    for act in acts:
+        state = act.after(state)
+    return state
 
 
 def read(data: Mapping[str, object]) -> Act:

@@ -188,7 +188,11 @@ class Flush(Act):
     def after(self, state: State) -> State:
         """All that it wrote is there after a crash; of a disk without a write cache its kernel asks for no flush."""
         content = state.awake(self.vm, self.disk)
-        return state.with_disk(self.vm, self.disk, content if state.vm(self.vm).write_through else content.flush())
+        return state.with_disk(self.vm, self.disk, content.flush() if self.flushes(state) else content)
+
+    def flushes(self, state: State) -> bool:
+        """Not where the disk has no write cache."""
+        return not state.vm(self.vm).write_through
 
     def __str__(self) -> str:
         return f"flushes {self.disk}"

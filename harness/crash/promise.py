@@ -135,9 +135,7 @@ def _flushes(act: Act, before: State, disk: Disk) -> bool:
     A snapshot and a pivot flush, too; that they do is what is to be seen, and of what the guest has not flushed they
     promise nothing.
     """
-    if isinstance(act, Flush):
-        return (act.vm, act.disk) == disk and not before.vm(act.vm).write_through
-    if isinstance(act, Write | Zero | Discard):
+    if isinstance(act, Flush | Write | Zero | Discard):
         return act.flushes(before) and (act.vm, act.disk) == disk
     return isinstance(act, ShutOff) and act.vm == disk[0]
 

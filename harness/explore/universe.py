@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.acts.act import VM, Act
+from harness.acts.act import VM, Act, after_all
 from harness.acts.backup import BeginPullBackup, EndBackup
 from harness.acts.chain import (
     Abort,
@@ -82,7 +82,7 @@ class Universe:
 
 def started(universe: Universe) -> State:
     """The state in which a world begins."""
-    return _after(State(), universe.set_up())
+    return after_all(State(), universe.set_up())
 
 
 def possible(state: State, step: int, offers: Callable[[str], bool] = lambda _: True) -> tuple[Act, ...]:
@@ -283,14 +283,8 @@ def ending(state: State) -> tuple[Act, ...]:
     machine = state.vm(VM)
     acts += [AwaitCompleted(target) for target, content in machine.disks.items() if races(content)]
     if not machine.persistent:  # it would be gone: what is on is ended politely before
-        return (*acts, *until_healed(_after(state, acts)), KillQemu())
+        return (*acts, *until_healed(after_all(state, acts)), KillQemu())
     return (*acts, KillQemu()) if machine.is_on else tuple(acts)
-
-
-def _after(state: State, acts: Sequence[Act]) -> State:
-    for act in acts:
-        state = act.after(state)
-    return state
 
 
 def merged(state: State) -> Sequence[Act]:

@@ -100,6 +100,7 @@ class CoverageReport:
         self._settle = settle
         self._stacks = stacks
         self._tallies: dict[str, _Tally] = defaultdict(_Tally)
+        self._covered: dict[str, Covered] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a scenario has used, and what it cost."""
@@ -119,13 +120,14 @@ class CoverageReport:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self) -> None:
         """Tell of gaps before the exit status is settled."""
-        for stack, covered in self._covered():
+        self._covered = dict(self._held_against_what_is_offered())
+        for stack, covered in self._covered.items():
             if covered.gaps:
                 self._settle(Status.FAILED, f"{stack}: nothing covers, or explains, {', '.join(covered.gaps)}")
             if covered.stale:
                 self._settle(Status.FAILED, f"{stack}: reasons that are needed no more: {', '.join(covered.stale)}")
 
-    def _covered(self) -> Iterator[tuple[str, Covered]]:
+    def _held_against_what_is_offered(self) -> Iterator[tuple[str, Covered]]:
         try:
             known = reasons()
         except BadReasons as error:
@@ -138,7 +140,7 @@ class CoverageReport:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print it."""
-        for stack, covered in self._covered():
+        for stack, covered in self._covered.items():
             tally = self._tallies[stack]
             terminalreporter.section(f"coverage of {stack}")
             for line in (*_uses(covered), *_cost(tally)):

@@ -169,6 +169,10 @@ class Disk:
         """The chain as the persistent definition has it; libvirt may keep only the active layer there."""
         return self.named(backing_chain(self.vm.xml(inactive=True), self.target))
 
+    def numbered(self, layer: str) -> str:
+        """A layer by its number in the running domain's XML: vda[2]."""
+        return f"{self.target}[{indices(self.vm.xml(), self.target)[file_name(self.image(layer).store)]}]"
+
     def named(self, stores: Iterable[Store]) -> Chain:
         """The chain of the images in these stores; one that should not exist is called by its place."""
         return Chain(tuple(self.name_of(store) or printed(store) for store in stores))
@@ -254,8 +258,7 @@ class Disk:
 
     def tell_beyond(self, threshold: int, *, layer: str = "") -> None:
         """Have libvirt tell once of a write beyond that byte of the active layer's file, or of the `layer`'s."""
-        number = indices(self.vm.xml(), self.target)[file_name(self.image(layer).store)] if layer else ""
-        self._do(SetThreshold(f"{self.target}[{number}]" if layer else self.target, threshold, self.vm.name))
+        self._do(SetThreshold(self.numbered(layer) if layer else self.target, threshold, self.vm.name))
 
     def ask(self, function: str, *flags: str, by: str = "", **args: int) -> object:
         """What one of libvirt's functions that change nothing answers about it; `args` are the function's others."""

@@ -33,8 +33,9 @@ def chain_in_definition(subject: Subject) -> Iterator[Finding]:
     """
     disk = subject.disk
     expected, seen = disk.expected_chain(), disk.configured_chain()
-    ends = is_terminated(subject.vm.xml(inactive=True), disk.target)
-    if seen.names != expected.names[len(expected) - len(seen) :] or (ends and len(seen) < len(expected)):
+    is_part = len(seen) < len(expected)
+    is_cut_off = is_part and is_terminated(subject.vm.xml(inactive=True), disk.target)
+    if seen.names != expected.names[len(expected) - len(seen) :] or is_cut_off:
         yield from _same_chain(subject, seen, "the persistent definition")
 
 

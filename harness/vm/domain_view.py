@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from harness.oracle.image import Image, Store
@@ -25,22 +26,15 @@ def backing_chain(xml: str, target: str) -> list[Store]:
 
     Raises UnknownStore (harness.storage.stores) at the first one that is nothing chainproof knows.
     """
-    layer: ElementTree.Element | None = disk_element(xml, target)
-    found: list[Store] = []
-    while layer is not None and (len(layer) or layer.attrib):
-        found.append(store_in(layer))
-        layer = layer.find("backingStore")
-    return found[::-1]
+    return [store_in(layer) for layer in _layers(xml, target)][::-1]
 
 
 def indices(xml: str, target: str) -> dict[str, str]:
     """The numbers of the disk's images in the live XML, by what libvirt's calls name them with: their paths."""
-    layer: ElementTree.Element | None = disk_element(xml, target)
     found: dict[str, str] = {}
-    while layer is not None and (len(layer) or layer.attrib):
+    for layer in _layers(xml, target):
         numbered = layer if layer.tag == "backingStore" else layer.find("source")
         found[file_name(store_in(layer))] = "" if numbered is None else numbered.get("index", "")
-        layer = layer.find("backingStore")
     return found
 
 
@@ -75,6 +69,14 @@ def with_source(xml: str, target: str, image: Image) -> str:
     disk.set("type", disk_type(image.store))
     disk.append(source_element(image.store))
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _layers(xml: str, target: str) -> Iterator[ElementTree.Element]:
+    """The elements of the disk's images, the active layer's first, without the terminator."""
+    layer: ElementTree.Element | None = disk_element(xml, target)
+    while layer is not None and (len(layer) or layer.attrib):
+        yield layer
+        layer = layer.find("backingStore")
 
 
 def _disk(root: ElementTree.Element, target: str) -> ElementTree.Element:

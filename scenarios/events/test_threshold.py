@@ -5,7 +5,6 @@ from __future__ import annotations
 from harness.stack.events import Event, EventKind
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
-from harness.vm.domain_view import indices
 
 _FAR = 1 << 40
 
@@ -13,7 +12,7 @@ _FAR = 1 << 40
 def test_a_write_beyond_the_threshold_is_told_once(trial: Trial, layered: Vm) -> None:
     """base <- sn1 <- sn2 <- cur (live): the first write tells, by both names of the layer; the next one does not."""
     vda = layered.disk("vda")
-    number = indices(layered.xml(), "vda")[str(trial.state.path("cur"))]
+    numbered = vda.numbered("cur")
 
     vda.tell_beyond(1)
     vda.write("E", (0,))
@@ -23,7 +22,7 @@ def test_a_write_beyond_the_threshold_is_told_once(trial: Trial, layered: Vm) ->
     trial.verify("written")
     assert [(event.subject, event.status) for event in _told(trial)] == [
         ("vda", "over 1"),
-        (f"vda[{number}]", "over 1"),
+        (numbered, "over 1"),
     ]
 
 
@@ -44,7 +43,7 @@ def test_a_threshold_that_is_not_reached_is_not_told(trial: Trial, layered: Vm) 
 def test_a_commit_tells_of_the_layer_that_it_writes_to(trial: Trial, layered: Vm) -> None:
     """base <- sn1 <- sn2 <- cur (live)   becomes   base (live); the event names base by its number."""
     vda = layered.disk("vda")
-    number = indices(layered.xml(), "vda")[str(trial.state.path("base"))]
+    numbered = vda.numbered("base")
 
     vda.tell_beyond(1, layer="base")
     with vda.active_commit(into="base") as job:
@@ -53,7 +52,7 @@ def test_a_commit_tells_of_the_layer_that_it_writes_to(trial: Trial, layered: Vm
         job.pivot()
 
     trial.verify("pivoted")
-    assert event.subject == f"vda[{number}]"
+    assert event.subject == numbered
 
 
 def _await(trial: Trial) -> Event:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from harness.acts.act import Act, read
+from harness.acts.act import Act, after_all, read
 from harness.acts.asked import Ask
 from harness.acts.backup import BeginPullBackup, EndBackup
 from harness.acts.calls import Libvirt, face_of
@@ -308,30 +308,24 @@ def test_of_a_job_that_ends_while_no_daemon_runs_nobody_may_hear() -> None:
     assert [end.certain for end in state.disk("vm1", "vda").ends] == [False]
 
 
-def _done(state: State, *acts: Act) -> State:
-    for act in acts:
-        state = act.after(state)
-    return state
-
-
 def test_where_there_is_no_write_cache_the_next_write_flushes_what_was_discarded() -> None:
-    state = _done(State(), CreateImage("base"), Define(cache="directsync"), Start(), Write("vda", "A", (1,)))
-    discarded = _done(state, Discard("vda", (1,)), Flush("vda"))
+    state = after_all(State(), (CreateImage("base"), Define(cache="directsync"), Start(), Write("vda", "A", (1,))))
+    discarded = after_all(state, (Discard("vda", (1,)), Flush("vda")))
 
     assert discarded.disk("vm1", "vda").unflushed
-    assert not _done(discarded, Write("vda", "B", (2,))).disk("vm1", "vda").unflushed
+    assert not Write("vda", "B", (2,)).after(discarded).disk("vm1", "vda").unflushed
 
 
 def test_no_snapshot_is_deleted_while_any_disk_has_a_job() -> None:
-    state = _done(State(), CreateImage("base"), CreateImage("data", disk="vdb"), Define(), Start())
-    state = _done(state, Snapshot("vda", "sn1", name="s"), Snapshot("vdb", "top"), ActiveCommit("vdb", "data"))
+    state = after_all(State(), (CreateImage("base"), CreateImage("data", disk="vdb"), Define(), Start()))
+    state = after_all(state, (Snapshot("vda", "sn1", name="s"), Snapshot("vdb", "top"), ActiveCommit("vdb", "data")))
 
     with pytest.raises(Impossible, match="a job of vdb is on"):
         DeleteSnapshot("s").after(state)
 
 
 def test_an_image_is_as_large_as_what_it_is_put_on() -> None:
-    state = _done(running(), Snapshot("vda", "sn1"), Resize("vda", 1 << 22), ShutOff())
+    state = after_all(running(), (Snapshot("vda", "sn1"), Resize("vda", 1 << 22), ShutOff()))
     act = CreateImage("n1", backing="base")
 
     assert act.call(state).command[-1] == str(act.after(state).disk("vm1", "vda").layer("n1").size)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from harness.acts.act import Act
+from harness.acts.act import Act, after_all
 from harness.acts.backup import BeginPullBackup
 from harness.acts.chain import Abort, ActiveCommit, AwaitCompleted, AwaitReady, Pull, Snapshot
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon
@@ -20,10 +20,7 @@ from harness.oracle.state import Power, State
 
 
 def after(*acts: Act) -> State:
-    state = started(Universe())
-    for act in acts:
-        state = act.after(state)
-    return state
+    return after_all(started(Universe()), acts)
 
 
 def kinds(state: State) -> set[type[Act]]:
