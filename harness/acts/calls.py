@@ -100,6 +100,9 @@ class Face:
 API: Mapping[str, Face] = {
     "virDomainCreate": Face("create", (), "", "start", has_flags=False),
     "virDomainDestroyFlags": Face("destroyFlags", (), "VIR_DOMAIN_DESTROY_", "destroy", {"GRACEFUL": "--graceful"}),
+    "virDomainSave": Face("save", (("file", ""),), "", "save", has_flags=False),
+    "virDomainManagedSave": Face("managedSave", (), "", "managedsave"),
+    "virDomainManagedSaveRemove": Face("managedSaveRemove", (), "", "managedsave-remove"),
     "virDomainUndefine": Face("undefine", (), "", "undefine", has_flags=False),
     "virDomainReset": Face("reset", (), "", "reset"),
     "virDomainSuspend": Face("suspend", (), "", "suspend", has_flags=False),

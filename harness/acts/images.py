@@ -134,8 +134,7 @@ class WriteImage(Act):
 
     def after(self, state: State) -> State:
         """The image holds it."""
-        if state.vm(self.vm).is_on:
-            raise Impossible(f"{self.vm} is {state.vm(self.vm).power}")
+        state.at_rest(self.vm)
         content = state.disk(self.vm, self.disk).write_image(self.name, self.label, self.cells, self.ranges)
         return state.with_disk(self.vm, self.disk, content)
 
@@ -159,8 +158,7 @@ class Rebase(Act):
 
     def after(self, state: State) -> State:
         """It is backed by that file; above the active one, it is active itself."""
-        if state.vm(self.vm).is_on:
-            raise Impossible(f"{self.vm} is {state.vm(self.vm).power}")
+        state.at_rest(self.vm)
         return state.with_disk(self.vm, self.disk, state.disk(self.vm, self.disk).rebase(self.name, self.backing))
 
     def __str__(self) -> str:

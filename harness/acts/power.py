@@ -110,7 +110,7 @@ class Start(Act):
         broken = [disk for disk, content in machine.disks.items() if not content.readable(content.active)]
         if broken:
             raise Impossible(f"an image of the chain of {', '.join(broken)} was removed")
-        started = replace(machine, power=Power.RUNNING, boot=machine.boot + 1, qemu=machine.qemu + 1)
+        started = replace(machine, power=Power.RUNNING, boot=machine.boot + 1, qemu=machine.qemu + 1, saved="")
         started = replace(started, throttled=machine.throttled_next)
         return state.with_vm(self.vm, started)
 

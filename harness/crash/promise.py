@@ -13,6 +13,7 @@ from itertools import chain
 from harness.acts.act import Act
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
 from harness.acts.power import ShutOff
+from harness.acts.saving import Save
 from harness.oracle.content import Content, Impossible
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import File, Format, Qcow2
@@ -137,7 +138,7 @@ def _flushes(act: Act, before: State, disk: Disk) -> bool:
     """
     if isinstance(act, Flush | Write | Zero | Discard):
         return act.flushes(before) and (act.vm, act.disk) == disk
-    return isinstance(act, ShutOff) and act.vm == disk[0]
+    return isinstance(act, ShutOff | Save) and act.vm == disk[0]
 
 
 def _loose(act: Act, disk: Disk, before: State, meant: Content) -> frozenset[int]:

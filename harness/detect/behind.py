@@ -88,9 +88,9 @@ def forget_layer(trial: Trial, image: str, below: str) -> None:
 
 
 @contextmanager
-def left_beside(domain: Domain) -> Iterator[None]:
-    """For the body, another file lies where libvirt has the definition of the domain."""
-    file = domain.daemon.directory / f"etc/qemu/{domain.name}.left"
+def left_beside(domain: Domain, kind: str = "left") -> Iterator[None]:
+    """For the body, another file of this `kind` lies where libvirt has the definition of the domain."""
+    file = domain.daemon.directory / f"etc/qemu/{domain.name}.{kind}"
     file.touch()
     try:
         yield

@@ -161,6 +161,15 @@ ROWS = (
         traces.libvirts_files,
     ),
     Saboteur(
+        "a guest that nobody has saved",
+        _L,
+        "beside the definition lies what looks like the VM's memory",
+        ("left of a VM",),
+        "in files what it has saved",
+        lambda scene: scene.stack.enter_context(left_beside(scene.vm.domain, "save")) and None,
+        traces.libvirts_files,
+    ),
+    Saboteur(
         "another domain",
         _L,
         "libvirt has a domain that no scenario defined",

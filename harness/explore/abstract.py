@@ -48,6 +48,7 @@ def _of_vm(vm: VmState) -> Abstract:
     return (
         vm.power.value,
         vm.persistent,
+        bool(vm.saved),
         *map(tuple, (vm.throttled, vm.throttled_next)),
         vm.backup,
         len(vm.snapshots),

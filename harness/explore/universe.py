@@ -27,6 +27,7 @@ from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
 from harness.acts.images import CreateImage, RemoveImage
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
+from harness.acts.saving import RemoveSaved, Restore, Save
 from harness.oracle.content import Content, Impossible
 from harness.oracle.geometry import Geometry, Range
 from harness.oracle.image import QCOW2, Format, Qcow2, Raw
@@ -222,7 +223,7 @@ def _of_power(state: State) -> Iterator[Act]:
     yield from (Suspend(), Resume(), StartDaemon(), KillDaemon(), StopDaemon(), Undefine(), Redefine())
     if not any(map(races, state.vm(VM).disks.values())):  # whether such a job ends before QEMU does, nobody can say
         yield from (ShutOff(), KillQemu(), Reset())
-    yield Start(restored=True)
+    yield from (Start(restored=True), Save(), Restore(), RemoveSaved())
 
 
 def races(content: Content) -> bool:
@@ -258,7 +259,7 @@ def _healing(state: State) -> Iterator[Act]:
     elif not machine.persistent and not any(content.job for content in machine.disks.values()):
         yield Redefine()
     elif machine.power is Power.OFF:
-        yield Start(restored=True)
+        yield Restore() if machine.saved else Start(restored=True)
     else:
         for target, content in machine.disks.items():
             if content.in_flight:

@@ -12,6 +12,8 @@ from harness.oracle.image import QCOW2, File, Image, Store
 
 DIRECTORY = PurePosixPath("/export/images")
 """Where images lie, as the stack under test sees it, by default."""
+MANAGED = "managed"
+"""Where a VM is saved whose memory libvirt keeps itself."""
 
 
 class Power(StrEnum):
@@ -27,6 +29,7 @@ class Death(StrEnum):
     """How a QEMU was ended."""
 
     SHUT_OFF = "shut off"
+    SAVED = "saved"
     KILLED = "killed"
 
 
@@ -50,6 +53,7 @@ class VmState:
     has no flush to ask for. `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes.
     `backup` is the disk of the backup that is on. Without `persistent` it has no definition, and is gone with its QEMU.
 
+    `saved` is the file with the memory of its guest, or MANAGED, while it is off and may go on from there.
     `throttled` are disks that may do so many operations a second, `throttled_next` those from the next start on.
     `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them ("suspended",
     "resumed"; with a "?" what it need not tell of), but for those that belong to a start. `deaths` are how its QEMUs
@@ -64,6 +68,7 @@ class VmState:
     opaque: frozenset[str] = frozenset()
     backup: str = ""
     persistent: bool = True
+    saved: str = ""
     throttled: Mapping[str, int] = field(default_factory=dict)
     throttled_next: Mapping[str, int] = field(default_factory=dict)
     write_through: bool = False
@@ -120,12 +125,20 @@ class State:
         return machine
 
     def off(self, vm: str) -> VmState:
-        """The VM, for acts that need it defined and off; raises Impossible."""
+        """The VM, for acts that need it defined and off, to boot; raises Impossible."""
         self.served()
         machine = self.vm(vm)
         if machine.power is not Power.OFF:
             raise Impossible(f"{vm} is {machine.power}")
+        if machine.saved == MANAGED:
+            raise Impossible(f"libvirt has saved {vm}: it would be restored")
         return machine
+
+    def at_rest(self, vm: str) -> None:
+        """Raise Impossible where the guest of a VM counts on what its images hold: it runs, or was saved."""
+        machine = self.vm(vm)
+        if machine.is_on or machine.saved:
+            raise Impossible(f"{vm} is {'saved' if machine.saved else machine.power}")
 
     def endable(self, vm: str) -> VmState:
         """The VM, for acts that end its QEMU; raises Impossible if it would be gone then, which nothing here says."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness.acts.calls import Argument
 from harness.journal import Journal, Kind
@@ -71,6 +71,12 @@ class Machines:
         if why:
             self._journal.record(Kind.NOTE, why)
         self._is_up(domain, FELL_BACK if why else "restored")
+
+    def restore(self, domain: Domain, file: PurePosixPath | None) -> None:
+        """Start it where it was saved: from the file, or from what libvirt has kept."""
+        self._keep_log(domain)
+        domain.restore(file)
+        self._is_up(domain, "restored from where it was saved")
 
     def _sizes(self, vm: str) -> list[int]:
         return [content.size for content in self._state().vm(vm).disks.values()]

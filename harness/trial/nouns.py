@@ -28,6 +28,7 @@ from harness.acts.chain import (
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
 from harness.acts.images import CreateImage, RemoveImage
 from harness.acts.power import Redefine, Reset, ShutOff, Start, Undefine
+from harness.acts.saving import RemoveSaved, Restore, Save
 from harness.journal import Kind
 from harness.oracle.chain import Chain
 from harness.oracle.content import Content
@@ -89,6 +90,18 @@ class Vm:
     def shut_off(self) -> None:
         """End QEMU politely; the definition stays."""
         self.stage.do(ShutOff(self.name))
+
+    def save(self, file: str = "") -> None:
+        """Save its memory and end its QEMU: into the file, or where libvirt keeps it."""
+        self.stage.do(Save(file, self.name))
+
+    def restore(self) -> None:
+        """Start it where it was saved."""
+        self.stage.do(Restore(self.name))
+
+    def remove_saved(self) -> None:
+        """Have libvirt forget what it has saved."""
+        self.stage.do(RemoveSaved(self.name))
 
     def reset(self) -> None:
         """Press the reset button, and reach the guest that boots."""

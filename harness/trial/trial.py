@@ -82,6 +82,7 @@ class Trial:
             self.machines.definition,
             self.machines.boot,
             self.machines.bring_up,
+            self.machines.restore,
             OfflineWriter(
                 lambda images: appliance(daemon, appliances, images, readonly=False),
                 lambda place: written_together(self.state, place),

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import libvirt
 
 from harness.oracle.image import Image
+from harness.oracle.state import MANAGED
 from harness.stack.daemon import Daemon
 from harness.stack.sandbox import IMAGES
 from harness.storage.stores import path_of
@@ -99,10 +100,20 @@ def left_of_vm(subject: Subject) -> Iterator[Finding]:
     vm, daemon = subject.vm, subject.trial.daemon
     vm.domain.state()  # libvirt knows by now that it is off
     kept = {_definition(daemon, vm.name)}
-    left = [file for file in _files(daemon, vm.name) if file not in kept and file.parent.parent.name != "snapshot"]
+    files = [file for file in _files(daemon, vm.name) if file not in kept and file.parent.parent.name != "snapshot"]
+    left = [file for file in files if file.name != f"{vm.name}.save"]
+    expected = vm.state.saved == MANAGED
+    told = bool(vm.domain.call("what was saved", lambda handle: handle.hasManagedSaveImage()))
+    if not told == (left != files) == expected:
+        seen = f"it says that it has {_memory(told)}, and in files {_memory(left != files)}"
+        yield subject.wrong(f"libvirt has {_memory(expected)} of {vm.name}", seen)
     if left:
         names = ", ".join(str(file.relative_to(daemon.directory)) for file in left)
         yield subject.wrong(f"of {vm.name}, which is off, libvirt keeps its definition and its snapshots", names)
+
+
+def _memory(saved: bool) -> str:
+    return "what it has saved" if saved else "saved nothing"
 
 
 def status_files(trial: Trial) -> dict[str, str]:

@@ -74,7 +74,7 @@ def nothing_inside(subject: Subject) -> Iterator[Finding]:
     if left:
         yield subject.wrong(f"{subject.image} has neither snapshots nor bitmaps inside", f"it has {left}")
     deaths = subject.vm.state.deaths
-    if header.own.is_dirty and (not deaths or deaths[-1] is Death.SHUT_OFF):
+    if header.own.is_dirty and (not deaths or deaths[-1] is not Death.KILLED):
         yield subject.wrong(f"{subject.image} is not marked as dirty", "it is: whoever wrote to it did not close it")
 
 

@@ -26,9 +26,9 @@ _NOISE = re.compile(
     # about the machine that the run is on
     r"|qemu-system-\w+: warning: (host|TCG) doesn't support requested feature: .*"
 )
-_REASONS = {Death.SHUT_OFF: ("destroyed",), Death.KILLED: ("crashed", "daemon", "unknown")}
+_REASONS = {Death.SHUT_OFF: ("destroyed",), Death.SAVED: ("saved",), Death.KILLED: ("crashed", "daemon", "unknown")}
 """What libvirt gives as reasons; of one that was killed while no daemon ran, the next one knows less."""
-_STATUS = {Death.SHUT_OFF: 0, Death.KILLED: -signal.SIGKILL}
+_STATUS = {Death.SHUT_OFF: 0, Death.SAVED: 0, Death.KILLED: -signal.SIGKILL}
 
 
 def words_of_qemu(subject: Subject) -> Iterator[Finding]:
@@ -42,10 +42,11 @@ def words_of_qemu(subject: Subject) -> Iterator[Finding]:
 def reason_of_end(subject: Subject) -> Iterator[Finding]:
     """Read in the log what libvirt gives as the reason of each end."""
     seen = [line.removeprefix(_ENDS) for line in _lines(subject) if line.startswith(_ENDS)]
-    seen = [reason for reason in seen if reason != "saved"]  # to be restored from then on
+    deaths = subject.vm.state.deaths
+    for _ in range(seen.count("saved") - deaths.count(Death.SAVED)):  # first to be restored from then on
+        seen.remove("saved")
     if FELL_BACK in subject.trial.machines.came_up:
         seen = [reason for reason in seen if reason != "failed"]
-    deaths = subject.vm.state.deaths
     if len(seen) != len(deaths) or any(
         reason not in _REASONS[death] for reason, death in zip(seen, deaths, strict=True)
     ):

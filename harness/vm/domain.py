@@ -30,7 +30,11 @@ T = TypeVar("T")
 
 BOOT_TIMEOUT = 60.0
 # of snapshots and checkpoints that a scenario broke off in: else the definition would be in the way of all that follow
-_WITH_METADATA = libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+_WITH_ALL_OF_IT = (
+    libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+)
 
 
 class DomainFailed(ChainproofError):
@@ -74,7 +78,7 @@ class Domain:
             if self._handle is not None and not self.daemon.ailment():
                 self.stop_hard()
                 if self._persistent:
-                    self.call("the end of the definition", lambda handle: handle.undefineFlags(_WITH_METADATA))
+                    self.call("the end of the definition", lambda handle: handle.undefineFlags(_WITH_ALL_OF_IT))
         finally:
             self._aside.shutdown()
         self._handle = None
@@ -172,28 +176,34 @@ class Domain:
         self._is_up(since)
         self.reach(since, timeout)
 
-    def restore(self, saved: PurePosixPath, xml: str | None) -> None:
-        """Start it from a saved guest (virDomainRestoreFlags), with `xml` in place of the saved one if it is given.
+    def restore(self, saved: PurePosixPath | None, xml: str | None = None) -> None:
+        """Start it from a saved guest (None: what libvirt has saved of it), with `xml`, if given, for the saved one.
 
         The guest's clock is set and its random numbers are stirred: it woke up where many others did.
         """
         self.await_shut_off()
         since = self._before_start()
         connection = self.daemon.connection
-        self._guarded("the restore", lambda: connection.restoreFlags(str(saved), xml, libvirt.VIR_DOMAIN_SAVE_RUNNING))
+        if saved is None:
+            self.call("the restore", lambda handle: handle.create())
+        else:
+            flags = libvirt.VIR_DOMAIN_SAVE_RUNNING
+            self._guarded("the restore", lambda: connection.restoreFlags(str(saved), xml, flags))
         self._is_up(since)
         self.reach(since, restored=True)
 
-    def save(self, file: PurePosixPath) -> None:
-        """Save the running guest into a file and end it (virDomainSave)."""
-        self._let_go_of_guest(for_good=True)
+    def save(self, file: PurePosixPath | None = None) -> None:
+        """Save the running guest into a file (virDomainSave), or where libvirt keeps it, and end it."""
         since, pid = self.daemon.events.mark(), self.first_qemu_pid
+        self._is_on = False  # its end is meant
         try:
-            self.call("the save", lambda handle: handle.save(str(file)))
+            self.call("the save", lambda handle: handle.save(str(file)) if file else handle.managedSave())
         except libvirt.libvirtError as error:
             status = self.daemon.sandbox.exit_status(pid, self._ends)
+            self._is_on = status is None
             how = f"QEMU {how_ended(status)}: " if status is not None else ""
             raise DomainFailed(f"{self.name} was not saved: {how}{error}") from error
+        self._let_go_of_guest(for_good=True)
         self.await_end(since)
 
     def reset(self, timeout: float = BOOT_TIMEOUT) -> None:

@@ -34,7 +34,8 @@ class Things:
     """What hands work on: the daemon, its domains by name, their jobs.
 
     `run` is the id that patterns carry. `definition` gives the XML of a domain from its name and the arguments of the
-    call; `boot` starts one, `bring_up` does from a saved guest. `daemon_pid` is the last started daemon's.
+    call; `boot` starts one, `bring_up` does from a guest that was saved for all, `restore` from where it was saved
+    itself: a file, or None. `daemon_pid` is the last started daemon's.
     """
 
     daemon: Daemon
@@ -42,6 +43,7 @@ class Things:
     definition: Callable[[str, Mapping[str, Argument]], str]
     boot: Callable[[Domain], None]
     bring_up: Callable[[Domain], None]
+    restore: Callable[[Domain, PurePosixPath | None], None]
     offline: OfflineWriter
     note: Callable[[str], None]
     domains: dict[str, Domain] = field(default_factory=dict)
@@ -207,6 +209,23 @@ def _define(things: Things, call: Libvirt) -> None:
     domain.define(things.definition(call.vm, call.args))
 
 
+def _create(things: Things, call: Libvirt) -> None:
+    domain = things.domain(call.vm)
+    if call.args.get("from"):
+        things.restore(domain, None)
+    else:
+        things.boot(domain)
+
+
+def _restore(things: Things, call: Libvirt) -> None:
+    things.restore(things.domain(call.vm), PurePosixPath(str(call.args["file"])))
+
+
+def _save(things: Things, call: Libvirt) -> None:
+    file = call.args.get("file")
+    things.domain(call.vm).save(PurePosixPath(str(file)) if file else None)
+
+
 def _undefine(things: Things, call: Libvirt) -> None:
     things.domain(call.vm).undefine()
 
@@ -219,7 +238,10 @@ def _delete_snapshot(things: Things, call: Libvirt) -> None:
 _SPECIAL: Mapping[str, Callable[[Things, Libvirt], None]] = {
     "virDomainDefineXML": _define,
     "virDomainUndefine": _undefine,
-    "virDomainCreate": lambda things, call: things.boot(things.domain(call.vm)),
+    "virDomainCreate": _create,
+    "virDomainRestore": _restore,
+    "virDomainSave": _save,
+    "virDomainManagedSave": _save,
     "virDomainRestoreFlags": lambda things, call: things.bring_up(things.domain(call.vm)),
     "virDomainDestroyFlags": lambda things, call: things.domain(call.vm).shut_off(),
     "virDomainReset": lambda things, call: things.domain(call.vm).reset(),

@@ -42,6 +42,7 @@ from harness.acts.images import (
     WriteImage,
 )
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
+from harness.acts.saving import RemoveSaved, Restore, Save
 from harness.oracle.content import Impossible
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import File, Qcow2, Raw
@@ -104,6 +105,11 @@ STORY: tuple[Act, ...] = (
     Redefine(),
     KillDaemon(),
     StartDaemon(),
+    Save(),
+    RemoveSaved(),
+    Start(),
+    Save("/export/images/memory"),
+    Restore(),
     Freeze(),
     KillQemu(),
     Start(),
@@ -156,6 +162,7 @@ def test_what_is_no_act_is_refused() -> None:
 
 SPECIAL = {
     "virDomainDefineXML",
+    "virDomainRestore",
     "virDomainRestoreFlags",
     "virDomainSnapshotDelete",
 }
@@ -298,6 +305,52 @@ def test_what_libvirt_must_tell_of_a_vm_is_kept() -> None:
     assert state.vm("vm1").turns == ("suspended", "resumed") * 2
     assert state.vm("vm1").deaths == (Death.SHUT_OFF, Death.KILLED)
     assert [str(end) for end in state.disk("vm1", "vda").ends] == ["backup canceled"]
+
+
+def test_a_saved_guest_is_restored_in_the_same_boot_with_all_that_it_wrote() -> None:
+    written = Write("vda", "A", (0,), flush=False).after(running())
+    saved = Save().after(written)
+    restored = Restore().after(saved)
+
+    assert (saved.vm("vm1").power, saved.vm("vm1").saved) == (Power.OFF, "managed")
+    assert saved.disk("vm1", "vda").contains("base")[0] == "A"
+    assert not saved.vm("vm1").may_leak
+    assert (restored.vm("vm1").boot, restored.vm("vm1").qemu) == (1, 2)
+    assert restored.vm("vm1").saved == ""
+
+
+def test_nothing_else_is_started_or_changed_where_a_guest_was_saved() -> None:
+    saved = Save().after(running())
+
+    with pytest.raises(Impossible, match="libvirt has saved vm1: it would be restored"):
+        Start().after(saved)
+    with pytest.raises(Impossible, match="vm1 is saved"):
+        WriteImage("base", "A", (0,)).after(saved)
+    assert Start().after(RemoveSaved().after(saved)).vm("vm1").boot == 2
+
+
+def test_from_a_file_it_is_restored_or_it_boots() -> None:
+    saved = Save("/export/images/memory").after(running())
+
+    assert PurePosixPath("/export/images/memory") in saved.files
+    with pytest.raises(Impossible, match="libvirt has saved nothing of vm1"):
+        RemoveSaved().after(saved)
+    assert Restore().after(saved).vm("vm1").boot == 1
+    booted = Start().after(saved)
+    assert booted.vm("vm1").boot == 2
+    with pytest.raises(Impossible, match="vm1 was not saved"):
+        Restore().after(booted)
+
+
+def test_nothing_is_saved_while_something_goes_on() -> None:
+    for begun, why in (
+        ((Copy("vda", "copy"),), "vm1 cannot be saved during the copy that writes to copy of vda"),
+        ((BeginPullBackup("vda"),), "a backup of vda is on"),
+        ((BeginWrite("vda", "A", (0,)),), "its guest has a write to vda in flight"),
+        ((Suspend(),), "vm1 is paused"),
+    ):
+        with pytest.raises(Impossible, match=why):
+            Save().after(after_all(running(), begun))
 
 
 def test_of_a_job_that_ends_while_no_daemon_runs_nobody_may_hear() -> None:
