@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.oracle.documented import LAYERS
-from harness.run import coverage, exploring, inputs, judging, session, soaking, stacks
+from harness.run import coverage, exploring, inputs, judging, session, soaking, stacks, tiers
 from harness.run.settings import ground_of
 from harness.settings import default_work
 from harness.stack import kinds
@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)  # after pytest has made the reporter that a narrated run takes out
 def pytest_configure(config: pytest.Config) -> None:
-    for plugin in (session, stacks, judging, exploring, soaking, coverage):
+    for plugin in (session, stacks, judging, exploring, soaking, coverage, tiers):
         config.pluginmanager.register(plugin, plugin.__name__)
 
 

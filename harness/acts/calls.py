@@ -97,9 +97,17 @@ class Face:
     parameters: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
+_WHERE = {"LIVE": "--live", "CONFIG": "--config"}
+
 API: Mapping[str, Face] = {
     "virDomainCreate": Face("create", (), "", "start", has_flags=False),
     "virDomainDestroyFlags": Face("destroyFlags", (), "VIR_DOMAIN_DESTROY_", "destroy", {"GRACEFUL": "--graceful"}),
+    "virDomainAttachDeviceFlags": Face(
+        "attachDeviceFlags", (("xml", ""),), "VIR_DOMAIN_AFFECT_", "attach-device", _WHERE
+    ),
+    "virDomainDetachDeviceFlags": Face(
+        "detachDeviceFlags", (("xml", ""),), "VIR_DOMAIN_AFFECT_", "detach-device", _WHERE
+    ),
     "virDomainSave": Face("save", (("file", ""),), "", "save", has_flags=False),
     "virDomainManagedSave": Face("managedSave", (), "", "managedsave"),
     "virDomainManagedSaveRemove": Face("managedSaveRemove", (), "", "managedsave-remove"),
@@ -187,7 +195,7 @@ API: Mapping[str, Face] = {
         (("disk", ""), ("params", "")),
         "VIR_DOMAIN_AFFECT_",
         "blkdeviotune",
-        {"LIVE": "--live", "CONFIG": "--config"},
+        _WHERE,
         parameters={"iops": ("total_iops_sec", "--total-iops-sec")},
     ),
     "virDomainSetBlockThreshold": Face("setBlockThreshold", (("disk", ""), ("threshold", "")), "", "domblkthreshold"),
@@ -204,7 +212,7 @@ API: Mapping[str, Face] = {
     "virDomainBlockStatsFlags": Face("blockStatsFlags", (("disk", ""),), "", "domblkstat"),
     "virDomainBlockPeek": Face("blockPeek", (("disk", ""), ("offset", ""), ("size", "")), "", ""),
     "virDomainGetBlockIoTune": Face(
-        "blockIoTune", (("disk", ""),), "VIR_DOMAIN_AFFECT_", "blkdeviotune", {"LIVE": "--live", "CONFIG": "--config"}
+        "blockIoTune", (("disk", ""),), "VIR_DOMAIN_AFFECT_", "blkdeviotune", _WHERE
     ),
     "virDomainGetDiskErrors": Face("diskErrors", (), "", "domblkerror"),
     "virDomainBackupBegin": Face(

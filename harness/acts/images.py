@@ -10,7 +10,7 @@ from harness.acts.calls import Host
 from harness.oracle.content import Content, Impossible
 from harness.oracle.geometry import Geometry, Range
 from harness.oracle.image import QCOW2, Format, Image, Store
-from harness.oracle.state import DIRECTORY, State
+from harness.oracle.state import DIRECTORY, Power, State
 from harness.storage import tool
 from harness.storage.images import file_image
 from harness.storage.stores import file_name
@@ -20,7 +20,8 @@ from harness.storage.stores import file_name
 class CreateImage(Act):
     """Make an empty image: the first one of a disk, which then has the `geometry`, or one more beside the others.
 
-    With `relative` it names its backing file by its place beside it.
+    With `relative` it names its backing file by its place beside it. The first one of a disk of a VM that is defined
+    waits for the disk to be attached.
     """
 
     name: str
@@ -34,7 +35,7 @@ class CreateImage(Act):
 
     def call(self, state: State) -> Host:
         """qemu-img create."""
-        size = self.after(state).disk(self.vm, self.disk).layer(self.name).size
+        size = self.after(state).content(self.vm, self.disk).layer(self.name).size
         backing = None if self.backing is None else state.image(self.vm, self.disk, self.backing)
         image = self.after(state).image(self.vm, self.disk, self.name)
         return Host(tool.create(image, size, backing, relative=self.relative))
@@ -42,11 +43,13 @@ class CreateImage(Act):
     def after(self, state: State) -> State:
         """The disk has one more image, which is in its chain if it is the first."""
         state.require_free(self.name)
-        disks = state.vm(self.vm).disks
-        if self.disk in disks:
-            content = disks[self.disk].add(self.name, self.format, self.backing, relative=self.relative)
+        machine = state.vm(self.vm)
+        if self.disk in machine.known:
+            content = machine.known[self.disk].add(self.name, self.format, self.backing, relative=self.relative)
         else:
             content = Content.new(self.name, self.geometry, self.format)
+            if machine.power is not Power.UNDEFINED:
+                state = state.with_vm(self.vm, replace(machine, detached={**machine.detached, self.disk: content}))
         store = self.store or file_image(DIRECTORY, self.name, self.format).store
         if store != state.store(self.name):
             state = replace(state, stores={**state.stores, self.name: store})
@@ -127,15 +130,15 @@ class WriteImage(Act):
 
     def call(self, state: State) -> Host:
         """libguestfs writes it."""
-        geometry = state.disk(self.vm, self.disk).geometry
+        geometry = state.content(self.vm, self.disk).geometry
         stretches = tuple(geometry.stretches(self.cells, self.ranges))
         place = file_name(state.store(self.name))
         return Host(("guestfs", "pwrite-device"), place, self.label, stretches, geometry.cell_size)
 
     def after(self, state: State) -> State:
         """The image holds it."""
-        state.at_rest(self.vm)
-        content = state.disk(self.vm, self.disk).write_image(self.name, self.label, self.cells, self.ranges)
+        state.at_rest(self.vm, self.disk)
+        content = state.content(self.vm, self.disk).write_image(self.name, self.label, self.cells, self.ranges)
         return state.with_disk(self.vm, self.disk, content)
 
     def __str__(self) -> str:
@@ -158,8 +161,8 @@ class Rebase(Act):
 
     def after(self, state: State) -> State:
         """It is backed by that file; above the active one, it is active itself."""
-        state.at_rest(self.vm)
-        return state.with_disk(self.vm, self.disk, state.disk(self.vm, self.disk).rebase(self.name, self.backing))
+        state.at_rest(self.vm, self.disk)
+        return state.with_disk(self.vm, self.disk, state.content(self.vm, self.disk).rebase(self.name, self.backing))
 
     def __str__(self) -> str:
         return f"puts {self.name} on {self.backing}"
@@ -179,7 +182,7 @@ class RemoveImage(Act):
 
     def after(self, state: State) -> State:
         """It is gone; what was above it cannot be read any more."""
-        return state.with_disk(self.vm, self.disk, state.disk(self.vm, self.disk).remove(self.name))
+        return state.with_disk(self.vm, self.disk, state.content(self.vm, self.disk).remove(self.name))
 
     def __str__(self) -> str:
         return f"removes {self.name}"

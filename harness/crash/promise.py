@@ -71,7 +71,9 @@ def promises(spans: Iterable[Span]) -> dict[Disk, list[Promise | Unjudged]]:
     for span in spans:
         for disk, content in _disks(span.after):
             known = found.setdefault(disk, [])
-            why = _unjudged(span.after, disk, content)
+            vm, target = disk
+            is_in = target in span.after.vm(vm).disks
+            why = _unjudged(span.after, disk, content) if is_in else "it is not plugged in"
             if why:
                 known.append(Unjudged(span.began, why))
                 continue
@@ -89,7 +91,7 @@ def _of(span: Span, disk: Disk, after: Content, last: Promise | None) -> Iterato
     if last is None:
         values, sizes = tuple(map(_certain, guest)), frozenset({size})
     else:
-        meant = span.meant.disk(vm, target)
+        meant = span.meant.content(vm, target)
         loose = _loose(span.act, disk, span.before, meant)
         values = tuple(map(_or, last.values, meant.guest()))
         values = tuple(None if part in loose else value for part, value in enumerate(values))
@@ -104,7 +106,7 @@ def _of(span: Span, disk: Disk, after: Content, last: Promise | None) -> Iterato
 
 def _disks(state: State) -> Iterator[tuple[Disk, Content]]:
     return chain.from_iterable(
-        (((name, target), content) for target, content in machine.disks.items()) for name, machine in state.vms.items()
+        (((name, target), content) for target, content in machine.known.items()) for name, machine in state.vms.items()
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import libvirt
 
 from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot, Throttle
+from harness.acts.device import Attach
 from harness.acts.images import CreateImage
 from harness.acts.power import Undefine
 from harness.detect import traces
@@ -65,6 +66,19 @@ def _still_defined(scene: Scene) -> None:
     pretend(scene.trial, Undefine())
 
 
+def _plugged_in_for_now(scene: Scene) -> None:
+    """A disk is plugged in, and the definition knows nothing of it."""
+    trial, domain = scene.trial, scene.vm.domain
+    trial.do(CreateImage("data", "vdb"))
+    xml = trial.machines.disk(scene.vm.name, "vdb")
+
+    def for_now() -> None:
+        domain.call("the attachment", lambda handle: handle.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE))
+        domain.port.await_disk("vdb")
+
+    pretend(trial, Attach("vdb"), instead=for_now)
+
+
 def _named_absolutely(scene: Scene) -> None:
     """An overlay is to name what it is on by its place beside it, and names it by its path."""
     absolute = CreateImage("over", backing="cur")
@@ -114,6 +128,15 @@ ROWS = (
         "libvirt says 1048576 (domblkinfo)",
         _larger_device,
         traces.nodes,
+    ),
+    Saboteur(
+        "a disk that is plugged in for now",
+        _L,
+        "a disk is reported plugged in for good, and the definition has none",
+        ("disks", "chain in the persistent definition"),
+        "its definition has vda",
+        _plugged_in_for_now,
+        traces.lies,
     ),
     Saboteur(
         "a disk that is not throttled",

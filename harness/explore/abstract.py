@@ -26,7 +26,7 @@ def transition(state: State, act: Act) -> Transition:
     roles = {
         name: role
         for vm in state.vms.values()
-        for target, content in vm.disks.items()
+        for target, content in vm.known.items()
         for name, role in _roles(target, content).items()
     }
     return abstract(state), _without_names(act.data(), roles)
@@ -44,11 +44,12 @@ def kind_of(act: Act) -> str:
 
 
 def _of_vm(vm: VmState) -> Abstract:
-    disks = tuple((target, _of_disk(target, content)) for target, content in sorted(vm.disks.items()))
+    disks = tuple((target, _of_disk(target, content)) for target, content in sorted(vm.known.items()))
     return (
         vm.power.value,
         vm.persistent,
         bool(vm.saved),
+        tuple(vm.detached),
         *map(tuple, (vm.throttled, vm.throttled_next)),
         vm.backup,
         len(vm.snapshots),

@@ -26,7 +26,7 @@ class Program:
     def __str__(self) -> str:
         """In words, a line for each act."""
         state = started(self.universe)
-        chains = "; ".join(f"{target}: {' <- '.join(c.chain())}" for target, c in state.vm("vm1").disks.items())
+        chains = "; ".join(f"{target}: {' <- '.join(c.chain())}" for target, c in state.vm("vm1").known.items())
         end = "QEMU is killed" if self.killed else "what is on is ended politely"
         lines = [f"{chains} ({self.universe!r})", *(f"{number}. {act}" for number, act in enumerate(self.acts, 1))]
         return "\n".join([*lines, f"{end}, and all is looked at"])

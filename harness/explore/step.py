@@ -56,11 +56,11 @@ def hold(trial: Trial, moment: str, *, images: bool) -> None:
     machine = trial.state.vm(VM)
     if trial.state.daemon is not None:
         require_on(trial)
-    disks = trial.vm().disks
+    disks = trial.vm().all_disks
     settled = not any(races(disk.content) for disk in disks)
     flushed = not any(disk.content.unflushed or disk.content.in_flight for disk in disks)
     for disk in disks:
-        at_rest = machine.power is Power.OFF or (images and flushed and machine.power is Power.RUNNING)
+        at_rest = not disk.is_on or (images and flushed and machine.power is Power.RUNNING)
         measure.glance(disk, moment, trial.readers, images=settled and at_rest)
     if trial.state.daemon is None:
         return

@@ -23,6 +23,7 @@ from harness.acts.chain import (
     Snapshot,
     Throttle,
 )
+from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
 from harness.acts.images import CreateImage, RemoveImage
@@ -110,12 +111,16 @@ def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Itera
     for target, content in disks.items():
         yield from _of_job(target, content)
         yield from _of_chain(state, target, content, offers, few=target != "vda")
+    if offers("hotplug"):
+        yield from (Attach("vdb"), Detach("vdb"))
     if "vda" in disks and offers("backup"):
         yield from (BeginPullBackup("vda"), EndBackup())
     if offers("external-snapshot-delete"):
         yield from map(DeleteSnapshot, state.vm(VM).snapshots)
     yield from _of_service(state)
     yield from _of_power(state)
+    if offers("restore"):
+        yield from (Save(), Restore(), RemoveSaved())
 
 
 def _of_service(state: State) -> Iterator[Act]:
@@ -223,7 +228,7 @@ def _of_power(state: State) -> Iterator[Act]:
     yield from (Suspend(), Resume(), StartDaemon(), KillDaemon(), StopDaemon(), Undefine(), Redefine())
     if not any(map(races, state.vm(VM).disks.values())):  # whether such a job ends before QEMU does, nobody can say
         yield from (ShutOff(), KillQemu(), Reset())
-    yield from (Start(restored=True), Save(), Restore(), RemoveSaved())
+    yield Start(restored=True)
 
 
 def races(content: Content) -> bool:
@@ -243,7 +248,7 @@ def _is_ready_overlay(content: Content, name: str) -> bool:
 
 def _fresh(state: State) -> str:
     """The first of n1, n2, ... that no image has."""
-    taken = {name for machine in state.vms.values() for content in machine.disks.values() for name in content.files()}
+    taken = {name for machine in state.vms.values() for content in machine.known.values() for name in content.files()}
     return next(name for number in range(1, len(taken) + 2) if (name := f"n{number}") not in taken)
 
 

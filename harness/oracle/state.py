@@ -53,6 +53,7 @@ class VmState:
     has no flush to ask for. `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes.
     `backup` is the disk of the backup that is on. Without `persistent` it has no definition, and is gone with its QEMU.
 
+    `detached` are disks that are not plugged in; their images lie there.
     `saved` is the file with the memory of its guest, or MANAGED, while it is off and may go on from there.
     `throttled` are disks that may do so many operations a second, `throttled_next` those from the next start on.
     `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them ("suspended",
@@ -69,6 +70,7 @@ class VmState:
     backup: str = ""
     persistent: bool = True
     saved: str = ""
+    detached: Mapping[str, Content] = field(default_factory=dict)
     throttled: Mapping[str, int] = field(default_factory=dict)
     throttled_next: Mapping[str, int] = field(default_factory=dict)
     write_through: bool = False
@@ -79,6 +81,11 @@ class VmState:
     def may_leak(self) -> bool:
         """Whether its images may have clusters that nothing refers to: a QEMU that is killed leaves them behind."""
         return Death.KILLED in self.deaths
+
+    @property
+    def known(self) -> Mapping[str, Content]:
+        """Its disks, and those that are not plugged in."""
+        return {**self.disks, **self.detached}
 
     @property
     def is_on(self) -> bool:
@@ -106,11 +113,17 @@ class State:
         return self.vms.get(name, VmState())
 
     def disk(self, vm: str, target: str) -> Content:
-        """The content of a disk; raises Impossible if the VM has no such disk."""
-        disks = self.vm(vm).disks
-        if target not in disks:
-            raise Impossible(f"{vm} has no disk {target}; it has {', '.join(disks) or 'none'}")
-        return disks[target]
+        """The content of a disk that is plugged in; raises Impossible if the VM has no such disk."""
+        if target in self.vm(vm).detached:
+            raise Impossible(f"{target} of {vm} is detached")
+        return self.content(vm, target)
+
+    def content(self, vm: str, target: str) -> Content:
+        """The content of a disk, plugged in or not; raises Impossible if the VM has no such disk."""
+        known = self.vm(vm).known
+        if target not in known:
+            raise Impossible(f"{vm} has no disk {target}; it has {', '.join(known) or 'none'}")
+        return known[target]
 
     def live(self, vm: str) -> VmState:
         """The VM, for acts that need its QEMU and the daemon; raises Impossible if one of them is missing."""
@@ -134,10 +147,10 @@ class State:
             raise Impossible(f"libvirt has saved {vm}: it would be restored")
         return machine
 
-    def at_rest(self, vm: str) -> None:
-        """Raise Impossible where the guest of a VM counts on what its images hold: it runs, or was saved."""
+    def at_rest(self, vm: str, target: str) -> None:
+        """Raise Impossible where a guest counts on what the images of its disk hold: it runs, or was saved."""
         machine = self.vm(vm)
-        if machine.is_on or machine.saved:
+        if (machine.is_on or machine.saved) and target not in machine.detached:
             raise Impossible(f"{vm} is {'saved' if machine.saved else machine.power}")
 
     def endable(self, vm: str) -> VmState:
@@ -167,7 +180,7 @@ class State:
 
     def require_free(self, name: str) -> None:
         """Raise Impossible if an image of any disk has this name."""
-        if any(name in content.layers for machine in self.vms.values() for content in machine.disks.values()):
+        if any(name in content.layers for machine in self.vms.values() for content in machine.known.values()):
             raise Impossible(f"the name {name} is taken")
 
     def store(self, name: str) -> Store:
@@ -176,7 +189,7 @@ class State:
 
     def image(self, vm: str, target: str, name: str) -> Image:
         """The image of a disk."""
-        return Image(name, self.disk(vm, target).layer(name).format, self.store(name))
+        return Image(name, self.content(vm, target).layer(name).format, self.store(name))
 
     def path(self, name: str) -> PurePosixPath:
         """The path of the image of this name; raises ValueError if it has none."""
@@ -192,6 +205,8 @@ class State:
     def with_disk(self, vm: str, target: str, content: Content) -> State:
         """This state with another content of a disk."""
         machine = self.vm(vm)
+        if target in machine.detached:
+            return self.with_vm(vm, replace(machine, detached={**machine.detached, target: content}))
         return self.with_vm(vm, replace(machine, disks={**machine.disks, target: content}))
 
     def with_turns(self, vm: str, *turns: str) -> State:
@@ -226,5 +241,5 @@ class State:
         found = self
         for vm, machine in self.vms.items():
             for target, content in machine.disks.items():
-                found = found.with_disk(vm, target, content.either(other.disk(vm, target)))
+                found = found.with_disk(vm, target, content.either(other.content(vm, target)))
         return found.with_noise(*other.noise)

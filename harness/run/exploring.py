@@ -16,7 +16,7 @@ from harness.explore.mortal import Deaths
 from harness.explore.program import Program, read_program, states
 from harness.explore.universe import Universe, possible
 from harness.explore.walk import Walks
-from harness.run import coverage, inputs, soaking
+from harness.run import coverage, inputs, soaking, tiers
 from harness.run.explored import EXPLORED, KNOWN, ExploredReport, plan
 from harness.run.stacks import require_needs
 from harness.stack.offers import NotOffered
@@ -35,6 +35,7 @@ def add_options(parser: pytest.Parser) -> None:
     """The options of what is explored."""
     add = parser.getgroup("chainproof exploring", "chainproof: what is explored").addoption
     soaking.add_options(parser)
+    tiers.add_options(parser)
     coverage.add_options(parser)
     add("--exhaustive", type=inputs.count, default=1, metavar="N", help="every sequence of up to N acts (%(default)s)")
     add("--shard", type=shard, default=(1, 1), metavar="I/N", help="of the sequences the I-th N-th part only")

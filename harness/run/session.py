@@ -45,6 +45,7 @@ _MARKERS = (
     "sabotaged: something is broken on purpose: the universal checks are the scenario's own affair",
     "recorded: the power is lost at every write, whatever the options",
     "detected: its saboteurs are rows of the table that `ci/run detect` prints",
+    "full: of the full tier (--tier full): other rows stand for it in the default one",
     "elsewhere_too: also runs on the stacks of --procedure-on",
 )
 

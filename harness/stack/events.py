@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     AGENT_LIFECYCLE = "agent-lifecycle"
     IO_ERROR = "io-error-reason"
     THRESHOLD = "block-threshold"
+    DEVICE_REMOVED = "device-removed"
     CLOSED = "connection-closed"
     QEMU = "qemu-monitor"
 
@@ -105,6 +106,7 @@ class EventHub:
         self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, self._agent, None))
         self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, self._io_error, None))
         self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD, self._threshold, None))
+        self._ids.append(register(None, libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, self._removed, None))
         connection.registerCloseCallback(self._closed, None)
 
     def listen_to_qemu(self) -> None:
@@ -195,6 +197,9 @@ class EventHub:
         self, _c: object, domain: libvirt.virDomain, disk: str, _path: str, threshold: int, excess: int, _o: object
     ) -> None:
         self._add(Event(now(), EventKind.THRESHOLD, domain.name(), disk, f"over {threshold}", f"by {excess} bytes"))
+
+    def _removed(self, _c: object, domain: libvirt.virDomain, alias: str, _o: object) -> None:
+        self._add(Event(now(), EventKind.DEVICE_REMOVED, domain.name(), alias))
 
     def _from_qemu(
         self, _c: object, domain: libvirt.virDomain, event: str, _s: int, _us: int, details: str, _o: object

@@ -49,6 +49,12 @@ OFFERS = {
         Offer("zstd", "QEMU", "7.2.0", "5.1 has it; Debian's 5.2 is built without, and between them nobody looked"),
         Offer("external-snapshot-delete", "libvirt", "9.0.0", f"{_NEWS}, 9.0.0"),
         Offer("external-snapshot-revert", "libvirt", "9.9.0", f"{_NEWS}, 9.9.0"),
+        Offer(
+            "hotplug",
+            "QEMU",
+            "6.1.0",
+            "ChangeLog/6.1: q35 plugs by ACPI; with 5.2's way, PCI Express alone, one in seven guests never sees it",
+        ),
         # trixie-backports has libvirt 11.3.0 with QEMU 11.1.3: no saved VM can be restored there; 12.8.0 can, and
         # what lies between was not tried
         Offer(

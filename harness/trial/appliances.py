@@ -35,7 +35,7 @@ def written_together(state: State, place: str) -> Sequence[Image]:
     images: dict[str, Image] = {}
     alone: set[str] = set()
     for name, vm in state.vms.items():
-        for target, content in vm.disks.items():
+        for target, content in vm.known.items():
             below = {layer.backing for layer in content.layers.values()}
             for image in (state.image(name, target, each) for each in content.files()):
                 images[file_name(image.store)] = image

@@ -11,7 +11,7 @@ from harness.journal import Journal, Kind
 from harness.oracle.state import State
 from harness.stack.sandbox import IMAGES
 from harness.vm.domain import Domain
-from harness.vm.domain_xml import DiskSpec, Machine, domain_xml
+from harness.vm.domain_xml import DiskSpec, Machine, disk_xml, domain_xml
 from harness.vm.warm import FELL_BACK, WarmGuests
 
 
@@ -40,12 +40,17 @@ class Machines:
 
     def disks(self, vm: str) -> list[DiskSpec]:
         """The disks of a VM that was defined, as they are now."""
+        return [self._spec(vm, target) for target in self._state().vm(vm).disks]
+
+    def _spec(self, vm: str, target: str) -> DiskSpec:
         state, (_, iothread, cache) = self._state(), self._shapes[vm]
-        return [
-            DiskSpec(target, state.image(vm, target, content.active), cache=cache, iothread=iothread, iops=iops)
-            for target, content in state.vm(vm).disks.items()
-            for iops in (state.vm(vm).throttled_next.get(target, 0),)
-        ]
+        image = state.image(vm, target, state.content(vm, target).active)
+        iops = state.vm(vm).throttled_next.get(target, 0)
+        return DiskSpec(target, image, cache=cache, iothread=iothread, iops=iops)
+
+    def disk(self, vm: str, target: str) -> str:
+        """The XML of one of its disks, plugged in or not."""
+        return disk_xml(self._spec(vm, target))
 
     def saved(self, vm: str) -> Path:
         """The file of the saved guest that fits a VM; raises ValueError if the trial may use none."""

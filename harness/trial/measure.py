@@ -66,17 +66,18 @@ def glance(disk: Disk, moment: str, readers: Readers, *, images: bool) -> None:
     With `images`, QEMU writes first what it keeps in memory: the guest must have flushed all that it wrote. Where the
     VM is off they are what there is to look at. Raises CheckFailed.
     """
-    content, power, run = disk.content, disk.vm.state.power, readers.run
+    content, run = disk.content, readers.run
+    awake = disk.is_on and disk.vm.state.power is Power.RUNNING
     witnesses = []
     if images:
-        if power is Power.RUNNING:
+        if awake:
             disk.vm.domain.port.flush(disk.target)
         ours = [image.name for image in disk.images() if readers.own.reads(image)]
         witnesses.append(_read(OWN_READER, ours, disk, readers.own, run))
-    if power is Power.RUNNING:
+    if awake:
         witnesses.append(Witness("the guest", ["guest"], (_guest_row(disk, run),)))
     claim = f"the disk's content {moment} is as the oracle says{_of(disk)}"
-    held_to(content.table(guest=power is Power.RUNNING), witnesses, claim)
+    held_to(content.table(guest=awake), witnesses, claim)
 
 
 def verify_offline(disk: Disk, moment: str, guestfs: Offline, run: str) -> Table:
@@ -131,7 +132,7 @@ def held_to(expected: Table, witnesses: Sequence[Witness], claim: str) -> None:
 
 
 def _verified(disk: Disk, moment: str, readers: Readers) -> Table:
-    running = disk.vm.state.is_on
+    running = disk.is_on
     if running:
         _flush(disk)
     content, run = disk.content, readers.run
@@ -200,4 +201,4 @@ def _enter(disk: Disk, how: str, moment: str, seen: Table, by: str) -> None:
 
 def _of(disk: Disk) -> str:
     """Which disk, where there are others."""
-    return f" ({disk.vm.name}, {disk})" if len(disk.vm.stage.state.vms) > 1 or len(disk.vm.disks) > 1 else ""
+    return f" ({disk.vm.name}, {disk})" if len(disk.vm.stage.state.vms) > 1 or len(disk.vm.all_disks) > 1 else ""

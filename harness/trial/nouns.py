@@ -25,6 +25,7 @@ from harness.acts.chain import (
     Snapshot,
     Throttle,
 )
+from harness.acts.device import Attach, Detach
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
 from harness.acts.images import CreateImage, RemoveImage
 from harness.acts.power import Redefine, Reset, ShutOff, Start, Undefine
@@ -72,6 +73,11 @@ class Vm:
     def disks(self) -> tuple[Disk, ...]:
         """All its disks."""
         return tuple(Disk(self, target) for target in self.state.disks)
+
+    @property
+    def all_disks(self) -> tuple[Disk, ...]:
+        """All its disks, and those that are not plugged in."""
+        return tuple(Disk(self, target) for target in self.state.known)
 
     def disk(self, target: str = "vda") -> Disk:
         """The disk with this target."""
@@ -153,7 +159,12 @@ class Disk:
     @property
     def content(self) -> Content:
         """What its images must hold and show now."""
-        return self._state.disk(self.vm.name, self.target)
+        return self._state.content(self.vm.name, self.target)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is plugged into a VM that runs."""
+        return self.vm.state.is_on and self.target in self.vm.state.disks
 
     @property
     def opaque(self) -> bool:
@@ -255,6 +266,14 @@ class Disk:
     def copy(self, dest: str, *, shallow: bool = False) -> Job:
         """Start to copy the disk to the new image `dest`, all of it or with `shallow` the active layer alone."""
         return self.begin(Copy(self.target, dest, shallow, vm=self.vm.name))
+
+    def attach(self) -> None:
+        """Plug it in."""
+        self._do(Attach(self.target, self.vm.name))
+
+    def detach(self) -> None:
+        """Unplug it."""
+        self._do(Detach(self.target, self.vm.name))
 
     def remove(self, name: str) -> None:
         """Delete the file of an image that no chain needs any more."""

@@ -80,6 +80,7 @@ class Trial:
             daemon,
             self.run,
             self.machines.definition,
+            self.machines.disk,
             self.machines.boot,
             self.machines.bring_up,
             self.machines.restore,
@@ -281,12 +282,12 @@ class Trial:
 
     def verify_offline(self, moment: str) -> Table:
         """Hold what every image shows, read by libguestfs, to the oracle. The VMs must be shut off."""
-        images = [image for vm in self.vms for disk in vm.disks for image in disk.images()]
+        images = [image for vm in self.vms for disk in vm.all_disks for image in disk.images()]
         with appliance(self.daemon, self.appliances, images, readonly=True) as guestfs:
             return self._measured(lambda disk: measure.verify_offline(disk, moment, guestfs, self.run))
 
     def _measured(self, look: Callable[[Disk], Table]) -> Table:
-        disks = [disk for vm in self.vms for disk in vm.disks if not disk.opaque]
+        disks = [disk for vm in self.vms for disk in vm.all_disks if not disk.opaque]
         if not disks:
             raise ValueError("the guest's own bytes are on every disk: there is no table to verify")
         tables = [look(disk) for disk in disks]

@@ -214,7 +214,7 @@ BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"^scenarios/",
         check="exports and bitmaps",
-        shows=r"of (base|two|copy|n\d) has no bitmap\n.*libvirt-tmp-activewrite",
+        shows=r"of (base|two|copy|data|n\d) has no bitmap\n.*libvirt-tmp-activewrite",
         component="libvirt",
         since="11.3.0",
         fixed=None,

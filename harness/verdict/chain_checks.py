@@ -10,9 +10,23 @@ from harness.oracle.chain import Chain
 from harness.storage.formats import header_options
 from harness.storage.stores import file_name, printed, store_printed
 from harness.trial.nouns import Disk
-from harness.verdict.check import DEFINED, ON, Check, Subject
+from harness.verdict.check import DEFINED, ON, Check, Subject, plugged_in
 from harness.verdict.finding import Finding
-from harness.vm.domain_view import is_terminated
+from harness.vm.domain_view import is_terminated, targets
+
+
+def disks(subject: Subject) -> Iterator[Finding]:
+    """Read which disks the running VM has, and which its definition."""
+    vm = subject.vm
+    expected = sorted(vm.state.disks)
+    looks = {"it has": vm.xml()} if vm.state.is_on else {}
+    if vm.state.persistent:
+        looks["its definition has"] = vm.xml(inactive=True)
+    for who, xml in looks.items():
+        seen = sorted(targets(xml))
+        if seen != expected:
+            wanted, found = (", ".join(names) or "none" for names in (expected, seen))
+            yield subject.wrong(f"{vm.name} has the disks {wanted}", f"{who} {found}")
 
 
 def chain_in_live_xml(subject: Subject) -> Iterator[Finding]:
@@ -40,7 +54,7 @@ def chain_in_definition(subject: Subject) -> Iterator[Finding]:
 
 
 def _persistent(subject: Subject) -> str:
-    return "" if subject.vm.state.persistent else f"{subject.vm.name} is transient"
+    return plugged_in(subject) or ("" if subject.vm.state.persistent else f"{subject.vm.name} is transient")
 
 
 def chain_in_qemu(subject: Subject) -> Iterator[Finding]:
@@ -92,7 +106,8 @@ def chain_in_domblklist(subject: Subject) -> Iterator[Finding]:
 
 def _printable(subject: Subject) -> str:
     active = printed(subject.disk.image(subject.disk.expected_chain().active).store)
-    return "" if active.isascii() else r"virsh prints letters beyond ASCII as \xff, in the locale that every tree has"
+    words = "" if active.isascii() else r"virsh prints letters beyond ASCII as \xff, in the locale that every tree has"
+    return plugged_in(subject) or words
 
 
 def _same_chain(subject: Subject, seen: Chain, where: str) -> Iterator[Finding]:
@@ -102,6 +117,7 @@ def _same_chain(subject: Subject, seen: Chain, where: str) -> Iterator[Finding]:
 
 
 CHAIN_CHECKS: tuple[Check, ...] = (
+    Check("disks", "O4: the VM has its disks, now and in its definition, and no other", "vm", DEFINED, disks),
     Check("chain in the live XML", "O4: the live XML has the chain", "disk", ON, chain_in_live_xml),
     Check("end of the chain in the live XML", "O4: the chain ends there", "disk", ON, end_of_chain_in_live_xml),
     Check(

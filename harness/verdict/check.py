@@ -72,6 +72,11 @@ def always(subject: Subject) -> str:  # noqa: ARG001 (the shape of Check.applies
     return ""
 
 
+def plugged_in(subject: Subject) -> str:
+    """It applies to disks that the VM has, and not to those that are not plugged in."""
+    return f"{subject.disk} is not plugged in" if subject.disk.target in subject.vm.state.detached else ""
+
+
 @dataclass(frozen=True)
 class Check:
     """One of the invariants, which `invariant` numbers (O1 to O15 of the project's catalogue) and states.
@@ -100,7 +105,8 @@ class Check:
             if self.per == "vm":
                 yield Subject(sight, self.name, vm)
                 continue
-            for disk in vm.disks:
+            # nothing but the images is there of a disk that is not plugged in
+            for disk in vm.disks if vm.state.is_on else vm.all_disks:
                 if self.per == "disk":
                     yield Subject(sight, self.name, vm, disk)
                 else:

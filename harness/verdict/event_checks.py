@@ -48,7 +48,7 @@ def events_alike(subject: Subject) -> Iterator[Finding]:
     older, newer = ([(event.reason, event.status) for event in seen if event.kind is kind] for kind in kinds)
     if not alike(older, newer, cuts=subject.sight.trial.state.daemons - 1):
         yield subject.wrong("block-job and block-job-2 tell the same", f"{older} and {newer}")
-    targets = {disk.target for disk in subject.vm.disks}
+    targets = {disk.target for disk in subject.vm.all_disks}
     others = [event for event in seen if event.kind is EventKind.BLOCK_JOB_2 and event.subject not in targets]
     if others:
         yield subject.wrong(f"events come for {', '.join(sorted(targets))} only", "; ".join(map(str, others)))

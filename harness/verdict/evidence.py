@@ -53,7 +53,7 @@ def _of_vm(trial: Trial, vm: Vm) -> list[tuple[str, Callable[[], str]]]:
     return [
         ("domain-live.xml", domain.xml),
         ("domain-inactive.xml", lambda: domain.xml(inactive=True)),
-        ("expected-table.txt", lambda: "\n".join(f"{disk}\n{disk.content.table()}" for disk in vm.disks)),
+        ("expected-table.txt", lambda: "\n".join(f"{disk}\n{disk.content.table()}" for disk in vm.all_disks)),
         ("qemu.log", lambda: trial.daemon.qemu_log(domain.name).read_text(errors="replace")),
         ("console.log", lambda: domain.console.read_text(errors="replace")),
         ("block-nodes.json", lambda: domain.monitor("query-named-block-nodes")),

@@ -39,7 +39,7 @@ def _expected_files(trial: Trial) -> set[PurePosixPath]:
 
 
 def _images(trial: Trial, vm: str) -> Iterator[Image]:
-    for target, content in trial.state.vm(vm).disks.items():
+    for target, content in trial.state.vm(vm).known.items():
         yield from (trial.state.image(vm, target, name) for name in content.files())
 
 

@@ -91,6 +91,17 @@ class DiskPort:
             raise AgentError(f"disk server: {request}", f"that is no size: {answer!r}")
         return int(answer)
 
+    def await_disk(self, target: str) -> None:
+        """Wait until the guest has a disk that was plugged in."""
+
+        def there() -> None:
+            try:
+                self.size(target)
+            except AgentError as error:
+                raise NotYet(str(error)) from error
+
+        wait_until(f"the guest to have {target}", there, timeout=30, interval=0.01)
+
     def boot_id(self) -> str:
         """The kernel's random name of this boot."""
         return self._ask("boot").decode()

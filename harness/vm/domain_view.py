@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
+from harness.errors import ChainproofError
 from harness.oracle.image import Image, Store
 from harness.storage.sources import disk_type, source_element, store_in
 from harness.storage.stores import file_name
+
+
+class NoSuchDisk(ChainproofError):
+    """A domain has no disk with this target."""
 
 
 def targets(xml: str) -> list[str]:
@@ -17,7 +22,7 @@ def targets(xml: str) -> list[str]:
 
 
 def disk_element(xml: str, target: str) -> ElementTree.Element:
-    """The <disk> with this target; raises ValueError if the domain has none."""
+    """The <disk> with this target; raises NoSuchDisk if the domain has none."""
     return _disk(ElementTree.fromstring(xml), target)
 
 
@@ -36,6 +41,12 @@ def indices(xml: str, target: str) -> dict[str, str]:
         numbered = layer if layer.tag == "backingStore" else layer.find("source")
         found[file_name(store_in(layer))] = "" if numbered is None else numbered.get("index", "")
     return found
+
+
+def alias_of(xml: str, target: str) -> str:
+    """What libvirt's events call the disk's device, by the live XML."""
+    alias = disk_element(xml, target).find("alias")
+    return "" if alias is None else alias.get("name", "")
 
 
 def has_mirror(xml: str, target: str) -> bool:
@@ -84,4 +95,4 @@ def _disk(root: ElementTree.Element, target: str) -> ElementTree.Element:
         found = disk.find("target")
         if found is not None and found.get("dev") == target:
             return disk
-    raise ValueError(f"the domain has no disk {target}")
+    raise NoSuchDisk(f"the domain has no disk {target}")

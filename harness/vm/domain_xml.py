@@ -93,7 +93,7 @@ def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory
     (`name`.disk).
     """
     command_line = f"{machine.command_line} {ROOT_ON_VDA}" if machine.root_on_vda else machine.command_line
-    threads = sum(disk.iothread for disk in disks)
+    threads = max((_number(disk) for disk in disks if disk.iothread), default=0)
     return _TEMPLATE.format(
         type=machine.type,
         name=name,
@@ -104,14 +104,19 @@ def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory
         command_line=command_line,
         iothreads=f"<iothreads>{threads}</iothreads>" if threads else "",
         emulator=machine.emulator,
-        disks="\n".join(_disk(disk, number) for number, disk in enumerate(disks, 1)),
+        disks="\n".join(map(disk_xml, disks)),
         console=quoteattr(str(directory / f"{name}.console")),
         port=quoteattr(str(directory / f"{name}.disk")),
     )
 
 
-def _disk(disk: DiskSpec, number: int) -> str:
-    thread = f" iothread='{number}'" if disk.iothread else ""
+def disk_xml(disk: DiskSpec) -> str:
+    """The XML of one of its disks; the disk in the third place of the alphabet has the third thread."""
+    thread = f" iothread='{_number(disk)}'" if disk.iothread else ""
     driver = f"cache='{disk.cache}' discard='{disk.discard}'{thread}"
     tune = f"<iotune><total_iops_sec>{disk.iops}</total_iops_sec></iotune>" if disk.iops else ""
     return domain_disk(disk.target, disk.image, disk.bus, driver, tune)
+
+
+def _number(disk: DiskSpec) -> int:
+    return ord(disk.target[2]) - ord("a") + 1

@@ -14,10 +14,11 @@ from harness.oracle import pattern
 from harness.oracle.image import Store
 from harness.readers.own import Reader
 from harness.stack.daemon import Daemon
+from harness.stack.events import EventKind
 from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.storage.stores import path_of
 from harness.vm.domain import Domain
-from harness.vm.domain_view import backing_chain, indices
+from harness.vm.domain_view import alias_of, backing_chain, indices
 from harness.vm.jobs import Jobs
 from harness.vm.offline import OfflineWriter
 from harness.vm.takeover import start_daemon
@@ -25,6 +26,7 @@ from harness.vm.writer import await_written
 from harness.waiting import NotYet, wait_until
 
 COMMAND_TIMEOUT = 120.0
+_UNPLUGGED = 30.0  # a guest under TCG lets go within a second; where it is asked by a button, after five
 _DOCUMENT = IMAGES.parent / "document.xml"
 _STARTS_A_JOB = frozenset({"virDomainBlockCommit", "virDomainBlockRebase", "virDomainBlockPull", "virDomainBlockCopy"})
 
@@ -34,13 +36,14 @@ class Things:
     """What hands work on: the daemon, its domains by name, their jobs.
 
     `run` is the id that patterns carry. `definition` gives the XML of a domain from its name and the arguments of the
-    call; `boot` starts one, `bring_up` does from a guest that was saved for all, `restore` from where it was saved
-    itself: a file, or None. `daemon_pid` is the last started daemon's.
+    call, `disk` that of one of its disks. `boot` starts one, `bring_up` does from a guest that was saved for all,
+    `restore` from where it was saved itself: a file, or None. `daemon_pid` is the last started daemon's.
     """
 
     daemon: Daemon
     run: str
     definition: Callable[[str, Mapping[str, Argument]], str]
+    disk: Callable[[str, str], str]
     boot: Callable[[Domain], None]
     bring_up: Callable[[Domain], None]
     restore: Callable[[Domain, PurePosixPath | None], None]
@@ -128,9 +131,14 @@ class BindingHand:
         values = {**call.args, "xml": call.xml, "params": typed}
         arguments = [values.get(name) for name, _ in face.arguments]
         if face.has_flags:
-            arguments.append(sum(_flag(face, flag) for flag in call.flags))
+            arguments.append(_flags_of(call))
         answer: object = domain.call(face.method, lambda handle: getattr(handle, face.method)(*arguments))
         return answer
+
+
+def _flags_of(call: Libvirt) -> int:
+    face = face_of(call)
+    return sum(_flag(face, flag) for flag in call.flags)
 
 
 def _flag(face: Face, flag: str) -> int:
@@ -226,6 +234,27 @@ def _save(things: Things, call: Libvirt) -> None:
     things.domain(call.vm).save(PurePosixPath(str(file)) if file else None)
 
 
+def _attach(things: Things, call: Libvirt) -> None:
+    domain, target = things.domain(call.vm), str(call.args["disk"])
+    xml, flags = things.disk(call.vm, target), _flags_of(call)
+    domain.call(f"the attachment of {target}", lambda handle: handle.attachDeviceFlags(xml, flags))
+    domain.port.await_disk(target)
+
+
+def _detach(things: Things, call: Libvirt) -> None:
+    domain, target = things.domain(call.vm), str(call.args["disk"])
+    xml, flags = things.disk(call.vm, target), _flags_of(call)
+    alias, since = alias_of(domain.xml(), target), things.daemon.events.mark()
+    domain.call(f"the detachment of {target}", lambda handle: handle.detachDeviceFlags(xml, flags))
+    things.daemon.events.wait(
+        f"the guest to let go of {target}",
+        lambda event: event.kind is EventKind.DEVICE_REMOVED and (event.domain, event.subject) == (call.vm, alias),
+        since=since,
+        timeout=_UNPLUGGED,
+        ailment=domain.ailment,
+    )
+
+
 def _undefine(things: Things, call: Libvirt) -> None:
     things.domain(call.vm).undefine()
 
@@ -239,6 +268,8 @@ _SPECIAL: Mapping[str, Callable[[Things, Libvirt], None]] = {
     "virDomainDefineXML": _define,
     "virDomainUndefine": _undefine,
     "virDomainCreate": _create,
+    "virDomainAttachDeviceFlags": _attach,
+    "virDomainDetachDeviceFlags": _detach,
     "virDomainRestore": _restore,
     "virDomainSave": _save,
     "virDomainManagedSave": _save,

@@ -30,8 +30,22 @@ GEOMETRIES: Mapping[str, tuple[Format, Geometry]] = {
     "subclusters, and a tail": (Qcow2(cluster_size=131072, subclusters=True), Geometry(cells=11, tail=512)),
 }
 _NEEDS = {"zstd": "zstd", "subclusters": "inherited-subclusters"}
+# others are like them, or lie between
+_DEFAULT = (
+    "clusters of 512 bytes",
+    "version 2",
+    "one cluster and a tail",
+    "raw base with a tail",
+    "subclusters of 4 KiB",
+)
 CASES = [
-    pytest.param(case, marks=[pytest.mark.needs(need) for word, need in _NEEDS.items() if case.startswith(word)])
+    pytest.param(
+        case,
+        marks=[
+            *(pytest.mark.needs(need) for word, need in _NEEDS.items() if case.startswith(word)),
+            *([] if case in _DEFAULT else [pytest.mark.full]),
+        ],
+    )
     for case in GEOMETRIES
 ]
 

@@ -29,6 +29,7 @@ from harness.acts.chain import (
     Snapshot,
     Throttle,
 )
+from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
 from harness.acts.images import (
@@ -105,6 +106,9 @@ STORY: tuple[Act, ...] = (
     Redefine(),
     KillDaemon(),
     StartDaemon(),
+    CreateImage("more", disk="vdc"),
+    Attach("vdc"),
+    Detach("vdc"),
     Save(),
     RemoveSaved(),
     Start(),
@@ -161,7 +165,9 @@ def test_what_is_no_act_is_refused() -> None:
 
 
 SPECIAL = {
+    "virDomainAttachDeviceFlags",
     "virDomainDefineXML",
+    "virDomainDetachDeviceFlags",
     "virDomainRestore",
     "virDomainRestoreFlags",
     "virDomainSnapshotDelete",
@@ -327,6 +333,53 @@ def test_nothing_else_is_started_or_changed_where_a_guest_was_saved() -> None:
     with pytest.raises(Impossible, match="vm1 is saved"):
         WriteImage("base", "A", (0,)).after(saved)
     assert Start().after(RemoveSaved().after(saved)).vm("vm1").boot == 2
+
+
+def with_vdb() -> State:
+    """One with a second disk, which is not plugged in."""
+    return CreateImage("data", "vdb").after(running())
+
+
+def test_what_is_made_for_a_vm_that_is_defined_waits_to_be_plugged_in() -> None:
+    state = with_vdb()
+
+    assert set(state.vm("vm1").disks) == {"vda"}
+    with pytest.raises(Impossible, match="vdb of vm1 is detached"):
+        Write("vdb", "A", (0,)).after(state)
+    attached = Attach("vdb").after(state)
+    assert set(attached.vm("vm1").disks) == {"vda", "vdb"}
+    assert Write("vdb", "A", (0,)).after(attached).disk("vm1", "vdb").guest()[0] == "A"
+
+
+def test_what_is_unplugged_is_flushed_and_may_be_written_to_from_outside() -> None:
+    begun = (Attach("vdb"), Throttle("vdb", 100), Write("vdb", "A", (0,), flush=False), Detach("vdb"))
+    state = after_all(with_vdb(), begun)
+
+    assert state.content("vm1", "vdb").unflushed == frozenset()
+    assert state.vm("vm1").throttled == {}
+    written = WriteImage("data", "X", (1,), disk="vdb").after(state)
+    assert Attach("vdb").after(written).disk("vm1", "vdb").guest() != state.content("vm1", "vdb").guest()
+    with pytest.raises(Impossible, match="the name data is taken"):
+        Snapshot("vda", "data").after(state)
+
+
+def test_the_guest_would_call_disks_otherwise_if_others_went_before() -> None:
+    two = Attach("vdb").after(with_vdb())
+    three = CreateImage("more", "vdc").after(two)
+
+    for state, act, why in (
+        (running(), Detach("vda"), "vda is the only disk of vm1"),
+        (two, Detach("vda"), "without vda the guest would call vdb otherwise"),
+        (CreateImage("more", "vdc").after(with_vdb()), Attach("vdc"), "without vdb the guest would call vdc otherwise"),
+        (three, Attach("vdb"), "vdb of vm1 is not detached"),
+        (Suspend().after(three), Attach("vdc"), "its guest must take part"),
+        (BeginPullBackup("vda").after(three), Attach("vdc"), "a backup of vda is on"),
+        (BeginWrite("vdb", "A", (0,)).after(two), Detach("vdb"), "the guest has a write to vdb in flight"),
+        (Copy("vdb", "copy").after(two), Detach("vdb"), "vdb cannot go during the copy"),
+        (Snapshot("vdb", "over", name="s").after(two), Detach("vdb"), "libvirt has a record of s of vdb"),
+    ):
+        with pytest.raises(Impossible, match=why):
+            act.after(state)
 
 
 def test_from_a_file_it_is_restored_or_it_boots() -> None:
