@@ -211,9 +211,7 @@ API: Mapping[str, Face] = {
     "virDomainBlockStats": Face("blockStats", (("disk", ""),), "", "domblkstat", has_flags=False),
     "virDomainBlockStatsFlags": Face("blockStatsFlags", (("disk", ""),), "", "domblkstat"),
     "virDomainBlockPeek": Face("blockPeek", (("disk", ""), ("offset", ""), ("size", "")), "", ""),
-    "virDomainGetBlockIoTune": Face(
-        "blockIoTune", (("disk", ""),), "VIR_DOMAIN_AFFECT_", "blkdeviotune", _WHERE
-    ),
+    "virDomainGetBlockIoTune": Face("blockIoTune", (("disk", ""),), "VIR_DOMAIN_AFFECT_", "blkdeviotune", _WHERE),
     "virDomainGetDiskErrors": Face("diskErrors", (), "", "domblkerror"),
     "virDomainBackupBegin": Face(
         "backupBegin",

@@ -11,7 +11,6 @@ from harness.acts.calls import Libvirt
 from harness.oracle.content import Impossible
 from harness.oracle.state import Power, State, VmState
 
-
 T = TypeVar("T")
 
 
