@@ -47,13 +47,18 @@ class Guest:
 
 @dataclass(frozen=True)
 class Host:
-    """A command on the host, inside the stack; or a write of a pattern into an image that no VM uses (libguestfs)."""
+    """A command on the host, inside the stack; or a write of a pattern into an image that no VM uses (libguestfs).
+
+    What the command makes as `made` is then put into the file `place`.
+    """
 
     command: tuple[str, ...]
     image: str = ""
     label: str = ""
     ranges: tuple[Range, ...] = ()
     cell_size: int = 0
+    made: str = ""
+    place: str = ""
 
 
 @dataclass(frozen=True)

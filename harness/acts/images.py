@@ -169,6 +169,29 @@ class Rebase(Act):
 
 
 @dataclass(frozen=True, repr=False)
+class CompressImage(Act):
+    """Compress all that an image without a backing file holds, while no VM uses it."""
+
+    name: str
+    disk: str = "vda"
+    vm: str = VM
+
+    def call(self, state: State) -> Host:
+        """qemu-img convert -c, and the copy in the place of the image."""
+        image = state.image(self.vm, self.disk, self.name)
+        place = file_name(image.store)
+        return Host(tool.compress(image, f"{place}.new"), made=f"{place}.new", place=place)
+
+    def after(self, state: State) -> State:
+        """It shows what it did, in compressed clusters."""
+        state.at_rest(self.vm, self.disk)
+        return state.with_disk(self.vm, self.disk, state.content(self.vm, self.disk).compress(self.name))
+
+    def __str__(self) -> str:
+        return f"compresses what {self.name} holds"
+
+
+@dataclass(frozen=True, repr=False)
 class RemoveImage(Act):
     """Delete an image file that no chain needs any more."""
 

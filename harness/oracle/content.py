@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from harness.oracle.geometry import Geometry, Range
 from harness.oracle.image import QCOW2, Format, Qcow2
 from harness.oracle.job import TWO_PHASES, End, Job, Kind, Phase
-from harness.oracle.layer import Layer, Parts, discarded, doubtful, either, in_doubt, over, union, written
+from harness.oracle.layer import Layer, Parts, discarded, doubtful, either, in_doubt, over, reads_zero, union, written
 from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Blank, Part, Perhaps, check_label
 from harness.oracle.table import Row, Table
 
@@ -218,6 +218,23 @@ class Content:
         changed = replace(self.layer(name), backing=backing, backing_format=below, relative=relative)
         active = name if backing == self.active else self.active
         return replace(self, layers={**self.layers, name: changed}, active=active)
+
+    def compress(self, name: str) -> Content:
+        """Have all that image `name`, which has no backing file, holds in compressed clusters.
+
+        A cluster that reads as zeros is a hole then; the rest is data, as a whole (`qemu-img convert -c`).
+        """
+        layer = self.layer(name)
+        if layer.backing is not None or not isinstance(layer.format, Qcow2):
+            raise Impossible(f"{name} is no qcow2 image without a backing file")
+        if any(part is UNDEFINED or isinstance(part, Perhaps) for part in layer.own):
+            raise Impossible(f"what {name} holds is not certain")
+        own = list(layer.own)
+        for unit in {self.geometry.unit_around(part, layer.format.cluster_size) for part in range(len(own))}:
+            empty = all(reads_zero(own[part]) for part in unit)
+            for part in unit:
+                own[part] = HOLE if empty else ZERO if own[part] is HOLE else own[part]
+        return self._holding(name, own)
 
     def resize(self, size: int) -> Content:
         """The active file's virtual disk is `size` bytes from now on; it may not lose a cell."""

@@ -26,6 +26,13 @@ def convert(raw: str, image: Image) -> Command:
     return ("qemu-img", "convert", "-f", "raw", "-O", image.format.name, raw, file_name(image.store))
 
 
+def compress(image: Image, dest: str) -> Command:
+    """Make `dest` a copy of a qcow2 image that has no backing file, with compressed clusters."""
+    options = tuple(word for option in create_options(image.format) for word in ("-o", option))
+    formats = ("-f", image.format.name, "-O", image.format.name)
+    return ("qemu-img", "convert", "-c", *formats, *options, file_name(image.store), dest)
+
+
 def rebase(image: Image, backing: Image) -> Command:
     """Write another backing file into the header of `image`; no data moves."""
     formats = ("-f", image.format.name, "-F", backing.format.name)

@@ -34,6 +34,7 @@ from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
 from harness.acts.images import (
     AdoptImage,
+    CompressImage,
     ConvertImage,
     CreateImage,
     LeaveFile,
@@ -57,6 +58,7 @@ STORY: tuple[Act, ...] = (
     CreateImage("data", disk="vdb", format=Raw()),
     WriteImage("base", "A", (0, 1)),
     RemoveImage("over"),
+    CompressImage("base"),
     CreateImage("cur"),
     Rebase("cur", "base"),
     Define(iothread=True),
