@@ -13,7 +13,21 @@ from dataclasses import dataclass, field, replace
 from harness.oracle.geometry import Geometry, Range
 from harness.oracle.image import QCOW2, Format, Qcow2
 from harness.oracle.job import TWO_PHASES, End, Job, Kind, Phase
-from harness.oracle.layer import Layer, Parts, discarded, doubtful, either, in_doubt, over, reads_zero, union, written
+from harness.oracle.layer import (
+    Layer,
+    Parts,
+    discarded,
+    doubtful,
+    either,
+    in_doubt,
+    is_certain,
+    may_be_hole,
+    over,
+    plain,
+    reads_zero,
+    union,
+    written,
+)
 from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Blank, Part, Perhaps, check_label
 from harness.oracle.table import Row, Table
 
@@ -517,16 +531,17 @@ class Content:
         """
         layer, shown = self.layer(job.target), self.shows(job.target)
         copied = {
-            part
+            (part, is_certain(value))
             for name in self._above(job.base, job.target)[:-1]
             for part, value in enumerate(self.contains(name))
-            if value is not HOLE and job.began[part] is HOLE
+            if value is not HOLE and may_be_hole(job.began[part])
         }
         filled: dict[int, Part] = {}
         for size, certain in ((layer.format.discard_unit, False), (layer.format.unit, True)):
-            for other in {other for part in copied for other in self.geometry.unit_around(part, size)}:
+            of_these = {part for part, known in copied if known or not certain}
+            for other in {other for part in of_these for other in self.geometry.unit_around(part, size)}:
                 value = ZERO if shown[other] is HOLE else shown[other]
-                if source[other] is HOLE:
+                if may_be_hole(source[other]):
                     filled[other] = Perhaps(value) if not certain and isinstance(value, str | Blank) else value
         return _changed(source, filled)
 
@@ -564,7 +579,7 @@ def _without(parts: frozenset[int], labels: Mapping[int, str]) -> Mapping[int, s
 
 
 def _perhaps(settled: Part, copied: Part) -> Part:
-    return Perhaps(copied) if settled is HOLE and isinstance(copied, str | Blank) and copied is not HOLE else settled
+    return Perhaps(plain(copied)) if settled is HOLE and copied is not HOLE else settled
 
 
 def _inherited(form: Qcow2) -> Qcow2:

@@ -54,14 +54,17 @@ def over(own: Parts, below: Parts) -> Parts:
 
 
 def union(owns: Iterable[Parts]) -> Parts:
-    """The own contents of several layers, lowest first, folded into one."""
+    """The own contents of several layers, lowest first, folded into one: a hole if none of them has anything."""
     folded, *others = owns
     for own in others:
-        folded = tuple(
-            part.value if isinstance(part, Perhaps) else under if part is HOLE else part
-            for part, under in zip(own, folded, strict=True)
-        )
+        folded = tuple(_folded(part, under) for part, under in zip(own, folded, strict=True))
     return folded
+
+
+def _folded(part: Part, under: Part) -> Part:
+    if isinstance(part, Perhaps):
+        return part if under in (HOLE, part) else seen_through(part, under)
+    return under if part is HOLE else part
 
 
 def written(
@@ -70,14 +73,14 @@ def written(
     """The own contents of `layer`, which showed `shown`, after `values` were written to parts of it.
 
     A cluster is allocated as a whole: of a hole, the parts that are not written are copied from what was shown there
-    (QEMU block/qcow2-cluster.c, perform_cow). Where all that is written to a cluster is UNDEFINED, nobody knows whether
-    anything is: then its holes may stay holes. A mirror copies larger units than what a subcluster is.
+    (QEMU block/qcow2-cluster.c, perform_cow). Where all that is written to a cluster is UNDEFINED or Perhaps, nobody
+    knows whether anything is: then its holes may stay holes. A mirror copies larger units than what a subcluster is.
     """
     size = mirror_granularity(layer.format) if by_mirror else layer.format.unit
     after = list(layer.own)
     units = {geometry.unit_around(part, size) for part in values}
     for unit in units:
-        certain = any(values.get(part, UNDEFINED) is not UNDEFINED for part in unit)
+        certain = any(is_certain(values.get(part, UNDEFINED)) for part in unit)
         for other in unit:
             held, copied = after[other], ZERO if shown[other] is HOLE else shown[other]
             if held is HOLE:
@@ -85,8 +88,26 @@ def written(
             elif isinstance(held, Perhaps) and certain:
                 after[other] = held.value
     for part, value in values.items():
-        after[part] = value
+        if not isinstance(value, Perhaps):
+            after[part] = value
+        elif not alike(plain(after[part]), value.value):
+            after[part] = UNDEFINED
     return tuple(after)
+
+
+def is_certain(part: Part) -> bool:
+    """Whether it is known what a part holds, and so, unless that is a hole, that it is allocated."""
+    return part is not UNDEFINED and not isinstance(part, Perhaps)
+
+
+def may_be_hole(part: Part) -> bool:
+    """Whether a part may be a hole that lets through what is known to lie below it."""
+    return part is HOLE or isinstance(part, Perhaps)
+
+
+def plain(part: Part) -> str | Blank:
+    """What a part is a copy of if it is perhaps one, or else what it is."""
+    return part.value if isinstance(part, Perhaps) else part
 
 
 def discarded(layer: Layer, shown: Parts, parts: frozenset[int], geometry: Geometry) -> Parts:
@@ -132,7 +153,7 @@ def in_doubt(held: Parts, settled: Parts, shown: Parts) -> Parts:
 def _in_doubt(before: Part, after: Part, read: Part) -> Part:
     if before == after:
         return before
-    copied = after.value if isinstance(after, Perhaps) else after
+    copied = plain(after)
     if alike(copied, read):
         if before is HOLE:
             return Perhaps(copied)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from harness.oracle.geometry import Geometry
-from harness.oracle.image import Qcow2, mirror_granularity
-from harness.oracle.layer import Layer, in_doubt, seen_through, written
-from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Part, Perhaps
+from harness.oracle.image import Qcow2
+from harness.oracle.layer import Layer, in_doubt, seen_through, union, written
+from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Blank, Part, Perhaps
 
 GEOMETRY = Geometry(cells=1)
 PARTS = GEOMETRY.parts
@@ -31,6 +31,8 @@ def _after(held: Part, shown: Part, value: Part) -> Part:
         (Perhaps("A"), "A", "W", "A"),
         (Perhaps("A"), "A", UNDEFINED, Perhaps("A")),
         ("B", "B", "W", "B"),
+        (HOLE, "A", Perhaps("W"), Perhaps("A")),
+        (Perhaps("A"), "A", Perhaps("W"), Perhaps("A")),
     ],
 )
 def test_the_rest_of_a_cluster_is_copied_for_certain_only_if_something_is_written_for_certain(
@@ -47,12 +49,53 @@ def test_a_cluster_is_allocated_for_certain_by_any_part_that_is_written_for_cert
 
 
 def test_a_guests_write_allocates_a_unit_of_the_format_and_a_mirrors_a_larger_one() -> None:
-    layer = Layer((HOLE,) * PARTS, "base", GEOMETRY.size, FORMAT)
+    layer = Layer((HOLE,) * PARTS, "base", GEOMETRY.size, Qcow2(131072, subclusters=True))
     shown = ("A",) * PARTS
-    copied = mirror_granularity(FORMAT) // GEOMETRY.part_size
 
-    assert written(layer, shown, {0: "W"}, GEOMETRY).count("A") == UNIT - 1
-    assert written(layer, shown, {0: "W"}, GEOMETRY, by_mirror=True).count("A") == copied - 1
+    assert written(layer, shown, {0: "W"}, GEOMETRY) == ("W", *(HOLE,) * (PARTS - 1))
+    assert written(layer, shown, {0: "W"}, GEOMETRY, by_mirror=True) == ("W", *("A",) * (PARTS - 1))
+
+
+@pytest.mark.parametrize(
+    ("held", "shown", "copied", "holds"),
+    [
+        (HOLE, "A", "A", Perhaps("A")),
+        (HOLE, HOLE, ZERO, Perhaps(ZERO)),
+        (HOLE, "B", "A", UNDEFINED),
+        (Perhaps("A"), "A", "A", Perhaps("A")),
+        ("A", "A", "A", "A"),
+        (ZERO, ZERO, "A", UNDEFINED),
+        (UNDEFINED, UNDEFINED, "A", UNDEFINED),
+    ],
+)
+def test_what_is_written_perhaps_makes_doubtful_only_what_may_become_another(
+    held: Part, shown: Part, copied: str | Blank, holds: Part
+) -> None:
+    layer = Layer((held, *(HOLE,) * (PARTS - 1)), "base", GEOMETRY.size, FORMAT)
+
+    assert written(layer, (shown, *(HOLE,) * (PARTS - 1)), {0: Perhaps(copied)}, GEOMETRY)[0] == holds
+
+
+@pytest.mark.parametrize(
+    ("part", "under", "folded"),
+    [
+        ("A", "B", "A"),
+        (ZERO, "B", ZERO),
+        (UNDEFINED, "B", UNDEFINED),
+        (HOLE, "B", "B"),
+        (HOLE, Perhaps("B"), Perhaps("B")),
+        (HOLE, HOLE, HOLE),
+        ("A", Perhaps("B"), "A"),
+        (Perhaps("A"), "A", "A"),
+        (Perhaps("A"), "B", UNDEFINED),
+        (Perhaps("A"), HOLE, Perhaps("A")),
+        (Perhaps("A"), Perhaps("A"), Perhaps("A")),
+    ],
+)
+def test_of_two_layers_folded_into_one_the_upper_counts_where_it_is_no_hole(
+    part: Part, under: Part, folded: Part
+) -> None:
+    assert union([(under,), (part,)]) == (folded,)
 
 
 def test_what_is_perhaps_a_copy_reads_as_it_only_over_what_reads_the_same() -> None:

@@ -10,9 +10,21 @@ from pathlib import Path
 import pytest
 
 from harness.acts.act import Act
-from harness.acts.chain import Abort, ActiveCommit, AwaitCompleted, AwaitReady, Commit, Copy, Pivot, Pull, SetSpeed
+from harness.acts.chain import (
+    Abort,
+    ActiveCommit,
+    AwaitCompleted,
+    AwaitReady,
+    Commit,
+    Copy,
+    Pivot,
+    Pull,
+    SetSpeed,
+    Snapshot,
+)
 from harness.acts.faults import KillQemu
 from harness.acts.guest import Flush, Write
+from harness.acts.images import CreateImage
 from harness.acts.power import ShutOff
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
@@ -153,6 +165,39 @@ def test_one_that_ends_in_phase_one_leaves_no_more_in_doubt_than_the_oracle_says
         assert after.chain() == before.chain()
         assert sum(part is UNDEFINED for part in after.contains("l0")) < SLOW.parts
         assert all(part is not UNDEFINED for part in after.guest())
+
+
+AFTER_A_PULL: dict[str, tuple[Act, ...]] = {
+    "a pull from above where it all is": (Pull("vda", "l0"), AwaitCompleted("vda")),
+    "an active commit": (ActiveCommit("vda", "l1"), AwaitReady("vda"), Pivot("vda")),
+    "a commit of it": (Snapshot("vda", "l3"), Commit("vda", "l2", "l1"), AwaitCompleted("vda")),
+    "a commit of it and of what is above": (
+        Snapshot("vda", "l3"),
+        Snapshot("vda", "l4"),
+        Commit("vda", "l3", "l1"),
+        AwaitCompleted("vda"),
+    ),
+    "a pull into larger clusters": (
+        CreateImage("l3", format=QCOW2, backing="l2"),
+        Snapshot("vda", "l3", reuse=True),
+        Pull("vda", "l1"),
+        AwaitCompleted("vda"),
+    ),
+    "a shallow copy": (Copy("vda", "copy", shallow=True), AwaitReady("vda"), Pivot("vda")),
+}
+"""Acts on base l0 <- l1, of clusters of 64 KiB <- l2, of clusters of 4 KiB, into which a pull was given up."""
+
+
+@pytest.mark.parametrize("after", AFTER_A_PULL)
+def test_what_a_pull_that_was_given_up_may_have_copied_is_folded_as_what_it_may_be(after: str, tmp_path: Path) -> None:
+    """Cell 50 comes last, so that it is not copied; where it would be, the rest of a larger cluster would be, too."""
+    with Bench(tmp_path, DaemonHand, SLOW, SMALL) as bench:
+        bench.do(Write("vda", "A", tuple(range(0, 40))), Write("vda", "B", ranges=((50 * 65536, 4096),)))
+        bench.snapshot("l1", QCOW2)
+        bench.snapshot("l2", SMALL)
+        bench.do(Pull("vda", bandwidth=1), Abort("vda"), *AFTER_A_PULL[after])
+
+        assert bench.difference() == ""
 
 
 @pytest.mark.parametrize("end", ENDS)
