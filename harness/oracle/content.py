@@ -482,9 +482,7 @@ class Content:
             settled = tuple(map(_perhaps, settled, copied))
             job = replace(job, meanwhile=job.meanwhile | self._allocating(job, values))
         held = in_doubt(self.contains(job.target), settled, shown)
-        # written once more, a part may hold any of its values until the job has caught up
-        again = {part: UNDEFINED for part in values if settled[part] != job.began[part]}
-        return replace(self._holding(job.target, _changed(held, again)), job=replace(job, settled=settled))
+        return replace(self._holding(job.target, held), job=replace(job, settled=settled))
 
     def _allocating(self, job: Job, values: Mapping[int, Part]) -> frozenset[int]:
         """The parts of clusters that these `values` may allocate in a job's target: else they are written in place."""

@@ -153,16 +153,6 @@ def test_what_the_guest_writes_while_a_mirror_runs_is_in_doubt_in_its_target_unl
     assert set(running.ready().contains("base")[cell : 2 * cell]) == {"B"}
 
 
-def test_a_mirror_copies_the_rest_of_its_granularity_with_a_write_of_the_guest() -> None:
-    disk = Content.new("base", LARGE, Qcow2(4096)).snapshot("top", Qcow2(4096))
-
-    own = disk.active_commit("base").ready().write("B", ranges=((0, PART),)).pivot().contains("base")
-
-    assert own[0] == "B"
-    assert set(own[1 : mirror_granularity(Qcow2(4096)) // PART]) <= {ZERO, Perhaps(ZERO)}
-    assert HOLE not in own[1 : mirror_granularity(Qcow2(4096)) // PART]
-
-
 def test_a_discard_while_a_mirror_is_ready_is_in_doubt_where_it_was_and_nowhere_else() -> None:
     disk = Content.new("base", LARGE, Qcow2(131072)).snapshot("top", Qcow2(131072))
     ready = disk.active_commit("base").ready().write("B", ranges=((0, PART),))
