@@ -17,6 +17,8 @@ TESTS = {
                 "edges",
                 "layer",
                 "copied",
+                "mirrored",
+                "asked_of_jobs",
                 "table_words",
                 "refusals",
                 "state",
