@@ -94,6 +94,22 @@ def test_a_package_that_has_the_fix_is_not_affected() -> None:
     assert known_bugs("test_thing", replace(STACK, libvirt_version=Version("9.0.0")), table) == list(table)
 
 
+def test_a_package_after_those_that_have_the_fix_is_affected() -> None:
+    ends = replace(BUG, fixed_packages=(("9.0.0-3", "9.0.0-4"), ("9.0.0-4+deb12u1", "9.0.0-4+deb12u2")))
+
+    assert ends.affects(STACK)
+    assert not replace(ends, fixed_packages=(*ends.fixed_packages, ("9.0.0-4+deb12u2", "9.0.0-5"))).affects(STACK)
+
+
+def test_a_bug_of_qemu_is_bound_to_its_versions_and_one_that_is_not_fixed_to_all_from_its_first() -> None:
+    bug = replace(BUG, component="QEMU", since="7.2.22", fixed="7.2.23")
+
+    assert bug.affects(STACK)
+    assert not bug.affects(replace(STACK, qemu_version=Version("7.2.23")))
+    assert replace(bug, fixed=None).affects(replace(STACK, qemu_version=Version("99.0.0")))
+    assert not replace(bug, fixed=None).affects(replace(STACK, qemu_version=Version("7.2.21")))
+
+
 def test_a_scenario_is_repeated_for_a_bug_that_shows_only_sometimes_where_it_says_so() -> None:
     table = (BUG, replace(BUG, scenario="", sometimes=r"test_thing\["))
 

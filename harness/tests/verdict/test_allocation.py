@@ -9,10 +9,12 @@ import pytest
 
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
-from harness.oracle.image import Format, Qcow2, Raw
+from harness.oracle.image import QCOW2, Format, Qcow2, Raw
+from harness.oracle.layer import Layer
+from harness.oracle.parts import HOLE, ZERO, Part
 from harness.process import run
 from harness.storage.formats import create_options
-from harness.verdict.allocation import most_bytes
+from harness.verdict.allocation import most_bytes, most_kept
 
 FORMATS = [Qcow2(), Qcow2(cluster_size=4096), Qcow2(cluster_size=1 << 21), Qcow2(subclusters=True), Raw()]
 
@@ -69,3 +71,38 @@ def test_holes_of_a_disk_of_another_format_count_nothing() -> None:
     raw = replace(Content.new("base").layer("base"), format=Raw())
 
     assert most_bytes(raw, Geometry()) <= 4096
+
+
+@pytest.mark.parametrize(
+    ("cluster", "subclusters", "part", "own", "size", "clusters"),
+    [
+        # header, two L1 tables, L2 tables, data; refcount blocks and one more; the table of those
+        (65536, False, 65536, (), 1 << 20, (1 + 2 + 0 + 0) + 2 + 1),
+        (65536, False, 65536, ("A", ZERO, HOLE), 1 << 20, (1 + 2 + 1 + 2) + 2 + 1),
+        (65536, False, 4096, ("A", "A", *(HOLE,) * 14, "A"), 1 << 20, (1 + 2 + 1 + 2) + 2 + 1),
+        (65536, False, 1 << 28, ("A", "A"), 1 << 29, (1 + 2 + 1 + 2) + 2 + 1),
+        (65536, True, 1 << 28, ("A", "A"), 1 << 29, (1 + 2 + 2 + 2) + 2 + 1),
+        (4096, False, 1 << 21, ("A", "A"), 1 << 22, (1 + 2 + 2 + 2) + 2 + 1),
+        (512, False, 512, ("A",) * 256, 1 << 22, (1 + 4 + 4 + 256) + 3 + 1),
+        (512, False, 512, (), (1 << 21) + (1 << 15), (1 + 4 + 0 + 0) + 2 + 1),
+        (512, False, 512, (), 1 << 34, (1 + 16384 + 0 + 0) + 66 + 2),
+    ],
+)
+def test_the_metadata_are_those_of_the_format(
+    cluster: int, subclusters: bool, part: int, own: tuple[Part, ...], size: int, clusters: int
+) -> None:
+    layer = Layer(own, None, size, Qcow2(cluster, subclusters))
+    geometry = Geometry(cells=max(1, len(own)), cell_size=part, part_size=part)
+
+    assert most_bytes(layer, geometry) == clusters * cluster + 2 * max(cluster, 4096)
+
+
+def test_a_raw_image_has_its_data_and_the_block_that_qemu_allocates() -> None:
+    content = Content.new("base", form=Raw()).write("A", (0, 3))
+
+    assert most_bytes(content.layer("base"), Geometry()) == 2 * 65536 + 4096
+
+
+def test_of_what_is_no_longer_in_use_two_clusters_or_blocks_are_kept_at_most() -> None:
+    assert most_kept(QCOW2, 1 << 20) == (1 << 20) + 2 * 65536
+    assert most_kept(Qcow2(512), 0) == 2 * 4096
