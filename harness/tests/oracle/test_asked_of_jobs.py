@@ -14,14 +14,15 @@ from harness.oracle.job import Job
 from harness.oracle.parts import UNDEFINED
 from harness.tests.oracle.disks import SMALL
 
+CELL = Qcow2(SMALL.cell_size)
 SUBCLUSTERS = Qcow2(131072, subclusters=True)
 
 
 def chain(relative: Collection[str] = ()) -> Content:
     """Base <- l1 <- l2 <- l3 <- top, with A in base and B in top; those of `relative` name what they are on so."""
-    disk = Content.new("base", SMALL).write("A", (0,))
+    disk = Content.new("base", SMALL, CELL).write("A", (0,))
     for below, name in (("base", "l1"), ("l1", "l2"), ("l2", "l3"), ("l3", "top")):
-        disk = disk.add(name, QCOW2, below, relative=name in relative).reuse(name)
+        disk = disk.add(name, CELL, below, relative=name in relative).reuse(name)
     return disk.write("B", (1,)).flush()
 
 
@@ -83,8 +84,8 @@ def test_a_pull_names_its_base_relatively_if_it_was_asked_to_and_what_it_passes_
 
 
 def test_a_copy_goes_to_an_empty_file_that_is_there_and_as_large() -> None:
-    full = chain().add("copy", QCOW2).copy("copy", reuse=True)
-    shallow = chain().add("copy", QCOW2, "l3").copy("copy", shallow=True, reuse=True)
+    full = chain().add("copy", CELL).copy("copy", reuse=True)
+    shallow = chain().add("copy", CELL, "l3").copy("copy", shallow=True, reuse=True)
 
     assert (job(full).kind, job(full).target, job(full).base) == ("copy", "copy", None)
     assert full.ready().pivot().guest() == chain().guest()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import Format, Qcow2, Raw, mirror_granularity
 from harness.oracle.layer import alike, union
-from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Perhaps
+from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Part, Perhaps
 from harness.tests.oracle.disks import SMALL
 
 LARGE = Geometry(cells=4)
@@ -37,6 +39,32 @@ def test_a_pull_may_copy_a_whole_cluster_where_it_must_copy_a_subcluster() -> No
     assert set(own[:16]) == {Perhaps(ZERO)}
     assert set(own[17:32]) == {Perhaps("A")}
     assert set(own[32:]) == {HOLE}
+
+
+def test_a_pull_may_copy_the_rest_of_a_cluster_where_what_it_copies_may_not_be_there() -> None:
+    """Base <- low <- mid <- top: in mid, a write that a crash may have lost, or a pull that was given up."""
+    disk = Content.new("base", SMALL, Qcow2(4096)).write("A", ranges=((0, PART),)).flush()
+    mid = disk.snapshot("low", Qcow2(4096)).snapshot("mid", Qcow2(4096))
+    lost = mid.write("B", ranges=((PART, PART),)).crash().snapshot("top", Qcow2(16384))
+    given_up = mid.pull().abort().snapshot("top", Qcow2(16384))
+    written = mid.pull().abort().write("B", ranges=((PART, PART),)).snapshot("top", Qcow2(16384))
+
+    def pulled(disk: Content) -> Sequence[Part]:
+        return disk.pull("low").completed().contains("top")
+
+    assert pulled(lost) == (Perhaps("A"), UNDEFINED, *(Perhaps(ZERO),) * 2, *(HOLE,) * 12)
+    assert pulled(given_up) == (Perhaps("A"), *(Perhaps(ZERO),) * 3, *(HOLE,) * 12)
+    assert pulled(written) == ("A", "B", *(ZERO,) * 2, *(HOLE,) * 12)
+
+
+def test_a_pull_fills_for_certain_what_one_before_it_that_was_given_up_may_have_filled() -> None:
+    """Base <- low <- top, of larger clusters: A is in base, and B in low, next to it."""
+    disk = Content.new("base", SMALL, Qcow2(4096)).write("A", ranges=((0, PART),))
+    disk = disk.snapshot("low", Qcow2(4096)).write("B", ranges=((PART, PART),)).snapshot("top", Qcow2(16384))
+
+    pulled = disk.pull().abort().pull("base").completed()
+
+    assert pulled.contains("top") == ("A", "B", *(ZERO,) * 2, *(HOLE,) * 12)
 
 
 def test_a_mirror_may_copy_what_a_write_has_copied_up_into_a_larger_cluster() -> None:
