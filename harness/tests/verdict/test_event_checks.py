@@ -6,7 +6,7 @@ import pytest
 
 from harness.verdict.event_checks import alike
 
-_READY, _DONE = ("active-commit", "ready"), ("active-commit", "completed")
+_READY, _DONE, _LATER = ("active-commit", "ready"), ("active-commit", "completed"), ("commit", "completed")
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,8 @@ _READY, _DONE = ("active-commit", "ready"), ("active-commit", "completed")
         ([_READY], [_READY, _DONE], 1, True),
         ([_DONE], [_READY, _DONE], 1, True),
         ([_READY, _DONE], [_DONE], 1, True),
+        ([_LATER], [_READY, _LATER], 1, True),
+        ([_READY, _LATER], [_LATER], 1, True),
         ([], [_READY, _DONE], 1, False),
         ([_DONE, _READY], [_READY, _DONE], 1, False),
     ],
