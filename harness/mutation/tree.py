@@ -19,6 +19,7 @@ TESTS = {
                 "copied",
                 "mirrored",
                 "asked_of_jobs",
+                "compressed",
                 "table_words",
                 "refusals",
                 "state",
