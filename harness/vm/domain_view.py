@@ -66,8 +66,8 @@ def is_terminated(xml: str, target: str) -> bool:
 
 
 def has_only_image(xml: str, target: str, image: Image) -> bool:
-    """True if the XML names `image` for the disk and no other below it."""
-    return backing_chain(xml, target) == [image.store]
+    """True if the XML names `image` for the disk and no other, and leaves it to libvirt to find what is below it."""
+    return backing_chain(xml, target) == [image.store] and not is_terminated(xml, target)
 
 
 def with_source(xml: str, target: str, image: Image) -> str:
