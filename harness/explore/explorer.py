@@ -103,6 +103,8 @@ class Explorer:
     def can_be(self, universe: Universe) -> bool:
         """Whether a world can be made, and grown, on this stack."""
         form = universe.format
+        if universe.iothread and "iothread" in self._left_out:
+            return False
         return not (isinstance(form, Qcow2) and form.subclusters) or self._offers("inherited-subclusters")
 
     def _offers(self, name: str) -> bool:

@@ -71,6 +71,60 @@ BUGS: tuple[KnownBug, ...] = (
         acts=r"^(.*\n)*Pull\((.*\n)*KillQemu\(",
     ),
     KnownBug(
+        scenario=r"test_what_was_committed_outlives_a_killed_qemu.*given up",
+        check="",
+        shows=r"the disk's content (at killed|after \w+\(.*\)) is as the oracle says.*\n(.*\n)*.*base contains: ",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="After an active commit that was cancelled, what a commit copies into the same base is not flushed.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18+b3, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1;"
+        " no reference found: scenarios/findings/commit-after-a-cancelled-one-is-lost.md",
+        acts=r"^(.*\n)*ActiveCommit\((.*\n)*Abort\((.*\n)*Commit\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"hung(:|, in) blockResize of vm1|waited \d+ s for blockResize of vm1",
+        component="QEMU",
+        since="5.2.0",
+        fixed="7.2.0",  # between them nobody looked
+        url="",
+        sentence="A disk with an iothread is resized on its second overlay, and QEMU hangs.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3 in programs of the explorer, not on 1:7.2+dfsg-7+deb12u18+b3 and"
+        " later; no reference found",
+        acts=r"^(.*\n)*Resize\(",
+        sometimes=r"(?!)",
+        left_out="iothread",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"hung: the save of vm1|waited \d+ s for the save of vm1|vm1 was not saved: QEMU was ended by SIGABRT",
+        component="QEMU",
+        since="5.2.0",
+        fixed="7.2.0",  # between them nobody looked
+        url="",
+        sentence="Images with lazy refcounts, resized and killed before: a save aborts QEMU (child->perm & WRITE).",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, where libvirt 7.0.0 then waits forever, in one program; not on"
+        " 1:7.2+dfsg-7+deb12u18+b3 and later; no reference found",
+        sometimes=r"(?!)",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"QEMU has ended by itself: it was ended by SIGABRT\n(.*\n)*.*qemu_mutex_unlock_impl: Operation not",
+        component="QEMU",
+        since="5.2.0",
+        fixed="7.2.0",  # between them nobody looked
+        url="",
+        sentence="A disk with an iothread has jobs while its VM is paused and resumed, and QEMU aborts.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, once in 194 programs; not on 1:7.2+dfsg-7+deb12u18+b3 and later, in"
+        " 286; no reference found",
+        sometimes=r"(?!)",
+    ),
+    KnownBug(
         scenario=r"test_a_vm_that_is_paused_while_a_job_is_held_back",
         check="",
         shows=r"QEMU (has ended by itself: it )?was ended by (SIGABRT|SIGSEGV)",

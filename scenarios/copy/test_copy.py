@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from harness.acts.chain import Copy
+from harness.acts.images import CreateImage
 from harness.oracle.chain import Chain
 from harness.oracle.image import Raw
 from harness.trial.nouns import Vm
@@ -23,6 +25,22 @@ def test_a_copy_that_is_pivoted_holds_what_the_guest_sees(trial: Trial, layered:
 
     trial.verify("pivoted")
     assert vda.chain() == Chain.named(*(("base", "sn1", "sn2", "copy") if shallow else ("copy",)))
+
+
+def test_a_shallow_copy_onto_what_lies_lower_is_given_up(trial: Trial, layered: Vm) -> None:
+    """base <- sn1 <- sn2 <- cur (live)   stays; [sn2] <- over, which was there before, holds what cur did."""
+    vda = layered.disk("vda")
+    before = vda.chain()
+    trial.do(CreateImage("over", backing="sn2"))
+
+    with vda.begin(Copy("vda", "over", shallow=True, reuse=True)) as job:
+        job.wait_ready()
+        vda.write("E", (0, 10))
+        job.abort()
+    vda.write("F", (3,))
+
+    trial.verify("given up")
+    assert vda.chain() == before
 
 
 def test_a_copy_that_is_given_up_is_one_of_that_instant(trial: Trial, layered: Vm) -> None:

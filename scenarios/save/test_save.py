@@ -10,6 +10,7 @@ from harness.acts.act import Act
 from harness.acts.chain import ActiveCommit, AwaitReady, Copy, Pivot
 from harness.acts.faults import KillDaemon, StartDaemon, StopDaemon
 from harness.acts.saving import Save
+from harness.oracle.image import Qcow2
 from harness.oracle.state import DIRECTORY
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
@@ -73,6 +74,25 @@ def test_it_is_saved_once_more_in_the_middle_of_its_chains_life(trial: Trial, la
 
     assert layered.guest.same_boot()
     trial.verify("restored four times")
+
+
+@pytest.mark.full
+@pytest.mark.cold
+def test_images_with_lazy_refcounts_are_saved(trial: Trial) -> None:
+    """base <- sn1 (live, lazy refcounts)   saved and restored   as it was, and clean."""
+    lazy = Qcow2(lazy_refcounts=True)
+    trial.create_base(form=lazy)
+    vm = trial.define().start()
+    vm.domain.call_timeout = 20
+    vda = vm.disk()
+    vda.write("A", (0, 1))
+    vda.snapshot("sn1", form=lazy)
+    vda.write("B", (1, 2), flush=False)
+    vm.save()
+    trial.verify("saved")
+    vm.restore()
+
+    trial.verify("restored")
 
 
 JOBS: Mapping[str, tuple[Sequence[Act], Act, str]] = {
