@@ -172,7 +172,8 @@ class Domain:
         try:
             self.call("the start", lambda handle: handle.create())
         except libvirt.libvirtError as error:
-            raise DomainFailed(f"{self.name} did not start: {error}\n{self._log_ends()}") from error
+            words = f"{self._log_ends()}\nlibvirtd's log ends:\n{self.daemon.log_tail(12)}"
+            raise DomainFailed(f"{self.name} did not start: {error}\n{words}") from error
         self._is_up(since)
         self.reach(since, timeout)
 
