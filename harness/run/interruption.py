@@ -43,13 +43,14 @@ class Interruption:
         pass  # what ends this process at a second signal, or when it lingers, stays until the end
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._number = self._number or number  # the thread may hear of it only when the run has ended of it
         raise KeyboardInterrupt
 
     def _watch(self, reader: int) -> None:
-        while self._number is None:
-            byte = os.read(reader, 1)[0]  # of any signal that has a handler of Python's
-            if byte in _SIGNALS:
-                self._number = byte
+        first = 0
+        while first not in _SIGNALS:
+            first = os.read(reader, 1)[0]  # of any signal that has a handler of Python's
+        self._number = self._number or first
         while select.select([reader], [], [], GRACE)[0]:
             if os.read(reader, 1)[0] in _SIGNALS:
                 break
