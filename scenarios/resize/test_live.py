@@ -30,12 +30,10 @@ def test_a_disk_that_grew_on_its_overlay_keeps_its_size_when_it_is_merged(trial:
     assert vda.chain() == Chain.named("base")
 
 
-@pytest.mark.full
 def test_a_disk_with_a_thread_of_its_own_grows(trial: Trial) -> None:
     """[base] (live, with an iothread)   becomes   base, larger."""
     trial.create_base()
     vda = trial.define(iothread=True).bring_up().disk("vda")
-    vda.vm.domain.call_timeout = 20
     vda.write("A", (0, 11))
     vda.resize(4 * MIB)
     vda.write("B", (5,))

@@ -76,14 +76,12 @@ def test_it_is_saved_once_more_in_the_middle_of_its_chains_life(trial: Trial, la
     trial.verify("restored four times")
 
 
-@pytest.mark.full
 @pytest.mark.cold
 def test_images_with_lazy_refcounts_are_saved(trial: Trial) -> None:
     """base <- sn1 (live, lazy refcounts)   saved and restored   as it was, and clean."""
     lazy = Qcow2(lazy_refcounts=True)
     trial.create_base(form=lazy)
     vm = trial.define().start()
-    vm.domain.call_timeout = 20
     vda = vm.disk()
     vda.write("A", (0, 1))
     vda.snapshot("sn1", form=lazy)
