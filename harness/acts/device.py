@@ -9,7 +9,7 @@ from typing import TypeVar
 from harness.acts.act import VM, Act
 from harness.acts.calls import Libvirt
 from harness.oracle.content import Impossible
-from harness.oracle.state import Power, State, VmState
+from harness.oracle.state import State, VmState
 
 T = TypeVar("T")
 
@@ -29,11 +29,8 @@ class _OfDevice(Act):
 
     def _machine(self, state: State) -> VmState:
         """The VM; raises Impossible unless the guest runs, and no backup is on."""
-        machine = state.live(self.vm)
-        if machine.power is not Power.RUNNING:
-            raise Impossible(f"{self.vm} is {machine.power}: its guest must take part")
-        if machine.backup:
-            raise Impossible(f"a backup of {machine.backup} is on")
+        machine = state.running(self.vm)
+        state.without_backup(self.vm)
         return machine
 
 

@@ -187,9 +187,7 @@ class Reset(Act):
 
     def after(self, state: State) -> State:
         """One more boot. What the guest did not flush is in QEMU, and not lost."""
-        machine = state.live(self.vm)
-        if machine.power is not Power.RUNNING:
-            raise Impossible(f"{self.vm} is {machine.power}")
+        machine = state.running(self.vm)
         return state.with_vm(self.vm, replace(machine, boot=machine.boot + 1))
 
     def __str__(self) -> str:

@@ -26,17 +26,14 @@ class Save(Act):
 
     def after(self, state: State) -> State:
         """Off; QEMU has closed its images before it ended, and its guest stands still."""
-        state.served()
+        state.running(self.vm)
         machine = state.endable(self.vm)
-        if machine.power is not Power.RUNNING:
-            raise Impossible(f"{self.vm} is {machine.power}")
         for target, content in machine.disks.items():
             if content.job is not None:
                 raise Impossible(f"{self.vm} cannot be saved during {content.job} of {target}")
             if content.in_flight:
                 raise Impossible(f"its guest has a write to {target} in flight")
-        if machine.backup:
-            raise Impossible(f"a backup of {machine.backup} is on")
+        state.without_backup(self.vm)
         flushed = {target: content.flush() for target, content in machine.disks.items()}
         saved = replace(ended(replace(machine, disks=flushed), Death.SAVED), saved=self.file or MANAGED)
         files = state.files | ({PurePosixPath(self.file)} if self.file else set())

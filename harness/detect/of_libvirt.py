@@ -68,15 +68,10 @@ def _still_defined(scene: Scene) -> None:
 
 def _plugged_in_for_now(scene: Scene) -> None:
     """A disk is plugged in, and the definition knows nothing of it."""
-    trial, domain = scene.trial, scene.vm.domain
+    trial, attach = scene.trial, Attach("vdb")
     trial.do(CreateImage("data", "vdb"))
-    xml = trial.machines.disk(scene.vm.name, "vdb")
-
-    def for_now() -> None:
-        domain.call("the attachment", lambda handle: handle.attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE))
-        domain.port.await_disk("vdb")
-
-    pretend(trial, Attach("vdb"), instead=for_now)
+    for_now = replace(attach.call(trial.state), flags=("LIVE",))
+    pretend(trial, attach, instead=lambda: trial.stage.hands["binding"].perform(for_now))
 
 
 def _named_absolutely(scene: Scene) -> None:

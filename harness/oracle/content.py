@@ -241,7 +241,7 @@ class Content:
         layer = self.layer(name)
         if layer.backing is not None or not isinstance(layer.format, Qcow2):
             raise Impossible(f"{name} is no qcow2 image without a backing file")
-        if any(part is UNDEFINED or isinstance(part, Perhaps) for part in layer.own):
+        if not all(map(is_certain, layer.own)):
             raise Impossible(f"what {name} holds is not certain")
         own = list(layer.own)
         for unit in {self.geometry.unit_around(part, layer.format.cluster_size) for part in range(len(own))}:

@@ -166,11 +166,23 @@ class State:
             raise Impossible(f"the guest of {vm} cannot do anything: {vm} is {self.vm(vm).power}")
         return self.disk(vm, target)
 
-    def operated(self, vm: str, target: str) -> Content:
-        """The disk, for what libvirt does to it live; raises Impossible if it cannot now."""
+    def running(self, vm: str) -> VmState:
+        """The VM, for acts that its guest takes part in; raises Impossible unless it runs."""
         machine = self.live(vm)
+        if machine.power is not Power.RUNNING:
+            raise Impossible(f"{vm} is {machine.power}: its guest must take part")
+        return machine
+
+    def without_backup(self, vm: str) -> None:
+        """Raise Impossible while a backup of the VM is on."""
+        machine = self.vm(vm)
         if machine.backup:
             raise Impossible(f"a backup of {machine.backup} is on")
+
+    def operated(self, vm: str, target: str) -> Content:
+        """The disk, for what libvirt does to it live; raises Impossible if it cannot now."""
+        self.live(vm)
+        self.without_backup(vm)
         return self.disk(vm, target)
 
     def served(self) -> None:

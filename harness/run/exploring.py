@@ -86,8 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Give walks the time that they are to take; without --deaths, let libvirtd die in the QUICK operations only."""
     left_out = [] if config.option.deaths else [item for item in items if _takes_long(item)]
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        tiers.leave_out(config, items, left_out)
     for item in items:
         if "walks" in getattr(item, "fixturenames", ()):
             minutes = config.option.minutes or 0

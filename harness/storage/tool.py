@@ -13,11 +13,10 @@ Command = tuple[str, ...]
 
 def create(image: Image, size: int, backing: Image | None = None, *, relative: bool = False) -> Command:
     """Make an empty image of `size` bytes; with `relative` its backing file lies beside it, and is named so."""
-    options = tuple(word for option in create_options(image.format) for word in ("-o", option))
     named = "" if backing is None else file_name(backing.store)
     named = PurePosixPath(named).name if relative else named
     below = () if backing is None else ("-b", named, "-F", backing.format.name)
-    made = ("qemu-img", "create", "-q", "-f", image.format.name, *options, *below)
+    made = ("qemu-img", "create", "-q", "-f", image.format.name, *_options(image), *below)
     return (*made, file_name(image.store), str(size))
 
 
@@ -28,9 +27,8 @@ def convert(raw: str, image: Image) -> Command:
 
 def compress(image: Image, dest: str) -> Command:
     """Make `dest` a copy of a qcow2 image that has no backing file, with compressed clusters."""
-    options = tuple(word for option in create_options(image.format) for word in ("-o", option))
     formats = ("-f", image.format.name, "-O", image.format.name)
-    return ("qemu-img", "convert", "-c", *formats, *options, file_name(image.store), dest)
+    return ("qemu-img", "convert", "-c", *formats, *_options(image), file_name(image.store), dest)
 
 
 def rebase(image: Image, backing: Image) -> Command:
@@ -42,3 +40,7 @@ def rebase(image: Image, backing: Image) -> Command:
 def info(image: Image) -> Command:
     """Find out whether it is there, and of its format."""
     return ("qemu-img", "info", "-U", "-f", image.format.name, file_name(image.store))
+
+
+def _options(image: Image) -> Command:
+    return tuple(word for option in create_options(image.format) for word in ("-o", option))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from harness.tests.run.test_command import collected
 
 GEOMETRY = "scenarios/geometry/test_geometry.py"
 
 
+@cache
 def ids(*arguments: str) -> list[str]:
     done = collected("scenarios", "-n", "0", *arguments)
     assert done.exit_status == 0, done.output
