@@ -49,7 +49,7 @@ class Guest:
 class Host:
     """A command on the host, inside the stack; or a write of a pattern into an image that no VM uses (libguestfs).
 
-    What the command makes as `made` is then put into the file `place`.
+    What the command makes as `made` is there for the command `then` alone.
     """
 
     command: tuple[str, ...]
@@ -58,7 +58,7 @@ class Host:
     ranges: tuple[Range, ...] = ()
     cell_size: int = 0
     made: str = ""
-    place: str = ""
+    then: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -177,10 +177,11 @@ class CompressImage(Act):
     vm: str = VM
 
     def call(self, state: State) -> Host:
-        """qemu-img convert -c, and the copy in the place of the image."""
+        """qemu-img convert -c, twice: into a hidden copy, and back into the file of the image."""
         image = state.image(self.vm, self.disk, self.name)
         place = file_name(image.store)
-        return Host(tool.compress(image, f"{place}.new"), made=f"{place}.new", place=place)
+        made = str(PurePosixPath(place).with_name(f".{self.name}.compressed"))
+        return Host(tool.compress(image, place, made), made=made, then=tool.compress(image, made, place))
 
     def after(self, state: State) -> State:
         """It shows what it did, in compressed clusters."""

@@ -12,6 +12,7 @@ from itertools import chain
 
 from harness.acts.act import Act
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
+from harness.acts.images import CompressImage
 from harness.acts.power import ShutOff
 from harness.acts.saving import Save
 from harness.oracle.content import Content, Impossible
@@ -78,6 +79,9 @@ def promises(spans: Iterable[Span]) -> dict[Disk, list[Promise | Unjudged]]:
                 known.append(Unjudged(span.began, why))
                 continue
             last = known[-1] if known and isinstance(known[-1], Promise) else None
+            if isinstance(span.act, CompressImage) and (span.act.vm, span.act.disk) == disk:
+                known.append(Unjudged(span.began, f"{span.act.name} is written anew, in its place"))
+                last = None
             known.extend(_of(span, disk, content, last))
     return found
 

@@ -26,7 +26,7 @@ from harness.acts.chain import (
 from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
-from harness.acts.images import CreateImage, RemoveImage
+from harness.acts.images import CompressImage, CreateImage, RemoveImage
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.saving import RemoveSaved, Restore, Save
 from harness.oracle.content import Content, Impossible
@@ -111,6 +111,8 @@ def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Itera
     for target, content in disks.items():
         yield from _of_job(target, content)
         yield from _of_chain(state, target, content, offers, few=target != "vda")
+    if "vda" in disks:
+        yield CompressImage(disks["vda"].chain()[0])
     if offers("hotplug"):
         yield from (Attach("vdb"), Detach("vdb"))
     if "vda" in disks and offers("backup"):

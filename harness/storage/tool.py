@@ -25,10 +25,13 @@ def convert(raw: str, image: Image) -> Command:
     return ("qemu-img", "convert", "-f", "raw", "-O", image.format.name, raw, file_name(image.store))
 
 
-def compress(image: Image, dest: str) -> Command:
-    """Make `dest` a copy of a qcow2 image that has no backing file, with compressed clusters."""
+def compress(image: Image, source: str, dest: str) -> Command:
+    """Make `dest` a copy of a qcow2 image without a backing file, with compressed clusters; it is flushed at the end.
+
+    `image` says how both are formatted. A `dest` that is there stays the file that it is, with its owner and its mode.
+    """
     formats = ("-f", image.format.name, "-O", image.format.name)
-    return ("qemu-img", "convert", "-c", *formats, *_options(image), file_name(image.store), dest)
+    return ("qemu-img", "convert", "-c", "-t", "writeback", *formats, *_options(image), source, dest)
 
 
 def rebase(image: Image, backing: Image) -> Command:

@@ -84,6 +84,34 @@ BUGS: tuple[KnownBug, ...] = (
         acts=r"^(.*\n)*ActiveCommit\((.*\n)*Abort\((.*\n)*Commit\(",
     ),
     KnownBug(
+        scenario=r"can_be_read_after_a_kill\[(.*-)?compressed|^scenarios/explore/",
+        check="",
+        shows=r"the disk's content (at killed|after KillQemu\(\)) is as the oracle says.*\n(.*\n)*"
+        r".*compressed cluster .* cannot be decompressed",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="A compressed cluster that was discarded cannot be read after a kill: its data is gone at once.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18+b3, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1;"
+        " no reference found: scenarios/findings/discarded-compressed-cluster-is-unreadable-after-a-kill.md",
+        acts=r"^(.*\n)*CompressImage\((.*\n)*Discard\((.*\n)*KillQemu\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/",  # the same, with --power-loss
+        check="power loss",
+        shows=r"compressed cluster .* cannot be decompressed(.*\n)*.*discard \d+ bytes at",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="A compressed cluster that was discarded cannot be read after a power loss: its data is gone at once.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18+b3, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1;"
+        " no reference found: scenarios/findings/discarded-compressed-cluster-is-unreadable-after-a-kill.md",
+        acts=r"^(.*\n)*CompressImage\((.*\n)*Discard\(",
+        sometimes=r"(?!)",
+    ),
+    KnownBug(
         scenario=r"^scenarios/explore/",
         check="",
         shows=r"hung(:|, in) blockResize of vm1|waited \d+ s for blockResize of vm1",

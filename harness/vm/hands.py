@@ -321,9 +321,9 @@ def _on_host(things: Things, call: Host) -> None:
     # a tree of a release has no coreutils of its own
     command = [BUSYBOX, *call.command] if call.command[0] == "rm" else call.command
     things.daemon.sandbox.run(command, timeout=COMMAND_TIMEOUT).check()
-    if call.made:  # the file stays the one that it is: its inode, its owner and its mode
-        for words in (("cp", call.made, call.place), ("rm", call.made)):
-            things.daemon.sandbox.run([BUSYBOX, *words], timeout=COMMAND_TIMEOUT).check()
+    if call.then:
+        for words in (call.then, (BUSYBOX, "rm", call.made)):
+            things.daemon.sandbox.run(words, timeout=COMMAND_TIMEOUT).check()
 
 
 def _signal(things: Things, call: Signal) -> None:

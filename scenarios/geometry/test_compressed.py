@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from harness.acts.faults import KillQemu
 from harness.acts.images import CompressImage
 from harness.oracle.chain import Chain
 from harness.oracle.geometry import Geometry
@@ -76,6 +77,18 @@ def test_the_guest_writes_into_compressed_clusters(trial: Trial, form: str) -> N
     trial.verify("started again")
 
 
+@pytest.mark.parametrize("compressed", [True, False], ids=["compressed", "as written"])
+def test_what_the_guest_has_discarded_can_be_read_after_a_kill(trial: Trial, compressed: bool) -> None:
+    """[base] (live), all of it discarded, nothing flushed   becomes   base (live, after SIGKILL): old, or zeros."""
+    vm = _compressed(trial, Qcow2()) if compressed else _written(trial, Qcow2()).bring_up()
+    vm.disk().discard((0, 1, 2, 3, 8), flush=False)
+    trial.do(KillQemu())
+
+    trial.verify("killed")
+    vm.bring_up()
+    trial.verify("started")
+
+
 def _grown(trial: Trial, form: Qcow2) -> Vm:
     """A base with compressed clusters and overlays that cover some of them, whole and in part."""
     vm = _compressed(trial, form)
@@ -91,11 +104,16 @@ def _grown(trial: Trial, form: Qcow2) -> Vm:
 
 def _compressed(trial: Trial, form: Qcow2) -> Vm:
     """A base that its guest has written, compressed while its VM was off."""
-    trial.create_base(Geometry(), form=form)
-    vm = trial.define().bring_up()
-    vm.disk().write("A", (0, 1, 2, 3, 8))
-    vm.shut_off()
+    vm = _written(trial, form)
     trial.do(CompressImage("base"))
     told = trial.type(f"qemu-img check --output json {trial.path('base')}")
     assert json.loads(told.stdout)["compressed-clusters"] > 0
     return vm.bring_up()
+
+
+def _written(trial: Trial, form: Qcow2) -> Vm:
+    trial.create_base(Geometry(), form=form)
+    vm = trial.define().bring_up()
+    vm.disk().write("A", (0, 1, 2, 3, 8))
+    vm.shut_off()
+    return vm

@@ -9,7 +9,7 @@ import pytest
 from harness.acts.act import Act
 from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot
 from harness.acts.guest import BeginWrite, EndWrite, Flush, Write, Zero
-from harness.acts.images import CreateImage
+from harness.acts.images import CompressImage, CreateImage
 from harness.acts.power import Define, ShutOff, Start
 from harness.crash.promise import Promise, Span, Unjudged, promises
 from harness.oracle.geometry import Geometry
@@ -85,6 +85,15 @@ def test_the_active_image_is_that_of_the_pivot_once_it_has_ended() -> None:
     ready, pivoting, pivoted = (each.active for each in told(*UP, *acts)[-3:] if isinstance(each, Promise))
 
     assert [PurePosixPath(path).name for path in (ready, pivoting, pivoted)] == ["sn1.qcow2", "", "base.qcow2"]
+
+
+def test_an_image_that_is_written_anew_is_judged_again_when_it_is_whole() -> None:
+    *_, before, after = told(*UP, WRITE, ShutOff(), CompressImage("base"))
+
+    assert isinstance(before, Unjudged)
+    assert "base" in before.why
+    assert isinstance(after, Promise)
+    assert after.values[:PARTS] == (A,) * PARTS
 
 
 def test_a_disk_that_is_no_file_is_not_judged_and_says_why() -> None:
