@@ -203,3 +203,4 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     finally:
         if _explorer in item.stash:
             item.user_properties.append((EXPLORED, item.stash[_explorer].coverage.as_json()))
+            del item.stash[_explorer]

@@ -67,6 +67,16 @@ def _is_replayed(item: pytest.Item) -> bool:
     return place is not None and place[0] in stack_names(item.config)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let go of a trial when all has been said of it: pytest keeps every item until a run's end."""
+    try:
+        return (yield)
+    finally:
+        if trials in item.stash:
+            del item.stash[trials]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Say what a failure before a scenario comes of."""

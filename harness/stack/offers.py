@@ -47,6 +47,13 @@ OFFERS = {
             "inherited-subclusters", "libvirt", "8.0.0", "formatstorage: extended_l2; measured on 9.0.0, not on 7.0.0"
         ),
         Offer("zstd", "QEMU", "7.2.0", "5.1 has it; Debian's 5.2 is built without, and between them nobody looked"),
+        Offer(
+            "copy-on-read-filter",
+            "QEMU",
+            "7.2.0",
+            "during a pull 5.2 copies whatever anybody reads, and where there is nothing it writes zeros; between them "
+            "nobody looked",
+        ),
         Offer("external-snapshot-delete", "libvirt", "9.0.0", f"{_NEWS}, 9.0.0"),
         Offer("external-snapshot-revert", "libvirt", "9.9.0", f"{_NEWS}, 9.9.0"),
         Offer(

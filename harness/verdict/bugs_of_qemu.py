@@ -44,7 +44,6 @@ BUGS: tuple[KnownBug, ...] = (
     ),
     KnownBug(
         scenario=r"test_abort_after_ready_leaves_the_chain|test_a_commit_that_is_given_up(?!_while)|follows_its_overlay|"
-        r"_is_refused_.*[\[-](second job|snapshot during a job|(pull|copy) during a commit)\]|"
         r"ended_without_waiting.*[\[-]active commit",
         check="options of block nodes",
         shows=r"the node \S+ of \S+ runs with ro True\nit runs with ro False",

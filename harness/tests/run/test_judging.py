@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from harness.detect.inner_run import ROOT
+from harness.process import run
 from harness.run.judging import apply_known_bugs
 from harness.tests.run.reports import BUG, LOST, report
 
@@ -43,3 +48,43 @@ def test_what_did_not_fail_is_no_expected_failure(outcome: str) -> None:
 
     apply_known_bugs(other, [LOST], [replace(BUG, sometimes="x")])
     assert other.outcome == outcome
+
+
+KEPT = """
+import gc
+import weakref
+
+import pytest
+
+from harness.run.judging import trials
+
+
+class Trial:
+    pass
+
+
+SEEN = []
+
+
+@pytest.mark.sabotaged
+def test_one_leaves_something_behind(request):
+    request.node.stash[trials] = trial = Trial()
+    SEEN.append(weakref.ref(trial))
+
+
+def test_the_next_one():
+    gc.collect()
+    assert SEEN[0]() is None
+"""
+
+
+def test_what_a_scenario_was_judged_by_is_kept_no_longer_than_its_report(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["harness.run.judging"]\n')
+    (tmp_path / "test_kept.py").write_text(KEPT)
+
+    run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_kept.py"],
+        timeout=60,
+        directory=tmp_path,
+        environment={**os.environ, "PYTHONPATH": str(ROOT)},
+    ).check()
