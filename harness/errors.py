@@ -34,7 +34,7 @@ def how_ended(status: int) -> str:
 
 
 class CommandFailed(ChainproofError):
-    """A child process ended with a status other than 0."""
+    """A child process ended with another status than it was to have, which mostly is 0."""
 
     def __init__(self, command: Sequence[str], exit_status: int, stdout: str, stderr: str) -> None:
         self.command = tuple(command)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from harness.errors import CommandFailed, Unusable, WaitTimeout
+from harness.errors import ChainproofError, CommandFailed, Unusable, WaitTimeout
 from harness.waiting import LOOK_SECONDS, now, require_well, scaled, well
 
 Child = subprocess.Popen[bytes]
@@ -40,9 +40,9 @@ class Completed:
         """stdout and then stderr."""
         return self.stdout + self.stderr
 
-    def check(self) -> Completed:
-        """Return self, or raise CommandFailed if the exit status is not 0."""
-        if self.exit_status != 0:
+    def check(self, status: int = 0) -> Completed:
+        """Return self, or raise CommandFailed if the exit status is another one."""
+        if self.exit_status != status:
             raise CommandFailed(self.command, self.exit_status, self.stdout, self.stderr)
         return self
 
@@ -222,6 +222,15 @@ def kill(child: Child) -> None:
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+
+
+def interrupt(child: Child) -> None:
+    """Send SIGINT to what a child has started, as Ctrl-C does. Raises ChainproofError if that is nothing."""
+    started = started_by(child)
+    for process in started:
+        os.kill(int(process.name), signal.SIGINT)
+    if not started:
+        raise ChainproofError(f"there is nothing to interrupt: pid {child.pid} runs nothing")
 
 
 def started_by(child: Child) -> list[Path]:

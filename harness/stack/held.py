@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.errors import ChainproofError, how_ended
-from harness.process import PIPE, Child, Completed, kill, read_until, wait
+from harness.process import PIPE, Child, Completed, interrupt, kill, read_until, wait
 from harness.stack.sandbox import Sandbox
 from harness.waiting import now, scaled
 
@@ -66,6 +66,12 @@ class HeldCommand:
         """That it has ended though it is held, if it has."""
         status = self._child.poll() if self._child is not None else None
         return "" if status is None else f"{how_ended(status)}: {shlex.join(self._command)}"
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C. Raises ChainproofError if the command does not run."""
+        if self._child is None:
+            raise ChainproofError("the command was not started")
+        interrupt(self._child)
 
     def release(self, timeout: float = 60) -> Completed:
         """Let the command go on to its end, and return what it printed."""

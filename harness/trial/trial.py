@@ -239,11 +239,12 @@ class Trial:
             return done.check()
 
     @contextmanager
-    def hold(self, line: str, means: Act, ends: Act) -> Iterator[HeldCommand]:
+    def hold(self, line: str, means: Act, ends: Act, *, fails: bool = False) -> Iterator[HeldCommand]:
         """Type a command line that begins a job, on a terminal that is stopped (as with Ctrl-S): see HeldCommand.
 
         In the body the command waits at the first thing that it prints on stderr: it `means` that the job is begun;
-        afterwards it goes on to its end, which is what `ends` says.
+        afterwards it goes on to its end, which is what `ends` says. Its exit status must be 0, or 1 if it `fails`: then
+        the job does not end by itself, and is known to libvirt when the body begins. Raises CommandFailed.
         """
         call = means.call(self.state)
         if not isinstance(call, Libvirt):
@@ -254,13 +255,15 @@ class Trial:
                 entry.detail = {"held": True}
             self.things.jobs.ailment = held.ailment
             try:
+                if fails:
+                    self.things.jobs.await_begun(self.things.domain(call.vm), str(call.args["disk"]))
                 yield held
             finally:
                 self.things.jobs.ailment = well
             with self.stage.entered(Kind.OUTPUT, line, ends, TYPED) as entry:
                 done = held.release()
                 entry.detail = printed(done)
-                done.check()
+                done.check(int(fails))
 
     def job(self, disk: Disk) -> Job:
         """The job of a disk that a typed line has begun."""

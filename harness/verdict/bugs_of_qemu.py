@@ -56,6 +56,18 @@ BUGS: tuple[KnownBug, ...] = (
         " reference found: scenarios/findings/active-commit-cancelled-leaves-base-writable.md",
     ),
     KnownBug(
+        scenario=r"test_a_job_that_virsh_gives_up.*[\[-]active commit",
+        check="options of block nodes",
+        shows=r"the node \S+ of \S+ runs with ro True\nit runs with ro False",
+        component="QEMU",
+        since="5.2.0",
+        fixed="10.0.13",  # between 7.2 and it nobody looked
+        url="",
+        sentence="An active commit that is cancelled before READY leaves its base open for writing.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3 and 1:7.2+dfsg-7+deb12u18+b3, not on 1:10.0.13+ds-0+deb13u1 and"
+        " 1:11.1.3+ds-1; no reference found",
+    ),
+    KnownBug(
         scenario=r"test_what_was_pulled_outlives_a_killed_qemu",
         check="",
         shows=r"the disk's content (at killed|after KillQemu\(\)) is as the oracle says.*\n(.*\n)*"

@@ -8,7 +8,7 @@ from harness.errors import ChainproofError, WaitTimeout
 from harness.stack.events import Event, EventKind
 from harness.vm.domain import Domain
 from harness.vm.domain_view import disk_element
-from harness.waiting import NotYet, now, scaled, wait_until, well
+from harness.waiting import NotYet, now, require_well, scaled, wait_until, well
 
 TIMEOUT = 120.0
 LATE = 5.0
@@ -44,6 +44,16 @@ class Jobs:
             self._await_known_ready(domain, target)
         else:
             self._await_known_gone(domain, target, since)
+
+    def await_begun(self, domain: Domain, target: str) -> None:
+        """Wait until libvirt knows of a job of the disk; of one that may end by itself that may be too late."""
+
+        def begun() -> None:
+            require_well(f"a job of {target} to begin", self.ailment)
+            if mirror_state(domain, target) == "no job":
+                raise NotYet("libvirt knows of no job")
+
+        wait_until(f"a job of {target} to begin", begun, self.timeout, interval=0.01)
 
     def await_event(self, domain: Domain, target: str, status: str, since: int) -> None:
         """Wait for the event, later than `since`, that the job is `status`. Raises BlockJobFailed if it ends else."""
