@@ -58,7 +58,7 @@ def pytest_arguments(verb: str, rest: Sequence[str]) -> list[str]:
     if verb == "scenarios":
         return [*_in("scenarios"), *_spread(), *rest]
     if verb == "coverage":
-        return [*_in("scenarios"), *_spread(), "--tier", "full", "--coverage", "--wrong-images", *rest]
+        return [*_in("scenarios"), *_spread(), "--tier", "full", "--coverage", "--start-again", "--wrong-images", *rest]
     if verb == "test":
         return [*_in("harness/tests scenarios"), *_spread(), "--procedure-on", "default", *_REPLAYED, *rest]
     if verb == "procedure":

@@ -27,6 +27,7 @@ _known = pytest.StashKey[dict[str, list[str]]]()
 def add_options(parser: pytest.Parser) -> None:
     """Whether to count."""
     group = parser.getgroup("chainproof exploring", "chainproof: what is explored")
+    group.addoption("--start-again", action="store_true", help="start each VM from its definition after its scenario")
     group.addoption("--wrong-images", action="store_true", help="have wrong images noticed after each scenario")
     group.addoption("--coverage", action="store_true", help="count what of libvirt's API the scenarios have covered")
 

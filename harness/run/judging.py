@@ -25,6 +25,7 @@ from harness.verdict.finding import FINDINGS, Finding, as_json, findings_of
 from harness.verdict.known_bug import KnownBug, explanation
 from harness.verdict.known_bugs import known_bugs
 from harness.verdict.power_loss import PowerLoss, explore_power_loss
+from harness.verdict.started_again import start_again
 from harness.vm.domain import DomainFailed
 
 trials = pytest.StashKey[Trial]()
@@ -108,6 +109,8 @@ def _judge(item: pytest.Item) -> None:
     made = verify_all(trial, partial(_is_known, item))
     item.stash[not_made] = sorted({f"{check}: {why}" for (check, _), why in made.not_made.items()})
     _lose_power(item, trial)
+    if item.config.option.start_again:
+        item.stash[not_made] += [f"start again: {why_not}" for why_not in start_again(trial)]
     if item.config.option.wrong_images and trial.vms:
         why_not = require_sight(trial)
         item.stash[not_made] += [f"wrong images: {why_not}"] if why_not else []

@@ -177,6 +177,14 @@ class Domain:
         self._is_up(since)
         self.reach(since, timeout)
 
+    def start_paused(self) -> None:
+        """Start its QEMU, and not its guest. Raises libvirtError."""
+        self.await_shut_off()
+        since = self._before_start()
+        flags = libvirt.VIR_DOMAIN_START_PAUSED
+        self.call("the start without its guest", lambda handle: handle.createWithFlags(flags))
+        self._is_up(since)
+
     def restore(self, saved: PurePosixPath | None, xml: str | None = None) -> None:
         """Start it from a saved guest (None: what libvirt has saved of it), with `xml`, if given, for the saved one.
 

@@ -13,6 +13,7 @@ from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.finding import ChecksFailed
+from harness.verdict.started_again import start_again
 
 pytestmark = pytest.mark.sabotaged
 
@@ -22,6 +23,19 @@ def test_a_scenario_that_looks_at_nothing_is_blind(trial: Trial, layered: Vm) ->
     assert not require_sight(trial)
     with swapped(trial, "verify", lambda _: None), pytest.raises(CheckFailed, match="nothing was noticed"):
         require_sight(trial)
+
+
+def test_a_vm_that_starts_again_on_another_chain_is_noticed(trial: Trial, layered: Vm) -> None:
+    old = layered.xml(inactive=True)
+    layered.disk("vda").snapshot("top")
+    layered.disk("vda").write("E", (1,))
+    layered.shut_off()
+    assert start_again(trial) == []
+
+    layered.domain.define(old)
+    with pytest.raises(ChecksFailed, match="the chain in the live XML is base <- sn1 <- sn2 <- cur <- top"):
+        start_again(trial)
+    assert not layered.domain.is_running()
 
 
 def test_what_is_found_with_the_vm_on_and_is_known_hides_nothing_that_is_found_with_it_off(

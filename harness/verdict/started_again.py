@@ -1,0 +1,53 @@
+"""Whether a VM starts again from its persistent definition, on the chain that it had: looked at when all is over.
+
+It is started without its guest (START_PAUSED), as what it shows is what its images show, in the order in which QEMU has
+them; those have been held to the oracle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.trial.nouns import Vm
+from harness.trial.trial import Trial
+from harness.verdict.chain_checks import chain_in_live_xml, chain_in_qemu, disks, end_of_chain_in_live_xml
+from harness.verdict.check import Subject
+from harness.verdict.finding import ChecksFailed, Finding
+from harness.verdict.node_checks import nodes_of_images, options_of_nodes
+from harness.verdict.sight import Sight
+
+NAME = "started again"
+_PER_VM = (disks, chain_in_qemu, nodes_of_images, options_of_nodes)
+_PER_DISK = (chain_in_live_xml, end_of_chain_in_live_xml)
+
+
+def start_again(trial: Trial) -> list[str]:
+    """Start each VM, look, and shut it off; all must be off before.
+
+    Returns why that cannot be of those of which it cannot. Raises ChecksFailed, DomainFailed.
+    """
+    why_not = {vm.name: _why_not(vm) for vm in trial.vms}
+    findings = [finding for vm in trial.vms if not why_not[vm.name] for finding in _seen(trial, vm)]
+    if findings:
+        raise ChecksFailed("each VM starts again from its definition, on the chain that it had", findings)
+    return sorted(filter(None, why_not.values()))
+
+
+def _why_not(vm: Vm) -> str:
+    if not vm.state.persistent:
+        return "it has no definition"
+    return "it is saved, and would go on where it was" if vm.state.saved else ""
+
+
+def _seen(trial: Trial, vm: Vm) -> Iterator[Finding]:
+    vm.domain.start_paused()
+    try:
+        sight = Sight(trial)
+        for look in _PER_VM:
+            yield from look(Subject(sight, NAME, vm))
+        for disk in vm.disks:
+            for look in _PER_DISK:
+                yield from look(Subject(sight, NAME, vm, disk))
+    finally:
+        vm.domain.shut_off()
+        vm.domain.await_shut_off()
