@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from pathlib import PurePosixPath
 
 from harness.acts.calls import Call
+from harness.oracle.driver import Driver
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import Block, File, Fuse, Nbd, Qcow2, Raw
 from harness.oracle.state import State
@@ -19,7 +20,7 @@ Data = dict[str, object]
 """An act, or a value in one, as JSON has it."""
 
 _ACTS: dict[str, type[Act]] = {}
-_VALUES: dict[str, type] = {kind.__name__: kind for kind in (Geometry, Qcow2, Raw, File, Block, Nbd, Fuse)}
+_VALUES: dict[str, type] = {kind.__name__: kind for kind in (Geometry, Driver, Qcow2, Raw, File, Block, Nbd, Fuse)}
 
 
 class Act(ABC):

@@ -163,12 +163,13 @@ class Discard(_OnParts):
 
     def done(self, content: Content, state: State) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
         """What a discard promises: a backup's filter passes none on (QEMU block/copy-before-write.c, no UNMAP)."""
-        backed_up = state.vm(self.vm).backup == self.disk
-        return partial(content.discard, passed_on=False if backed_up else None)
+        machine = state.vm(self.vm)
+        is_kept = machine.backup == self.disk or not machine.driver.passes_discards_on
+        return partial(content.discard, passed_on=False if is_kept else None)
 
     def flushes(self, state: State) -> bool:
         """Not where the disk has no write cache: the next write flushes it (QEMU has no FUA for discards)."""
-        return self.flush and not state.vm(self.vm).write_through
+        return self.flush and not state.vm(self.vm).driver.write_through
 
     def __str__(self) -> str:
         return f"discards {places(self.cells, self.ranges, self.disk)}{self._unflushed()}"
@@ -192,7 +193,7 @@ class Flush(Act):
 
     def flushes(self, state: State) -> bool:
         """Not where the disk has no write cache."""
-        return not state.vm(self.vm).write_through
+        return not state.vm(self.vm).driver.write_through
 
     def __str__(self) -> str:
         return f"flushes {self.disk}"

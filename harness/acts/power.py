@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from harness.acts.act import VM, Act
-from harness.acts.calls import Argument, Libvirt
+from harness.acts.calls import Libvirt
 from harness.oracle.content import Impossible
+from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.state import Death, Power, State, VmState
-
-_WRITE_THROUGH = ("writethrough", "directsync")
 
 
 @dataclass(frozen=True, repr=False)
 class Define(Act):
     """Define the VM on the active layers of its disks; with `root_on_vda` the guest lives on vda.
 
-    With `iothread` its disks have a thread of their own in QEMU. `cache` is their cache mode, in libvirt's words.
+    All of them have the same `driver`.
     """
 
     root_on_vda: bool = False
-    iothread: bool = False
+    driver: Driver = DRIVER
     vm: str = VM
-    cache: str = "none"
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainDefineXML, of which the hand has the XML."""
-        flags: Mapping[str, Argument] = {"root_on_vda": int(self.root_on_vda), "iothread": int(self.iothread)}
-        return Libvirt("virDomainDefineXML", self.vm, {**flags, "cache": self.cache})
+        return Libvirt("virDomainDefineXML", self.vm, {"root_on_vda": int(self.root_on_vda), **asdict(self.driver)})
 
     def after(self, state: State) -> State:
         """It is off."""
@@ -37,7 +33,7 @@ class Define(Act):
             raise Impossible(f"{self.vm} is defined")
         if not state.vm(self.vm).disks:
             raise Impossible(f"{self.vm} has no disk")
-        machine = replace(state.vm(self.vm), power=Power.OFF, write_through=self.cache in _WRITE_THROUGH)
+        machine = replace(state.vm(self.vm), power=Power.OFF, driver=self.driver)
         return state.with_vm(self.vm, machine)
 
     def __str__(self) -> str:

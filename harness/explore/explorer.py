@@ -103,7 +103,7 @@ class Explorer:
     def can_be(self, universe: Universe) -> bool:
         """Whether a world can be made, and grown, on this stack."""
         form = universe.format
-        if universe.iothread and "iothread" in self._left_out:
+        if any(getattr(universe.driver, name, None) for name in self._left_out):
             return False
         return not (isinstance(form, Qcow2) and form.subclusters) or self._offers("inherited-subclusters")
 

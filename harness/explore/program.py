@@ -50,10 +50,10 @@ class Program:
         for act in sorted(used, key=lambda kind: kind.__name__):
             modules.setdefault(act.__module__, set()).add(act.__name__)
         imports = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(modules.items())]
-        if any("Geometry(" in repr(act) for act in self.universe.set_up()):
-            imports.append("from harness.oracle.geometry import Geometry")
-        if any("Qcow2(" in repr(act) for act in (*self.universe.set_up(), *self.acts)):
-            imports.append("from harness.oracle.image import Qcow2")
+        spelt = "\n".join(map(repr, (*self.universe.set_up(), *self.acts)))
+        for value, module in (("Driver", "driver"), ("Geometry", "geometry"), ("Qcow2", "image")):
+            if f"{value}(" in spelt:
+                imports.append(f"from harness.oracle.{module} import {value}")
         imports.append("from harness.trial.trial import Trial")
         lines = [f"        {act!r}," for act in (*self.universe.set_up(), *self.acts)]
         return "\n".join(

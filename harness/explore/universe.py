@@ -30,6 +30,7 @@ from harness.acts.images import CompressImage, CreateImage, RemoveImage
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.saving import RemoveSaved, Restore, Save
 from harness.oracle.content import Content, Impossible
+from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.geometry import Geometry, Range
 from harness.oracle.image import QCOW2, Format, Qcow2, Raw
 from harness.oracle.job import TWO_PHASES
@@ -48,15 +49,14 @@ _IOPS = 5000  # more than is done
 class Universe:
     """What a walk begins with: vda on base <- sn1 <- sn2, and vdb on data <- top, each layer with a write of its own.
 
-    `cells` and `tail` (bytes) are the size of both disks, `format` is that of the images. With `iothread` the disks
-    have threads of their own in QEMU; `cache` is their cache mode.
+    `cells` and `tail` (bytes) are the size of both disks, `format` is that of the images. Both have
+    the same `driver`.
     """
 
     cells: int = 6
     tail: int = 0
     format: Format = QCOW2
-    iothread: bool = False
-    cache: str = "none"
+    driver: Driver = DRIVER
 
     @property
     def geometry(self) -> Geometry:
@@ -69,7 +69,7 @@ class Universe:
         return (
             CreateImage("base", "vda", self.geometry, self.format),
             CreateImage("data", "vdb", self.geometry, self.format),
-            Define(iothread=self.iothread, cache=self.cache),
+            Define(driver=self.driver),
             Start(restored=True),
             Write("vda", "A", (0, 1, 2)),
             Write("vdb", "A", (0, 1)),

@@ -20,6 +20,7 @@ from harness.explore.coverage import Coverage, pair
 from harness.explore.explorer import Explorer, Outcome
 from harness.explore.shrinking import shortest
 from harness.explore.universe import Universe
+from harness.oracle.driver import Driver
 from harness.oracle.image import Qcow2
 from harness.oracle.state import State
 from harness.waiting import now
@@ -31,13 +32,15 @@ _PICKS = strategies.integers(0, (1 << 16) - 1)
 _TROUBLED = 2  # so often a kind of act must have ended a walk, to be left out of most
 UNIVERSES = (
     Universe(),
-    Universe(iothread=True),
+    Universe(driver=Driver(iothread=True)),
     Universe(tail=512),
     Universe(format=Qcow2(cluster_size=4096)),
-    Universe(cache="writeback"),
+    Universe(driver=Driver("writeback")),
     Universe(format=Qcow2(cluster_size=131072, subclusters=True)),
-    Universe(cells=12, format=Qcow2(lazy_refcounts=True), cache="directsync"),
+    Universe(cells=12, format=Qcow2(lazy_refcounts=True), driver=Driver("directsync")),
     Universe(cells=4, format=Qcow2(cluster_size=32768)),
+    Universe(driver=Driver(io="native", discard="ignore")),
+    Universe(driver=Driver(io="threads", detect_zeroes="unmap")),
 )
 """The worlds that rounds of walks begin in, in turn."""
 

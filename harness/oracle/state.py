@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from harness.oracle.content import Content, Impossible
+from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.image import QCOW2, File, Image, Store
 
 DIRECTORY = PurePosixPath("/export/images")
@@ -49,8 +50,8 @@ class SnapshotRecord:
 class VmState:
     """One VM. `boot` and `qemu` count its boots and its QEMU processes; both begin at 0, before the first one.
 
-    With `write_through` its disks have no write cache: a write is flushed as it ends, a discard is not, and the guest
-    has no flush to ask for. `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes.
+    Its disks have the same `driver`; where it is `write_through` a discard is not flushed as it ends, and the guest has
+    no flush to ask for. `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes.
     `backup` is the disk of the backup that is on. Without `persistent` it has no definition, and is gone with its QEMU.
 
     `detached` are disks that are not plugged in; their images lie there.
@@ -73,7 +74,7 @@ class VmState:
     detached: Mapping[str, Content] = field(default_factory=dict)
     throttled: Mapping[str, int] = field(default_factory=dict)
     throttled_next: Mapping[str, int] = field(default_factory=dict)
-    write_through: bool = False
+    driver: Driver = DRIVER
     turns: tuple[str, ...] = field(default=(), compare=False)
     deaths: tuple[Death, ...] = field(default=(), compare=False)
 

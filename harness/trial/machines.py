@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path, PurePosixPath
 
 from harness.acts.calls import Argument
 from harness.journal import Journal, Kind
+from harness.oracle.driver import Driver
 from harness.oracle.state import State
 from harness.stack.sandbox import IMAGES
 from harness.vm.domain import Domain
@@ -29,13 +30,13 @@ class Machines:
         self._former: dict[str, str] = {}
         self._journal = journal
         self._state = state
-        self._shapes: dict[str, tuple[Machine, bool, str]] = {}  # what each is made of; iothreads and cache of disks
+        self._shapes: dict[str, tuple[Machine, Driver]] = {}  # what each is made of
 
     def definition(self, vm: str, arguments: Mapping[str, Argument]) -> str:
         """The XML of a VM, from the arguments of the call that defines it; without any it is what it was before."""
         if arguments:
-            machine = replace(self.machine, root_on_vda=bool(arguments["root_on_vda"]))
-            self._shapes[vm] = machine, bool(arguments["iothread"]), str(arguments["cache"])
+            driver = Driver(**{field.name: arguments[field.name] for field in fields(Driver)})  # type: ignore[arg-type]
+            self._shapes[vm] = replace(self.machine, root_on_vda=bool(arguments["root_on_vda"])), driver
         return domain_xml(vm, self._shapes[vm][0], self.disks(vm), IMAGES.parent)
 
     def disks(self, vm: str) -> list[DiskSpec]:
@@ -43,10 +44,10 @@ class Machines:
         return [self._spec(vm, target) for target in self._state().vm(vm).disks]
 
     def _spec(self, vm: str, target: str) -> DiskSpec:
-        state, (_, iothread, cache) = self._state(), self._shapes[vm]
+        state = self._state()
         image = state.image(vm, target, state.content(vm, target).active)
         iops = state.vm(vm).throttled_next.get(target, 0)
-        return DiskSpec(target, image, cache=cache, iothread=iothread, iops=iops)
+        return DiskSpec(target, image, driver=self._shapes[vm][1], iops=iops)
 
     def disk(self, vm: str, target: str) -> str:
         """The XML of one of its disks, plugged in or not."""

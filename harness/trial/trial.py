@@ -18,6 +18,7 @@ from harness.acts.images import AdoptImage, ConvertImage, CreateImage, Rebase, R
 from harness.acts.power import Define
 from harness.crash.recording import Recording
 from harness.journal import Detail, Journal, Kind
+from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import QCOW2, File, Format, Image
 from harness.oracle.state import State
@@ -207,12 +208,12 @@ class Trial:
         self.do(*(WriteImage(name, label, tuple(cells)) for name, label, cells in layers))
         self.do(*(Rebase(name, below) for (below, _, _), (name, _, _) in pairwise(layers)))
 
-    def define(self, *, root_on_vda: bool = False, iothread: bool = False, vm: str = VM) -> Vm:
+    def define(self, *, root_on_vda: bool = False, driver: Driver = DRIVER, vm: str = VM) -> Vm:
         """Define a VM on the active layers of its disks; it is destroyed and undefined when the trial ends.
 
         With `root_on_vda` the guest lives on the disk, and the bytes on it are its own.
         """
-        self.do(Define(root_on_vda, iothread, vm))
+        self.do(Define(root_on_vda, driver, vm))
         return self.vm(vm)
 
     def remove(self, *names: str) -> None:

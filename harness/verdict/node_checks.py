@@ -69,7 +69,8 @@ def options_of_nodes(subject: Subject) -> Iterator[Finding]:
             yield subject.wrong(claim, f"{len(active)} have ({DEVICES})")
         for inserted in active:
             limits = {**dict.fromkeys(_LIMITS, 0), "iops": vm.state.throttled.get(disk.target, 0)}
-            expected = {**limits, "cache": _cache(spec, of_device=True), "ro": False, "detect_zeroes": "off"}
+            served = {"cache": _cache(spec, of_device=True), "detect_zeroes": _detect_zeroes(spec)}
+            expected = {**limits, **served, "ro": False}
             yield from _differences(subject, f"the device of {disk}", expected, inserted)
 
 
@@ -92,12 +93,20 @@ def _of_node(disk: Disk, spec: DiskSpec, name: str, node: Json) -> Json:
     layer = disk.content.layer(name)
     if node["drv"] == layer.format.name:  # whether the store's node can be written to is a matter of QEMU's
         expected["ro"] = name != disk.content.active
+        if name == disk.content.active:
+            expected["detect_zeroes"] = _detect_zeroes(spec)
+        elif spec.driver.detect_zeroes:  # nothing writes to it, so that what it was, when it was active, does no harm
+            del expected["detect_zeroes"]
         expected["size"] = layer.size
     return expected
 
 
+def _detect_zeroes(spec: DiskSpec) -> str:
+    return spec.driver.detect_zeroes or "off"
+
+
 def _cache(spec: DiskSpec, *, of_device: bool = False) -> Mapping[str, bool]:
-    writeback, direct, no_flush = _CACHE[spec.cache]
+    writeback, direct, no_flush = _CACHE[spec.driver.cache]
     return {"writeback": writeback or not of_device, "direct": direct, "no-flush": no_flush}
 
 

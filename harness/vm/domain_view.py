@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree
 
 from harness.errors import ChainproofError
@@ -79,6 +79,19 @@ def with_source(xml: str, target: str, image: Image) -> str:
             disk.remove(old)
     disk.set("type", disk_type(image.store))
     disk.append(source_element(image.store))
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def with_driver(xml: str, target: str, attributes: Mapping[str, str]) -> str:
+    """Domain XML with these attributes of the <driver> of disk `target`; "" leaves one out."""
+    root = ElementTree.fromstring(xml)
+    driver = _disk(root, target).find("driver")
+    assert driver is not None
+    for name, value in attributes.items():
+        if value:
+            driver.set(name, value)
+        else:
+            driver.attrib.pop(name, None)
     return ElementTree.tostring(root, encoding="unicode")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 from xml.sax.saxutils import quoteattr
 
+from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.image import Image
 from harness.storage.elements import domain_disk
 
@@ -74,15 +75,13 @@ class Machine:
 class DiskSpec:
     """A disk of a domain: its `target` in the guest, its active layer, and how QEMU serves it.
 
-    With `iothread` it has a thread of its own in QEMU; with `iops` it may do so many operations a second.
+    With `iops` it may do so many operations a second.
     """
 
     target: str
     image: Image
     bus: str = "virtio"
-    cache: str = "none"
-    discard: str = "unmap"
-    iothread: bool = False
+    driver: Driver = DRIVER
     iops: int = 0
 
 
@@ -93,7 +92,7 @@ def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory
     (`name`.disk).
     """
     command_line = f"{machine.command_line} {ROOT_ON_VDA}" if machine.root_on_vda else machine.command_line
-    threads = max((_number(disk) for disk in disks if disk.iothread), default=0)
+    threads = max((_number(disk) for disk in disks if disk.driver.iothread), default=0)
     return _TEMPLATE.format(
         type=machine.type,
         name=name,
@@ -112,10 +111,26 @@ def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory
 
 def disk_xml(disk: DiskSpec) -> str:
     """The XML of one of its disks; the disk in the third place of the alphabet has the third thread."""
-    thread = f" iothread='{_number(disk)}'" if disk.iothread else ""
-    driver = f"cache='{disk.cache}' discard='{disk.discard}'{thread}"
     tune = f"<iotune><total_iops_sec>{disk.iops}</total_iops_sec></iotune>" if disk.iops else ""
-    return domain_disk(disk.target, disk.image, disk.bus, driver, tune)
+    return domain_disk(disk.target, disk.image, disk.bus, _spelt(attributes(disk)), tune)
+
+
+def attributes(disk: DiskSpec) -> dict[str, str]:
+    """The attributes of its <driver>, but for those of its format."""
+    driver = disk.driver
+    values = {
+        "cache": driver.cache,
+        "io": driver.io,
+        "discard": driver.discard,
+        "detect_zeroes": driver.detect_zeroes,
+        "queues": str(driver.queues or ""),
+        "iothread": str(_number(disk)) if driver.iothread else "",
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _spelt(attributes: Mapping[str, str]) -> str:
+    return " ".join(f"{name}='{value}'" for name, value in attributes.items())
 
 
 def _number(disk: DiskSpec) -> int:

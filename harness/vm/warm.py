@@ -16,6 +16,7 @@ import libvirt
 from harness.errors import ChainproofError, CheckFailed
 from harness.keeping.directory import KeptDirectory, sweep
 from harness.keeping.locks import locked
+from harness.oracle.driver import DRIVER, UNSEEN
 from harness.oracle.image import Image
 from harness.settings import Mode
 from harness.stack.acceleration import Acceleration
@@ -23,7 +24,7 @@ from harness.stack.daemon import WARM
 from harness.stack.sandbox import IMAGES
 from harness.stack.stack import Stack
 from harness.vm.domain import Domain
-from harness.vm.domain_view import has_only_image, with_source
+from harness.vm.domain_view import has_only_image, with_driver, with_source
 from harness.vm.domain_xml import DiskSpec, Machine, domain_xml
 from harness.vm.images import GuestFiles
 
@@ -124,11 +125,17 @@ class WarmGuests:
         """The saved guest's XML with the images that the domain's disks have now; None if it was saved with those."""
         connection = domain.daemon.connection
         xml = str(connection.saveImageGetXMLDesc(str(WARM / saved.name), libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
-        changed = [disk for disk in disks if not has_only_image(xml, disk.target, disk.image)]
-        for disk in changed:
-            xml = with_source(xml, disk.target, disk.image)
-        return xml if changed else None
+        changed = xml
+        for disk in disks:
+            if not has_only_image(xml, disk.target, disk.image):
+                changed = with_source(changed, disk.target, disk.image)
+            unseen = {name: str(getattr(disk.driver, name)) for name in UNSEEN}
+            if any(unseen[name] != getattr(DRIVER, name) for name in UNSEEN):  # it was saved as all are
+                changed = with_driver(changed, disk.target, unseen)
+        return None if changed == xml else changed
 
 
 def _of_any_image(disk: DiskSpec) -> DiskSpec:
-    return replace(disk, image=Image("any", disk.image.format))
+    """The disk as its guest sees it: on any image, however QEMU reads and writes that."""
+    seen = replace(disk.driver, **{name: getattr(DRIVER, name) for name in UNSEEN})
+    return replace(disk, image=Image("any", disk.image.format), driver=seen)

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from harness.acts.images import LeaveFile, RemoveFile
+from harness.oracle.driver import Driver
 from harness.trial.trial import Trial
 
 pytestmark = pytest.mark.needs("backup")
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.needs("backup")
 def test_a_client_reads_the_instant_at_which_the_backup_began_and_leaves(trial: Trial, iothread: bool) -> None:
     """base (live)   stays   base (live), whatever the guest writes meanwhile."""
     trial.create_base()
-    vda = trial.define(iothread=iothread).bring_up().disk("vda")
+    vda = trial.define(driver=Driver(iothread=iothread)).bring_up().disk("vda")
     vda.write("A", (0, 1, 5))
     began = vda.read()
     copy = PurePosixPath("/export/images/copy.raw")

@@ -8,6 +8,7 @@ from harness.acts.chain import Resize
 from harness.detect.lies import pretend
 from harness.errors import CheckFailed
 from harness.oracle.chain import Chain
+from harness.oracle.driver import Driver
 from harness.trial.nouns import Disk, Vm
 from harness.trial.trial import Trial
 
@@ -33,7 +34,7 @@ def test_a_disk_that_grew_on_its_overlay_keeps_its_size_when_it_is_merged(trial:
 def test_a_disk_with_a_thread_of_its_own_grows(trial: Trial) -> None:
     """[base] (live, with an iothread)   becomes   base, larger."""
     trial.create_base()
-    vda = trial.define(iothread=True).bring_up().disk("vda")
+    vda = trial.define(driver=Driver(iothread=True)).bring_up().disk("vda")
     vda.write("A", (0, 11))
     vda.resize(4 * MIB)
     vda.write("B", (5,))

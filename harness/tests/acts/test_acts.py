@@ -46,6 +46,7 @@ from harness.acts.images import (
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.saving import RemoveSaved, Restore, Save
 from harness.oracle.content import Impossible
+from harness.oracle.driver import Driver
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import File, Qcow2, Raw
 from harness.oracle.state import Death, Power, State
@@ -61,7 +62,7 @@ STORY: tuple[Act, ...] = (
     CompressImage("base"),
     CreateImage("cur"),
     Rebase("cur", "base"),
-    Define(iothread=True),
+    Define(driver=Driver("unsafe", iothread=True)),
     Start(restored=True),
     Write("vda", "B", (1,), ((8192, 4096),)),
     Write("vda", "C", (2,), flush=False),
@@ -417,7 +418,9 @@ def test_of_a_job_that_ends_while_no_daemon_runs_nobody_may_hear() -> None:
 
 
 def test_where_there_is_no_write_cache_the_next_write_flushes_what_was_discarded() -> None:
-    state = after_all(State(), (CreateImage("base"), Define(cache="directsync"), Start(), Write("vda", "A", (1,))))
+    state = after_all(
+        State(), (CreateImage("base"), Define(driver=Driver("directsync")), Start(), Write("vda", "A", (1,)))
+    )
     discarded = after_all(state, (Discard("vda", (1,)), Flush("vda")))
 
     assert discarded.disk("vm1", "vda").unflushed

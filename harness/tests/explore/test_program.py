@@ -16,13 +16,14 @@ from harness.explore.program import Program, read_program
 from harness.explore.shrinking import is_possible, shorter, shortest
 from harness.explore.step import COSTLY, WHEN_IDLE
 from harness.explore.universe import Universe
+from harness.oracle.driver import Driver
 from harness.oracle.image import Qcow2
 from harness.run.exploring import SAVED, shard
 from harness.verdict.checks import CHECKS
 from harness.verdict.finding import Finding
 
 PROGRAM = Program(
-    Universe(tail=512, format=Qcow2(cluster_size=4096), iothread=True),
+    Universe(tail=512, format=Qcow2(cluster_size=4096), driver=Driver(iothread=True)),
     (
         Write("vda", "W1", (1,)),
         Snapshot("vda", "n1"),
