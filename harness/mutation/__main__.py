@@ -1,7 +1,8 @@
 """`ci/run mutants [--in-vms N] [PATH...]`: changes the oracle, or what is named, in each way that the tool knows.
 
 The tests that need no VM are run on each; with `--in-vms`, saboteurs and scenarios are run on N of the mutants of
-checks that lived. Exit status 0 if every mutant was killed or is known to be equivalent, else 1.
+checks that lived. Exit status 0 if every mutant was killed, is known to be equivalent, or words a
+message otherwise, else 1.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from harness.process import NOWHERE, end, run, spawn, wait
 from harness.settings import default_cache
 
 _TOOL = str(Path(sys.executable).with_name("mutmut"))
+_NOTICED = (Fate.KILLED, Fate.SLOW, Fate.EQUIVALENT, Fate.WORDS)
 _MEMORY = 3 << 30  # bytes, of each process
 _LONGEST = 12 * 3600.0  # seconds
 
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.in_vms:
         found = list(sampled(tree, options.in_vms, show))
         print("with saboteurs, in VMs:\n" + "\n".join(summary(found)))
-    return 0 if all(fate in (Fate.KILLED, Fate.SLOW, Fate.EQUIVALENT) for _, fate, _ in found) else 1
+    return 0 if all(fate in _NOTICED for _, fate, _ in found) else 1
 
 
 def _run_tool(tree: Path, log: Path) -> None:

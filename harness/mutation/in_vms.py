@@ -11,13 +11,20 @@ from pathlib import Path
 from harness.detect.inner_run import SCENARIO
 from harness.detect.saboteurs import ON_A_VM
 from harness.errors import Unusable
-from harness.mutation.mutants import Change, Fate, change, codes
+from harness.mutation.mutants import Change, Fate, alive, change, codes
 from harness.process import Completed, run
 from harness.verdict.checks import CHECKS
 
 _TEST = "scenarios/negative_control/test_saboteurs.py::test_it_is_noticed_by_what_is_meant_to"
-_GREEN = (SCENARIO, "scenarios/procedure/test_through_the_api.py")
+_GREEN = (
+    SCENARIO,
+    "scenarios/procedure/test_through_the_api.py",
+    "scenarios/cache/test_cache.py::test_jobs_keep_every_byte_however_the_disk_is_served[writethrough]",
+    "scenarios/geometry/test_geometry.py::test_a_pull_keeps_every_byte_on_any_geometry[raw base with a tail]",
+)
 """What nothing may be found wrong with: a check that cries wolf is noticed, too."""
+_OF_MODULES = {"harness.verdict.explanation": ("scenarios/negative_control/test_hangs_and_failures.py",)}
+"""What is to notice a mutant of a module besides the saboteurs of its checks."""
 _SECONDS = 600.0
 _FAILED = 1
 
@@ -37,10 +44,12 @@ def sampled(
     if unchanged.exit_status != 0:
         raise Unusable("the scenarios fail without a mutant, too", "see what they say", unchanged.output)
     for name in chosen:
-        fate = {0: Fate.ALIVE, _FAILED: Fate.KILLED}.get(
-            _run(tree, name, scenarios_for(name)).exit_status, Fate.UNKNOWN
-        )
-        yield name, fate, None if fate is Fate.KILLED else change(name, show(name))
+        status = _run(tree, name, scenarios_for(name)).exit_status
+        if status == _FAILED:
+            yield name, Fate.KILLED, None
+        else:
+            what = change(name, show(name))
+            yield name, alive(what) if status == 0 else Fate.UNKNOWN, what
 
 
 def _run(tree: Path, mutant: str, scenarios: Sequence[str]) -> Completed:
@@ -56,4 +65,5 @@ def scenarios_for(mutant: str) -> list[str]:
     by_itself = {check.name for check in CHECKS if f".x_{check.look.__name__}__mutmut" in f".{function}"}
     checks = by_itself or of_module
     rows = [row.name for row in ON_A_VM if checks & set(row.meant)]
-    return [*(f"{_TEST}[{name}]" for name in rows), *_GREEN] if rows else []
+    tests = (*(f"{_TEST}[{name}]" for name in rows), *_OF_MODULES.get(module, ()))
+    return [*tests, *_GREEN] if tests else []

@@ -22,6 +22,7 @@ class Fate(StrEnum):
     KILLED = "killed"
     SLOW = "killed by the time that it took"
     EQUIVALENT = "equivalent"
+    WORDS = "alive, with a message worded otherwise"
     ALIVE = "alive"
     UNTESTED = "in a function that no test calls"
     UNKNOWN = "not run, or the tool has failed"
@@ -37,6 +38,16 @@ class Change:
 
     def __str__(self) -> str:
         return f"{self.function}\n  - {self.was}\n  + {self.becomes}"
+
+
+def is_worded_otherwise(what: Change) -> bool:
+    """Whether no more than a string is another, which the tool has put into capitals or between two XX."""
+    return what.was.casefold() == what.becomes.casefold() or what.becomes.replace("XX", "") == what.was
+
+
+def alive(what: Change) -> Fate:
+    """The fate of a mutant that all tests have passed with."""
+    return Fate.WORDS if is_worded_otherwise(what) else Fate.ALIVE
 
 
 def equivalents(file: Path = EQUIVALENT) -> dict[Change, str]:
@@ -67,7 +78,7 @@ def fates(tree: Path, show: Callable[[str], str]) -> Iterator[tuple[str, Fate, C
             continue
         if code in _ALIVE:  # the tool takes a second to show one
             what = change(name, show(name))
-            yield name, Fate.EQUIVALENT if what in known else Fate.ALIVE, what
+            yield name, Fate.EQUIVALENT if what in known else alive(what), what
         else:
             where = Change(_NUMBER.sub("", name), "", "")
             yield name, Fate.UNTESTED if code in _UNTESTED else Fate.UNKNOWN, where

@@ -28,6 +28,11 @@ class Finding:
     seen: str
     difference: str = ""
 
+    def __post_init__(self) -> None:
+        """Raise TypeError for what is no text: a finding that does not say what was claimed helps nobody."""
+        if not all(isinstance(text, str) for text in (self.claim, self.seen, self.difference)):
+            raise TypeError(f"a finding is told in words, not in {self.claim!r}, {self.seen!r}, {self.difference!r}")
+
     def __str__(self) -> str:
         lines = [f"{self.check}{f' of {self.subject}' if self.subject else ''}:"]
         if self.claim:

@@ -31,8 +31,8 @@ class KnownBug:
     Versions outside are not expected to fail.
     A program that the harness itself has made (harness.explore) meets it if `acts` matches (regex) what was done of it,
     a line for each act; acts of the kind `left_out`, or worlds whose driver has that, are not explored on what it
-    affects: each would take minutes, or be red. A bug that shows only `sometimes` makes no unexpected pass: the scenarios that this names
-    (regex) are run until it shows, ROUNDS times at most.
+    affects: each would take minutes, or be red. A bug that shows only `sometimes` makes no unexpected pass: the
+    scenarios that this names (regex) are run until it shows, ROUNDS times at most.
     """
 
     scenario: str

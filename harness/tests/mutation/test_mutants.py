@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.mutation import mutants
-from harness.mutation.mutants import Change, Fate, change, equivalents, fates, summary
+from harness.mutation.mutants import Change, Fate, alive, change, equivalents, fates, summary
 from harness.mutation.tree import ROOT, TESTS, lay_out
 
 DIFF = """\
@@ -46,6 +46,19 @@ def test_one_that_is_listed_is_equivalent(tree: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(mutants, "equivalents", lambda: {WHAT: "names are never 0"})
 
     assert [fate for _, fate, _ in fates(tree, lambda _: DIFF)][3] is Fate.EQUIVALENT
+
+
+@pytest.mark.parametrize(
+    ("becomes", "fate"),
+    [
+        ('wrong("NO JOB IS LEFT", left)', Fate.WORDS),
+        ('wrong("XXno job is leftXX", left)', Fate.WORDS),
+        ("wrong(None, left)", Fate.ALIVE),
+        ('wrong("no job is left", None)', Fate.ALIVE),
+    ],
+)
+def test_one_that_words_a_message_otherwise_is_told_apart(becomes: str, fate: Fate) -> None:
+    assert alive(Change("a", 'wrong("no job is left", left)', becomes)) is fate
 
 
 def test_the_living_are_told_in_full() -> None:

@@ -21,6 +21,11 @@ def test_it_travels_as_json() -> None:
         read('[{"check": "x"}]')
 
 
+def test_what_is_no_text_is_refused() -> None:
+    with pytest.raises(TypeError, match="told in words, not in None"):
+        Finding("a", "b", None, "d")  # type: ignore[arg-type]
+
+
 def test_every_error_has_some() -> None:
     failed = ChecksFailed("all hold", [LOST, LOST])
 
