@@ -38,7 +38,7 @@ UNIVERSES = (
     Universe(driver=Driver("writeback")),
     Universe(format=Qcow2(cluster_size=131072, subclusters=True)),
     Universe(cells=12, format=Qcow2(lazy_refcounts=True), driver=Driver("directsync")),
-    Universe(cells=4, format=Qcow2(cluster_size=32768)),
+    Universe(cells=4, format=Qcow2(cluster_size=32768, refcount_bits=1)),
     Universe(driver=Driver(io="native", discard="ignore")),
     Universe(driver=Driver(io="threads", detect_zeroes="unmap")),
 )

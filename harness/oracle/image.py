@@ -13,12 +13,16 @@ SUBCLUSTERS = 32
 """How many subclusters a cluster has with extended L2 entries."""
 
 
+_REFCOUNT_BITS = (1, 2, 4, 8, 16, 32, 64)
+
+
 @dataclass(frozen=True)
 class Qcow2:
     """The format qcow2; sizes in bytes.
 
     `subclusters` are extended L2 entries: then a thirty-second of a cluster is what is allocated. `data_file` names the
-    image (of format raw) that holds the guest's data, where that is a file of its own.
+    image (of format raw) that holds the guest's data, where that is a file of its own. `refcount_bits` are those of the
+    refcount of a cluster.
     """
 
     cluster_size: int = 65536
@@ -27,6 +31,7 @@ class Qcow2:
     lazy_refcounts: bool = False
     compression: Literal["zlib", "zstd"] = "zlib"
     data_file: str | None = None
+    refcount_bits: int = 16
 
     name = "qcow2"
     has_metadata = True
@@ -35,6 +40,8 @@ class Qcow2:
     def __post_init__(self) -> None:
         if self.cluster_size < 512 or self.cluster_size & (self.cluster_size - 1):
             raise ValueError(f"the cluster size {self.cluster_size} is no power of two from 512 on")
+        if self.refcount_bits not in _REFCOUNT_BITS:
+            raise ValueError(f"refcounts of {self.refcount_bits} bits: there are {_REFCOUNT_BITS}")
 
     @property
     def unit(self) -> int:

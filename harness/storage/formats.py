@@ -36,6 +36,8 @@ def create_options(image_format: Format, data_file: str | None = None) -> tuple[
         options["extended_l2"] = "on"
     if image_format.lazy_refcounts:
         options["lazy_refcounts"] = "on"
+    if image_format.refcount_bits != _DEFAULT.refcount_bits:
+        options["refcount_bits"] = image_format.refcount_bits
     if image_format.compression != _DEFAULT.compression:
         options["compression_type"] = image_format.compression
     if data_file is not None:
@@ -51,6 +53,7 @@ def header_options(image_format: Format) -> dict[str, str | int | bool]:
     return {
         "cluster-size": image_format.cluster_size,
         "compat": image_format.compat,
+        "refcount-bits": image_format.refcount_bits,
         **(newer if image_format.compat == "1.1" else {}),
     }
 

@@ -8,7 +8,7 @@ from harness.oracle.layer import Layer
 from harness.oracle.parts import HOLE
 from harness.readers.own import BLOCK
 
-_ENTRY, _EXTENDED_ENTRY, _REFCOUNT = 8, 16, 2  # bytes
+_ENTRY, _EXTENDED_ENTRY = 8, 16  # bytes
 _FIRST_BLOCK = 4096  # QEMU allocates it when it makes a raw file (block/file-posix.c, allocate_first_block)
 _SLACK = 2  # clusters, or blocks: what QEMU allocates ahead, or has freed and not yet used again
 
@@ -30,7 +30,7 @@ def most_bytes(layer: Layer, geometry: Geometry) -> int:
     l1 = _clusters(-(-layer.size // covered) * _ENTRY, cluster)
     # a disk that has grown leaves its former L1 table behind: freed, still in the file, smaller than the new one
     known = 1 + 2 * l1 + l2 + data
-    blocks = -(-known * _REFCOUNT // cluster) + 1
+    blocks = -(-known * form.refcount_bits // (8 * cluster)) + 1
     table = _clusters(blocks * _ENTRY, cluster)
     return cluster * (known + blocks + table) + _SLACK * max(cluster, BLOCK)
 

@@ -19,6 +19,8 @@ GEOMETRIES: Mapping[str, tuple[Format, Geometry]] = {
     "clusters of 2 MiB": (Qcow2(cluster_size=2 << 20), Geometry()),
     "version 2": (Qcow2(compat="0.10"), Geometry()),
     "lazy refcounts": (Qcow2(lazy_refcounts=True), Geometry()),
+    "refcounts of a bit": (Qcow2(refcount_bits=1), Geometry()),
+    "refcounts of 64 bits, small clusters": (Qcow2(cluster_size=512, refcount_bits=64), _SECTORS),
     "zstd": (Qcow2(compression="zstd"), Geometry()),
     "a tail of a sector": (Qcow2(), Geometry(tail=512)),
     "a tail of half a cluster": (Qcow2(), Geometry(tail=32768)),

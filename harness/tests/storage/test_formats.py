@@ -19,6 +19,8 @@ FORMATS: tuple[Qcow2, ...] = (
     Qcow2(compat="0.10"),
     Qcow2(lazy_refcounts=True),
     Qcow2(compression="zstd"),
+    Qcow2(refcount_bits=1),
+    Qcow2(refcount_bits=64),
 )
 
 
@@ -31,6 +33,7 @@ def test_qemu_img_makes_what_the_value_says(image_format: Qcow2, tmp_path: Path)
 
     assert info["format"] == image_format.name
     assert info["cluster-size"] == image_format.cluster_size
+    assert details["refcount-bits"] == image_format.refcount_bits
     assert details["compat"] == image_format.compat
     assert details.get("extended-l2", False) is image_format.subclusters
     assert details.get("lazy-refcounts", False) is image_format.lazy_refcounts
@@ -48,6 +51,11 @@ def test_a_data_file_is_named_with_its_commas(tmp_path: Path) -> None:
 
 def test_what_is_the_default_is_not_spelt() -> None:
     assert create_options(Qcow2()) == create_options(Raw()) == ()
+
+
+def test_a_width_of_refcounts_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="refcounts of 3 bits"):
+        Qcow2(refcount_bits=3)
 
 
 def test_a_data_file_that_has_no_place_or_no_need_is_refused() -> None:
