@@ -22,7 +22,7 @@ AGENT = "qemu-guest-agent"
 SHELL = "busybox-static"
 PACKAGES = (KERNEL, AGENT, SHELL, COMPILER, LIBRARY)
 # in the guest's initial RAM disk; the order in which they load follows from what each says it depends on
-MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "virtio-rng")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_console", "virtio-rng")
 ROOT_FILE_SYSTEM_BYTES = 32 << 20
 RECIPE = Path(__file__).resolve().parent
 

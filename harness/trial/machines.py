@@ -64,6 +64,8 @@ class Machines:
         self._keep_log(domain)
         with self._journal.timed("boot"):
             domain.start()
+            for target in self._state().vm(domain.name).disks:
+                domain.port.await_disk(target)
         self._is_up(domain, "booted")
 
     def bring_up(self, domain: Domain) -> None:

@@ -92,7 +92,7 @@ class DiskPort:
         return int(answer)
 
     def await_disk(self, target: str) -> None:
-        """Wait until the guest has a disk that was plugged in."""
+        """Wait until the guest has a disk: one that was plugged in, or one on a bus that is scanned while it boots."""
 
         def there() -> None:
             try:

@@ -39,7 +39,7 @@ _TEMPLATE = """\
   <on_crash>destroy</on_crash>
   <devices>
     <emulator>{emulator}</emulator>
-{disks}
+{disks}{scsi}
     <controller type='usb' model='none'/>
     <serial type='file'>
       <source path={console}/>
@@ -56,6 +56,9 @@ _TEMPLATE = """\
   </devices>
 </domain>
 """
+
+
+_SCSI = "\n    <controller type='scsi' index='0' model='virtio-scsi'/>"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,6 @@ class DiskSpec:
 
     target: str
     image: Image
-    bus: str = "virtio"
     driver: Driver = DRIVER
     iops: int = 0
 
@@ -104,6 +106,7 @@ def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory
         iothreads=f"<iothreads>{threads}</iothreads>" if threads else "",
         emulator=machine.emulator,
         disks="\n".join(map(disk_xml, disks)),
+        scsi=_SCSI if any(bus(disk.target) == "scsi" for disk in disks) else "",
         console=quoteattr(str(directory / f"{name}.console")),
         port=quoteattr(str(directory / f"{name}.disk")),
     )
@@ -112,7 +115,12 @@ def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory
 def disk_xml(disk: DiskSpec) -> str:
     """The XML of one of its disks; the disk in the third place of the alphabet has the third thread."""
     tune = f"<iotune><total_iops_sec>{disk.iops}</total_iops_sec></iotune>" if disk.iops else ""
-    return domain_disk(disk.target, disk.image, disk.bus, _spelt(attributes(disk)), tune)
+    return domain_disk(disk.target, disk.image, bus(disk.target), _spelt(attributes(disk)), tune)
+
+
+def bus(target: str) -> str:
+    """The bus of a disk: libvirt derives it from how the guest calls the disk, unless it is told otherwise."""
+    return {"vd": "virtio", "sd": "scsi"}[target[:2]]
 
 
 def attributes(disk: DiskSpec) -> dict[str, str]:

@@ -37,11 +37,11 @@ FELL_BACK = "booted since its restore failed"
 
 NAME = "vm1"
 _BEING_SAVED = IMAGES.parent / "being-saved"
-# Drop cached pages of vda (stale after a restore); zero free memory (QEMU skips zero pages, so the file stays small).
+# Drop cached pages of the disks (stale after a restore); zero free memory (QEMU skips zero pages: a smaller file).
 _SETTLE = """
 set -e
 sync
-blockdev --flushbufs /dev/vda
+for disk in /dev/[sv]d?; do [ ! -b "$disk" ] || blockdev --flushbufs "$disk"; done
 mount -o remount,size=100% /tmp
 echo 3 >/proc/sys/vm/drop_caches
 free=$(awk '/^MemFree:/ { print $2 }' /proc/meminfo)
@@ -77,7 +77,7 @@ class WarmGuests:
         """
         saved = self.file(machine, disks, sizes, domain.name)
         try:
-            self._provide(domain, saved)
+            self._provide(domain, saved, disks)
             domain.restore(WARM / saved.name, self._changed_xml(domain, saved, disks))
         except (ChainproofError, libvirt.libvirtError, OSError) as error:
             if isinstance(error, CheckFailed) or domain.daemon.ailment():
@@ -100,16 +100,18 @@ class WarmGuests:
         """Where the sandbox sees it."""
         return WARM / self.file(machine, disks, sizes).name
 
-    def _provide(self, domain: Domain, file: Path) -> None:
+    def _provide(self, domain: Domain, file: Path, disks: Sequence[DiskSpec]) -> None:
         if not file.exists():
             with locked(self.directory / _LOCK, "saved guests", timeout=_LOCK_SECONDS):
                 if not file.exists():
-                    self._make(domain, file)
+                    self._make(domain, file, disks)
         with suppress(FileNotFoundError):  # another run may have removed it just now: then it cannot be restored
             os.utime(file)
 
-    def _make(self, domain: Domain, file: Path) -> None:
+    def _make(self, domain: Domain, file: Path, disks: Sequence[DiskSpec]) -> None:
         domain.start()
+        for disk in disks:
+            domain.port.await_disk(disk.target)
         domain.agent.run(_SETTLE)
         domain.save(_BEING_SAVED)
         fresh = domain.daemon.sandbox.outside(_BEING_SAVED)
