@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.oracle.geometry import Geometry
-from harness.oracle.image import Qcow2
+from harness.oracle.image import Qcow2, mirror_granularity
 from harness.oracle.layer import Layer
 from harness.oracle.parts import HOLE
 from harness.readers.own import BLOCK
@@ -22,7 +22,9 @@ def most_bytes(layer: Layer, geometry: Geometry) -> int:
     part = geometry.part_size
     held = [number for number, value in enumerate(layer.own) if value is not HOLE]
     if not isinstance(layer.format, Qcow2):
-        return part * len(held) + _FIRST_BLOCK
+        # a mirror copies as data, and not as zeros, what lies on both sides of the end of a smaller image below
+        across = mirror_granularity(layer.format) if layer.size > geometry.disk_size else 0
+        return part * len(held) + _FIRST_BLOCK + across
     form, cluster = layer.format, layer.format.cluster_size
     data = len({number * part // cluster for number in held})
     covered = cluster * (cluster // (_EXTENDED_ENTRY if form.subclusters else _ENTRY))  # by one L2 table

@@ -106,3 +106,11 @@ def test_a_raw_image_has_its_data_and_the_block_that_qemu_allocates() -> None:
 def test_of_what_is_no_longer_in_use_two_clusters_or_blocks_are_kept_at_most() -> None:
     assert most_kept(QCOW2, 1 << 20) == (1 << 20) + 2 * 65536
     assert most_kept(Qcow2(512), 0) == 2 * 4096
+
+
+def test_a_raw_image_of_a_disk_that_has_grown_has_what_a_mirror_copies_together_besides() -> None:
+    content = Content.new("base", form=Raw()).write("A", (0, 3))
+    layer = content.layer("base")
+    grown = replace(layer, size=layer.size + 65536)
+
+    assert most_bytes(grown, Geometry()) == most_bytes(layer, Geometry()) + 65536
