@@ -97,6 +97,10 @@ class Vm:
         """End QEMU politely; the definition stays."""
         self.stage.do(ShutOff(self.name))
 
+    def expect_answers_within(self, seconds: float) -> None:
+        """Wait no longer for libvirt's answers about it (before scaling): an act that may hang is to fail soon."""
+        self.domain.call_timeout = seconds
+
     def save(self, file: str = "") -> None:
         """Save its memory and end its QEMU: into the file, or where libvirt keeps it."""
         self.stage.do(Save(file, self.name))

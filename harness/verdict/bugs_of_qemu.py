@@ -178,6 +178,20 @@ BUGS: tuple[KnownBug, ...] = (
         acts=r"^(.*\n)*(Commit|Pull)\(.*bandwidth=1",  # other acts that drain nodes meet it, too
     ),
     KnownBug(
+        scenario=r"paused_during_a_backup.*[\[-]iothread, throttled|^scenarios/explore/",
+        check=r"\w*",
+        shows=r"hung(:|, in) suspend of vm1|waited \d+ s for suspend of vm1|"
+        r"QEMU (has ended by itself: it )?was ended by SIGABRT",
+        component="QEMU",
+        since="7.2.22",  # older ones have no backup here, or nobody looked
+        fixed="10.0.13",  # between them nobody looked
+        url="",
+        sentence="A VM that is paused during a backup of a throttled disk on an iothread hangs, or QEMU aborts.",
+        measured="shows on 1:7.2+dfsg-7+deb12u18+b3, not on 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1; no reference"
+        " found: scenarios/findings/pause-during-a-backup-of-a-throttled-disk-hangs.md",
+        acts=r"^(.*\n)*(Throttle\((.*\n)*BeginPullBackup|BeginPullBackup(.*\n)*Throttle)",
+    ),
+    KnownBug(
         scenario=r"[\[-]shallow(, to| copy to) an overlay that is there|^scenarios/explore/",
         check="",
         shows=r"the disk's content (at|after) .* is as the oracle says\n(.*\n)*(copy|n\d) contains: .*zero, is a hole",
