@@ -478,7 +478,17 @@ NEEDS = {
     "backup of a VM that is off": "backup",
     "pivot of a pull": "copy-on-read-filter",
 }
-ROWS = [pytest.param(case, marks=pytest.mark.needs(NEEDS[case])) if case in NEEDS else case for case in REFUSALS]
+_SAID = [words for _, _, words in REFUSALS.values()]
+ROWS = [
+    pytest.param(
+        case,
+        marks=[
+            *([pytest.mark.needs(NEEDS[case])] if case in NEEDS else []),
+            *([pytest.mark.full] if words in _SAID[:number] else []),  # a row before it is refused in the same words
+        ],
+    )
+    for number, (case, (_, _, words)) in enumerate(REFUSALS.items())
+]
 
 
 @pytest.mark.parametrize("case", ROWS)
