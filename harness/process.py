@@ -225,7 +225,7 @@ def kill(child: Child) -> None:
 
 
 def interrupt(child: Child) -> None:
-    """Send SIGINT to what a child has started, as Ctrl-C does. Raises ChainproofError if that is nothing."""
+    """Send SIGINT to what a child has started, as Ctrl-C does. Raises ChainproofError if it has started none."""
     started = started_by(child)
     for process in started:
         os.kill(int(process.name), signal.SIGINT)

@@ -49,7 +49,7 @@ class Guest:
 class Host:
     """A command on the host, inside the stack; or a write of a pattern into an image that no VM uses (libguestfs).
 
-    What the command makes as `made` is there for the command `then` alone.
+    `made` is a file that the command makes for the command `then`, which is run next; it is removed afterwards.
     """
 
     command: tuple[str, ...]

@@ -33,6 +33,18 @@ def _old_xml(scene: Scene) -> None:
     scene.vm.xml()  # it is seen to lie
 
 
+def _other_driver(scene: Scene) -> None:
+    """The live XML says that disks are served otherwise than they were defined."""
+    domain, honest = scene.vm.domain, scene.vm.domain.xml
+
+    def xml(*, inactive: bool = False) -> str:
+        scene.lies += not inactive
+        return honest(inactive=True) if inactive else honest().replace("discard='unmap'", "discard='ignore'")
+
+    scene.stack.enter_context(swapped(domain, "xml", xml))
+    scene.vm.xml()  # it is seen to lie
+
+
 def _old_definition(scene: Scene) -> None:
     old = scene.vm.xml(inactive=True)
     scene.trial.do(*_COMMITTED)
@@ -95,6 +107,15 @@ ROWS = (
         ("chain in the live XML",),
         "still there: sn1, sn2, cur",
         _old_xml,
+        traces.lies,
+    ),
+    Saboteur(
+        "a disk that is served otherwise",
+        _L,
+        "libvirt answers that the discards of a disk are dropped, which are to be passed on",
+        ("options of block nodes",),
+        "'discard': 'ignore'",
+        _other_driver,
         traces.lies,
     ),
     Saboteur(

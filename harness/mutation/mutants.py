@@ -13,6 +13,7 @@ from pathlib import Path
 
 EQUIVALENT = Path(__file__).resolve().with_name("equivalent.toml")
 _KILLED, _ALIVE, _UNTESTED, _TIMEOUT = (1, 3), (0,), (5, 33), (24, 36, 152, 255, -24)  # mutmut's, of each mutant
+_STRING = re.compile(r"""["'][^"']*["']""")
 _NUMBER = re.compile(r"__mutmut_\d+$")
 
 
@@ -41,8 +42,15 @@ class Change:
 
 
 def is_worded_otherwise(what: Change) -> bool:
-    """Whether no more than a string is another, which the tool has put into capitals or between two XX."""
-    return what.was.casefold() == what.becomes.casefold() or what.becomes.replace("XX", "") == what.was
+    """Whether it differs only in strings that the tool has put into capitals or between two XX, and that are words.
+
+    A string without a blank may be a key, a name or a value: what is done depends on it.
+    """
+    alike = what.was.casefold() == what.becomes.casefold() or what.becomes.replace("XX", "") == what.was
+    was, becomes = (_STRING.findall(line) for line in (what.was, what.becomes))
+    if not alike or len(was) != len(becomes):
+        return False
+    return all(" " in one for one, other in zip(was, becomes, strict=True) if one != other)
 
 
 def alive(what: Change) -> Fate:

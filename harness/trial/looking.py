@@ -22,6 +22,7 @@ def expected(state: State) -> Sighting:
     for name, vm in state.vms.items():
         sight[name] = vm.power.value if vm.is_on else "off"
         if vm.is_on:
+            sight[f"definition of {name}"] = "there" if vm.persistent else "none"
             sight[f"job of {name}"] = "on" if vm.backup else "none"
         for target, content in vm.disks.items():
             if not vm.is_on:
@@ -42,6 +43,8 @@ def seen(things: Things, *, daemon_runs: bool) -> Sighting:
         if not domain.is_running():
             continue
         sight[name] = _POWERS.get(domain.state()[0], "unknown")
+        is_defined = domain.call("isPersistent", lambda handle: handle.isPersistent())
+        sight[f"definition of {name}"] = "there" if is_defined else "none"
         sight[f"job of {name}"] = _job(domain)
         xml = domain.xml()
         for target in targets(xml):

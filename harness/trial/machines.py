@@ -64,8 +64,7 @@ class Machines:
         self._keep_log(domain)
         with self._journal.timed("boot"):
             domain.start()
-            for target in self._state().vm(domain.name).disks:
-                domain.port.await_disk(target)
+            self._await_disks(domain)
         self._is_up(domain, "booted")
 
     def bring_up(self, domain: Domain) -> None:
@@ -76,9 +75,16 @@ class Machines:
         self._keep_log(domain)
         with self._journal.timed("boot"):
             why = self.warm.bring_up(domain, self._shapes[name][0], self.disks(name), self._sizes(name))
+            if why:
+                self._await_disks(domain)
         if why:
             self._journal.record(Kind.NOTE, why)
         self._is_up(domain, FELL_BACK if why else "restored")
+
+    def _await_disks(self, domain: Domain) -> None:
+        """Wait until a guest that was booted has its disks: those on a bus that it scans come a little later."""
+        for target in self._state().vm(domain.name).disks:
+            domain.port.await_disk(target)
 
     def restore(self, domain: Domain, file: PurePosixPath | None) -> None:
         """Start it where it was saved: from the file, or from what libvirt has kept."""

@@ -58,7 +58,7 @@ BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"test_a_job_that_virsh_gives_up.*[\[-]active commit",
         check="options of block nodes",
-        shows=r"the node \S+ of \S+ runs with ro True\nit runs with ro False",
+        shows=r"the node \S+ of base runs with ro True\nit runs with ro False",
         component="QEMU",
         since="5.2.0",
         fixed="10.0.13",  # between 7.2 and it nobody looked
@@ -111,7 +111,8 @@ BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"^scenarios/",  # the same, with --power-loss
         check="power loss",
-        shows=r"compressed cluster .* cannot be decompressed(.*\n)*.*discard \d+ bytes at",
+        shows=r"compressed cluster .* cannot be decompressed(.*\n)*"
+        r"(.*when discard \d+ bytes at .* has begun|unflushed calls that survive: .*discard \d+ bytes at)",
         component="QEMU",
         since="5.2.0",
         fixed=None,
@@ -179,9 +180,9 @@ BUGS: tuple[KnownBug, ...] = (
     ),
     KnownBug(
         scenario=r"paused_during_a_backup.*[\[-]iothread, throttled|^scenarios/explore/",
-        check=r"\w*",
+        check=r"|WaitTimeout",
         shows=r"hung(:|, in) suspend of vm1|waited \d+ s for suspend of vm1|"
-        r"QEMU (has ended by itself: it )?was ended by SIGABRT",
+        r"QEMU (has ended by itself: it )?was ended by SIGABRT(.*\n)*.*qemu_mutex_unlock_impl",
         component="QEMU",
         since="7.2.22",  # older ones have no backup here, or nobody looked
         fixed="10.0.13",  # between them nobody looked
@@ -189,7 +190,7 @@ BUGS: tuple[KnownBug, ...] = (
         sentence="A VM that is paused during a backup of a throttled disk on an iothread hangs, or QEMU aborts.",
         measured="shows on 1:7.2+dfsg-7+deb12u18+b3, not on 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1; no reference"
         " found: scenarios/findings/pause-during-a-backup-of-a-throttled-disk-hangs.md",
-        acts=r"^(.*\n)*(Throttle\((.*\n)*BeginPullBackup|BeginPullBackup(.*\n)*Throttle)",
+        acts=r"^(.*\n)*(Throttle\((.*\n)*BeginPullBackup|BeginPullBackup(.*\n)*Throttle\()(.*\n)*Suspend\(",
     ),
     KnownBug(
         scenario=r"[\[-]shallow(, to| copy to) an overlay that is there|^scenarios/explore/",

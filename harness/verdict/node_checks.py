@@ -10,7 +10,8 @@ from harness.trial.nouns import Disk, Vm
 from harness.verdict.check import ON, Check, Subject
 from harness.verdict.finding import Finding
 from harness.verdict.sight import Json
-from harness.vm.domain_xml import DiskSpec
+from harness.vm.domain_view import driver_of
+from harness.vm.domain_xml import DiskSpec, attributes
 
 NODES, DEVICES = "query-named-block-nodes", "query-block"
 _LIMITS = ("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr")
@@ -56,6 +57,9 @@ def options_of_nodes(subject: Subject) -> Iterator[Finding]:
     nodes, devices = subject.sight.qmp(vm, NODES), subject.sight.qmp(vm, DEVICES)
     for disk, spec in zip(vm.disks, subject.trial.machines.disks(vm.name), strict=True):
         content = disk.content
+        in_xml, wanted = driver_of(vm.xml(), disk.target), attributes(spec)
+        if {name: in_xml.get(name) for name in wanted} != wanted:
+            yield subject.wrong(f"the live XML of {disk} has the driver {wanted}", f"it has {in_xml}")
         for node in nodes:
             name = _owner(vm, node)
             if name not in content.chain():

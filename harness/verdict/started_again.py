@@ -1,13 +1,15 @@
 """Whether a VM starts again from its persistent definition, on the chain that it had: looked at when all is over.
 
-It is started without its guest (START_PAUSED), as what it shows is what its images show, in the order in which QEMU has
-them; those have been held to the oracle.
+It is started without its guest (START_PAUSED), which need not run: the images have been held to the oracle, and QEMU is
+to have them in the right order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.acts.power import Start
+from harness.oracle.content import Impossible
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 from harness.verdict.chain_checks import chain_in_live_xml, chain_in_qemu, disks, end_of_chain_in_live_xml
@@ -24,19 +26,24 @@ _PER_DISK = (chain_in_live_xml, end_of_chain_in_live_xml)
 def start_again(trial: Trial) -> list[str]:
     """Start each VM, look, and shut it off; all must be off before.
 
-    Returns why that cannot be of those of which it cannot. Raises ChecksFailed, DomainFailed.
+    Returns, for each VM that cannot be started, why. Raises ChecksFailed, DomainFailed.
     """
-    why_not = {vm.name: _why_not(vm) for vm in trial.vms}
+    why_not = {vm.name: _why_not(trial, vm) for vm in trial.vms}
     findings = [finding for vm in trial.vms if not why_not[vm.name] for finding in _seen(trial, vm)]
     if findings:
         raise ChecksFailed("each VM starts again from its definition, on the chain that it had", findings)
-    return sorted(filter(None, why_not.values()))
+    return sorted(f"{name}: {why}" for name, why in why_not.items() if why)
 
 
-def _why_not(vm: Vm) -> str:
-    if not vm.state.persistent:
-        return "it has no definition"
-    return "it is saved, and would go on where it was" if vm.state.saved else ""
+def _why_not(trial: Trial, vm: Vm) -> str:
+    if vm.state.saved:
+        return "it is saved, and would go on where it was"
+    try:
+        started = Start(vm=vm.name).after(trial.state)
+    except Impossible as error:
+        return str(error)
+    limits = started.vm(vm.name).throttled
+    return "" if limits == vm.state.throttled else "its limits are others than those of the run before"
 
 
 def _seen(trial: Trial, vm: Vm) -> Iterator[Finding]:

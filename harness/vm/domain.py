@@ -167,23 +167,11 @@ class Domain:
 
     def start(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Boot it and reach its guest. Raises DomainFailed with QEMU's or the guest's last words."""
-        self.await_shut_off()
-        since = self._before_start()
-        try:
-            self.call("the start", lambda handle: handle.create())
-        except libvirt.libvirtError as error:
-            words = f"{self._log_ends()}\nlibvirtd's log ends:\n{self.daemon.log_tail(12)}"
-            raise DomainFailed(f"{self.name} did not start: {error}\n{words}") from error
-        self._is_up(since)
-        self.reach(since, timeout)
+        self.reach(self._create(), timeout)
 
     def start_paused(self) -> None:
-        """Start its QEMU, and not its guest. Raises libvirtError."""
-        self.await_shut_off()
-        since = self._before_start()
-        flags = libvirt.VIR_DOMAIN_START_PAUSED
-        self.call("the start without its guest", lambda handle: handle.createWithFlags(flags))
-        self._is_up(since)
+        """Start its QEMU, and not its guest. Raises DomainFailed with QEMU's last words."""
+        self._create(libvirt.VIR_DOMAIN_START_PAUSED)
 
     def restore(self, saved: PurePosixPath | None, xml: str | None = None) -> None:
         """Start it from a saved guest (None: what libvirt has saved of it), with `xml`, if given, for the saved one.
@@ -373,6 +361,18 @@ class Domain:
         """What has ended so far is not its QEMU; returns the end of the events so far."""
         self._ends = len(self.daemon.sandbox.ends())
         return self.daemon.events.mark()
+
+    def _create(self, flags: int = 0) -> int:
+        """Start its QEMU; returns the end of the events before that."""
+        self.await_shut_off()
+        since = self._before_start()
+        try:
+            self.call("the start", lambda handle: handle.createWithFlags(flags) if flags else handle.create())
+        except libvirt.libvirtError as error:
+            words = f"{self._log_ends()}\nlibvirtd's log ends:\n{self.daemon.log_tail(12)}"
+            raise DomainFailed(f"{self.name} did not start: {error}\n{words}") from error
+        self._is_up(since)
+        return since
 
     def _is_up(self, since: int) -> None:
         self.first_qemu_pid, self._is_on, self._since = self.qemu_pid, True, since

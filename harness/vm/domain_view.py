@@ -82,11 +82,19 @@ def with_source(xml: str, target: str, image: Image) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
+def driver_of(xml: str, target: str) -> dict[str, str]:
+    """The attributes of the <driver> of disk `target`; none if it has no such element."""
+    driver = disk_element(xml, target).find("driver")
+    return {} if driver is None else dict(driver.attrib)
+
+
 def with_driver(xml: str, target: str, attributes: Mapping[str, str]) -> str:
     """Domain XML with these attributes of the <driver> of disk `target`; "" leaves one out."""
     root = ElementTree.fromstring(xml)
-    driver = _disk(root, target).find("driver")
-    assert driver is not None
+    disk = _disk(root, target)
+    driver = disk.find("driver")
+    if driver is None:
+        driver = ElementTree.SubElement(disk, "driver")
     for name, value in attributes.items():
         if value:
             driver.set(name, value)

@@ -61,6 +61,10 @@ _TEMPLATE = """\
 _SCSI = "\n    <controller type='scsi' index='0' model='virtio-scsi'/>"
 
 
+_THREADS = 2
+"""As many at least: a disk that is not plugged in now has its own when it is."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What a domain is made of, apart from its disk: `guest` is where `kernel` and the initrd lie in the sandbox."""
@@ -95,6 +99,7 @@ def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory
     """
     command_line = f"{machine.command_line} {ROOT_ON_VDA}" if machine.root_on_vda else machine.command_line
     threads = max((_number(disk) for disk in disks if disk.driver.iothread), default=0)
+    threads = max(threads, _THREADS) if threads else 0
     return _TEMPLATE.format(
         type=machine.type,
         name=name,

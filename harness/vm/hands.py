@@ -322,8 +322,10 @@ def _on_host(things: Things, call: Host) -> None:
     command = [BUSYBOX, *call.command] if call.command[0] == "rm" else call.command
     things.daemon.sandbox.run(command, timeout=COMMAND_TIMEOUT).check()
     if call.then:
-        for words in (call.then, (BUSYBOX, "rm", call.made)):
-            things.daemon.sandbox.run(words, timeout=COMMAND_TIMEOUT).check()
+        try:
+            things.daemon.sandbox.run(call.then, timeout=COMMAND_TIMEOUT).check()
+        finally:
+            things.daemon.sandbox.run([BUSYBOX, "rm", call.made], timeout=COMMAND_TIMEOUT)
 
 
 def _signal(things: Things, call: Signal) -> None:

@@ -46,7 +46,7 @@ class Jobs:
             self._await_known_gone(domain, target, since)
 
     def await_begun(self, domain: Domain, target: str) -> None:
-        """Wait until libvirt knows of a job of the disk; of one that may end by itself that may be too late."""
+        """Wait until libvirt knows of a job of the disk; one that ends by itself might be gone before it is seen."""
 
         def begun() -> None:
             require_well(f"a job of {target} to begin", self.ailment)

@@ -24,7 +24,7 @@ from harness.stack.daemon import WARM
 from harness.stack.sandbox import IMAGES
 from harness.stack.stack import Stack
 from harness.vm.domain import Domain
-from harness.vm.domain_view import has_only_image, with_driver, with_source
+from harness.vm.domain_view import driver_of, has_only_image, with_driver, with_source
 from harness.vm.domain_xml import DiskSpec, Machine, domain_xml
 from harness.vm.images import GuestFiles
 
@@ -132,7 +132,7 @@ class WarmGuests:
             if not has_only_image(xml, disk.target, disk.image):
                 changed = with_source(changed, disk.target, disk.image)
             unseen = {name: str(getattr(disk.driver, name)) for name in UNSEEN}
-            if any(unseen[name] != getattr(DRIVER, name) for name in UNSEEN):  # it was saved as all are
+            if unseen != {name: driver_of(xml, disk.target).get(name, "") for name in UNSEEN}:
                 changed = with_driver(changed, disk.target, unseen)
         return None if changed == xml else changed
 

@@ -20,7 +20,9 @@ from harness.acts.chain import (
     Pull,
     Snapshot,
 )
-from harness.acts.power import Resume, ShutOff, Suspend
+from harness.acts.device import Attach, Detach
+from harness.acts.power import Redefine, Resume, ShutOff, Suspend, Undefine
+from harness.acts.saving import Save
 from harness.explore.mortal import Deaths
 from harness.run import exploring
 
@@ -40,6 +42,11 @@ OPERATIONS: Mapping[str, tuple[Sequence[Act], Act]] = {
     "pivot of a copy": ((Copy("vda", "n1"), AwaitReady("vda")), Pivot("vda")),
     "end of a commit": ((Commit("vda", "sn1", "base", bandwidth=1),), AwaitCompleted("vda")),
     "end of a pull": ((Pull("vda", bandwidth=1),), AwaitCompleted("vda")),
+    "detachment": ((), Detach("vdb")),
+    "attachment": ((Detach("vdb"),), Attach("vdb")),
+    "managed save": ((), Save()),
+    "undefinition": ((), Undefine()),
+    "definition": ((Undefine(),), Redefine()),
     "backup": ((), BeginPullBackup("vda")),
     "end of a backup": ((BeginPullBackup("vda"),), EndBackup()),
 }
@@ -48,6 +55,9 @@ OPERATIONS: Mapping[str, tuple[Sequence[Act], Act]] = {
 _NEEDS = {
     "backup": ["backup"],
     "end of a backup": ["backup"],
+    "detachment": ["hotplug"],
+    "attachment": ["hotplug"],
+    "managed save": ["restore"],
     "deletion of a snapshot": ["external-snapshot-delete"],
 }
 

@@ -500,7 +500,7 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(trial: Trial, layere
 
     with pytest.raises(Impossible):
         act.after(trial.state)
-    trial.refused(act, f"(?m)(^|: ){re.escape(_words(case, trial.daemon.stack))}$")
+    trial.refused(act, rf"(^|: ){re.escape(_words(case, trial.daemon.stack))}(\n|$)")
 
     trial.do(*_ENDS.get(before, ()))
     if layered.state.is_on:

@@ -1,4 +1,4 @@
-"""A flag that libvirt does not know is refused by every function that takes flags, and nothing changes."""
+"""A flag that libvirt does not know is refused by the functions about disks, and nothing changes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FUNCTIONS: Mapping[str, tuple[Mapping[str, Argument], str]] = {
 """virDomainGetDiskErrors is not among them: the binding hands its flags to nobody."""
 
 
-def test_an_unknown_flag_is_refused_everywhere(trial: Trial, layered: Vm) -> None:
+def test_an_unknown_flag_is_refused_by_every_function_about_disks(trial: Trial, layered: Vm) -> None:
     """base <- sn1 <- sn2 <- cur (live)   stays   base <- sn1 <- sn2 <- cur (live)."""
     for function, (args, xml) in FUNCTIONS.items():
         trial.refused(Ask(function, args, (_UNKNOWN,), xml), r"(^|: )unsupported flags \(0x40000000\) in function \w+$")

@@ -54,11 +54,17 @@ def test_one_that_is_listed_is_equivalent(tree: Path, monkeypatch: pytest.Monkey
         ('wrong("NO JOB IS LEFT", left)', Fate.WORDS),
         ('wrong("XXno job is leftXX", left)', Fate.WORDS),
         ("wrong(None, left)", Fate.ALIVE),
+        ('wrong("NO JOB IS LEFT", left, "x")', Fate.ALIVE),
         ('wrong("no job is left", None)', Fate.ALIVE),
     ],
 )
 def test_one_that_words_a_message_otherwise_is_told_apart(becomes: str, fate: Fate) -> None:
     assert alive(Change("a", 'wrong("no job is left", left)', becomes)) is fate
+
+
+@pytest.mark.parametrize("becomes", ['seen.get("XXsizeXX")', 'seen.get("SIZE")'])
+def test_a_string_that_is_no_words_is_alive(becomes: str) -> None:
+    assert alive(Change("a", 'seen.get("size")', becomes)) is Fate.ALIVE
 
 
 def test_the_living_are_told_in_full() -> None:

@@ -125,7 +125,8 @@ class BenchHand:
         """Do it."""
         match call:
             case Host(command):
-                qemu_img(*(word.replace(f"{DIRECTORY}/", f"{self.bench.directory}/") for word in command[1:]))
+                for words in filter(None, (command, call.then)):
+                    qemu_img(*(word.replace(f"{DIRECTORY}/", f"{self.bench.directory}/") for word in words[1:]))
             case Guest():
                 self.guest(call)
             case Libvirt():
