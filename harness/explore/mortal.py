@@ -15,6 +15,7 @@ from harness.acts.faults import KillDaemon, StartDaemon
 from harness.errors import Ailing, ChainproofError
 from harness.explore.explorer import met_by
 from harness.explore.universe import Universe, merged, until_healed
+from harness.oracle.state import Power
 from harness.stack.daemon import Daemon
 from harness.stack.view import Preload
 from harness.trial.ground import Daemons, Platform
@@ -144,7 +145,10 @@ class Deaths:
 
 
 def _settle(trial: Trial) -> None:
-    """Wait for what libvirtd does after its answer; it may end by that, which is seen later."""
+    """Wait for what libvirtd and the guest do after an answer; libvirtd may end by that, which is seen later."""
     for vm in trial.vms:
         with suppress(libvirt.libvirtError, Ailing):
             vm.domain.await_shut_off()
+        if vm.state.power is Power.RUNNING:
+            for target in vm.state.disks:  # its guest sees one that was plugged in a moment later
+                vm.domain.port.await_disk(target)

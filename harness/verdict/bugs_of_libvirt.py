@@ -317,4 +317,43 @@ BUGS: tuple[KnownBug, ...] = (
         " scenarios/findings/undefined-vm-is-defined-again-by-a-snapshot-or-job.md",
         acts=r"^(.*\n)*Undefine\(",
     ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="",
+        shows=r"Save\(\) has happened or has not\n(.*\n)*seen .*'vm1': 'paused'",
+        component="libvirt",
+        since="7.0.0",
+        fixed=None,
+        url="",
+        sentence="After a libvirtd that ended in a save, the VM stays paused.",
+        measured="shows on 7.0.0, 9.0.0, 11.3.0 and 12.8.0; no reference found:"
+        " scenarios/findings/libvirtd-killed-in-a-save-leaves-the-vm-paused.md",
+        acts=r"^(.*\n)*Save\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="chain in QEMU|block nodes",
+        shows=r"it has .*/export/images/(top|data)\.qcow2",
+        component="libvirt",
+        since="9.0.0",  # with 7.0.0 disks are not plugged in here
+        fixed=None,
+        url="",
+        sentence="A libvirtd that ends in the attachment of a disk leaves its images open in QEMU.",
+        measured="shows on 9.0.0, 11.3.0 and 12.8.0; no reference found:"
+        " scenarios/findings/libvirtd-killed-in-an-attachment-leaves-half-of-it.md",
+        acts=r"^(.*\n)*Attach\(.*\nKillDaemon\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="disks|chain in the persistent definition",
+        shows=r"its definition has vda|the domain has no disk vdb",
+        component="libvirt",
+        since="9.0.0",  # with 7.0.0 disks are not plugged in here
+        fixed=None,
+        url="",
+        sentence="A libvirtd that ends while it plugs a disk in or out has done it live, and not in the definition.",
+        measured="shows on 9.0.0, 11.3.0 and 12.8.0; no reference found:"
+        " scenarios/findings/libvirtd-killed-in-an-attachment-leaves-half-of-it.md",
+        acts=r"^(.*\n)*(Attach|Detach)\(.*\nKillDaemon\(",
+    ),
 )
