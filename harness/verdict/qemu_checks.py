@@ -43,17 +43,27 @@ def reason_of_end(subject: Subject) -> Iterator[Finding]:
     """Read in the log what libvirt gives as the reason of each end."""
     seen = [line.removeprefix(_ENDS) for line in _lines(subject) if line.startswith(_ENDS)]
     deaths = subject.vm.state.deaths
-    for _ in range(seen.count("saved") - deaths.count(Death.SAVED)):  # first to be restored from then on
-        seen.remove("saved")
     if FELL_BACK in subject.trial.machines.came_up:
         seen = [reason for reason in seen if reason != "failed"]
-    if len(seen) != len(deaths) or any(
-        reason not in _REASONS[death] for reason, death in zip(seen, deaths, strict=True)
-    ):
+    if not are_told(seen, deaths):
         yield subject.wrong(
             f"{subject.vm.name} was {_listed(deaths)}",
             f"libvirt's reasons are: {_listed(seen)} (the log of its QEMU)",
         )
+
+
+def are_told(reasons: Sequence[str], deaths: Sequence[Death]) -> bool:
+    """Whether libvirt's `reasons` are those of `deaths`, in order.
+
+    One that says "saved" may be there besides, wherever: a guest was saved to be restored from then on (vm/warm.py).
+    """
+    left = list(deaths)
+    for reason in reasons:
+        if left and reason in _REASONS[left[0]]:
+            left.pop(0)
+        elif reason != "saved":
+            return False
+    return not left
 
 
 def status_of_end(subject: Subject) -> Iterator[Finding]:

@@ -58,6 +58,7 @@ _TEMPLATE = """\
 """
 
 
+_BUSES = {"vd": "virtio", "sd": "scsi"}
 _SCSI = "\n    <controller type='scsi' index='0' model='virtio-scsi'/>"
 
 
@@ -124,8 +125,10 @@ def disk_xml(disk: DiskSpec) -> str:
 
 
 def bus(target: str) -> str:
-    """The bus of a disk: libvirt derives it from how the guest calls the disk, unless it is told otherwise."""
-    return {"vd": "virtio", "sd": "scsi"}[target[:2]]
+    """The bus of a disk, by how the guest calls it. Raises ValueError if it can have no such disk."""
+    if target[:2] not in _BUSES:
+        raise ValueError(f"no disk can be called {target}: vdX are on virtio, sdX on virtio-scsi")
+    return _BUSES[target[:2]]
 
 
 def attributes(disk: DiskSpec) -> dict[str, str]:
