@@ -31,6 +31,8 @@ class HeldCommand:
         self._read = -1
         self._began = 0.0
         self._done: Completed | None = None
+        self.interrupted = False
+        """Whether Ctrl-C was pressed."""
 
     @property
     def done(self) -> Completed:
@@ -72,6 +74,7 @@ class HeldCommand:
         if self._child is None:
             raise ChainproofError("the command was not started")
         interrupt(self._child)
+        self.interrupted = True
 
     def release(self, timeout: float = 60) -> Completed:
         """Let the command go on to its end, and return what it printed."""

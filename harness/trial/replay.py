@@ -15,6 +15,7 @@ from harness.trial.trial import Trial
 
 Line = Mapping[str, object]
 """An entry of a journal as its line of JSON has it (harness.journal.Entry)."""
+_Held = tuple[AbstractContextManager[HeldCommand], HeldCommand]
 
 
 def replay(journal: str, trial: Trial) -> None:
@@ -23,7 +24,7 @@ def replay(journal: str, trial: Trial) -> None:
     Raises CheckFailed if the journal of that is not the same, tables included.
     """
     lines = [json.loads(line) for line in journal.splitlines()]
-    held: list[AbstractContextManager[HeldCommand]] = []
+    held: list[_Held] = []
     for number, line in enumerate(lines):
         _again(line, lines[number + 1 :], trial, held)
     before, after = (
@@ -35,7 +36,7 @@ def replay(journal: str, trial: Trial) -> None:
         raise CheckFailed("a scenario that is replayed from its journal gives the same journal", "another one", words)
 
 
-def _again(line: Line, later: Sequence[Line], trial: Trial, held: list[AbstractContextManager[HeldCommand]]) -> None:
+def _again(line: Line, later: Sequence[Line], trial: Trial, held: list[_Held]) -> None:
     """Do one entry again, if it tells of something that was done from outside."""
     text, act = str(line["text"]), _act(line)
     match Kind(str(line["kind"])):
@@ -46,12 +47,15 @@ def _again(line: Line, later: Sequence[Line], trial: Trial, held: list[AbstractC
         case Kind.COMMAND if act is not None and _detail(line).get("held"):
             ends = next(_act(other) for other in later if other["kind"] == Kind.OUTPUT and other["text"] == text)
             assert ends is not None
-            held.append(trial.hold(text, act, ends))
-            held[-1].__enter__()
+            context = trial.hold(text, act, ends, fails=bool(_detail(line).get("fails")))
+            held.append((context, context.__enter__()))
         case Kind.COMMAND:
             trial.type(text, act)
         case Kind.OUTPUT:
-            held.pop().__exit__(None, None, None)
+            begun, command = held.pop()
+            if _detail(line).get("interrupted"):
+                command.interrupt()
+            begun.__exit__(None, None, None)
         case _ if act is not None:
             trial.do(act, by=str(line["by"]))
 

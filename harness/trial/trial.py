@@ -253,7 +253,7 @@ class Trial:
         self.things.jobs.expect(self.things.domain(call.vm), str(call.args["disk"]))
         with HeldCommand(self.daemon.sandbox, shlex.split(line)) as held:
             with self.stage.entered(Kind.COMMAND, line, means, TYPED) as entry:
-                entry.detail = {"held": True}
+                entry.detail = {"held": True, **({"fails": True} if fails else {})}
             self.things.jobs.ailment = held.ailment
             try:
                 if fails:
@@ -263,7 +263,7 @@ class Trial:
                 self.things.jobs.ailment = well
             with self.stage.entered(Kind.OUTPUT, line, ends, TYPED) as entry:
                 done = held.release()
-                entry.detail = printed(done)
+                entry.detail = {**printed(done), **({"interrupted": True} if held.interrupted else {})}
                 done.check(int(fails))
 
     def job(self, disk: Disk) -> Job:
