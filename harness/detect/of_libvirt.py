@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import libvirt
@@ -19,30 +20,28 @@ from harness.process import Completed
 _COMMITTED = (ActiveCommit("vda", "base"), AwaitReady("vda"), Pivot("vda"))
 
 
-def _old_xml(scene: Scene) -> None:
-    """The live XML is that of before the commit."""
+def _lie_about_live_xml(scene: Scene, lie: Callable[[str], str]) -> None:
+    """Have the live XML be what `lie` makes of it."""
     domain, honest = scene.vm.domain, scene.vm.domain.xml
-    old = honest()
-    scene.trial.do(*_COMMITTED)
 
     def xml(*, inactive: bool = False) -> str:
         scene.lies += not inactive
-        return honest(inactive=True) if inactive else old
+        return honest(inactive=True) if inactive else lie(honest())
 
     scene.stack.enter_context(swapped(domain, "xml", xml))
     scene.vm.xml()  # it is seen to lie
+
+
+def _old_xml(scene: Scene) -> None:
+    """The live XML is that of before the commit."""
+    old = scene.vm.xml()
+    scene.trial.do(*_COMMITTED)
+    _lie_about_live_xml(scene, lambda _: old)
 
 
 def _other_driver(scene: Scene) -> None:
     """The live XML says that disks are served otherwise than they were defined."""
-    domain, honest = scene.vm.domain, scene.vm.domain.xml
-
-    def xml(*, inactive: bool = False) -> str:
-        scene.lies += not inactive
-        return honest(inactive=True) if inactive else honest().replace("discard='unmap'", "discard='ignore'")
-
-    scene.stack.enter_context(swapped(domain, "xml", xml))
-    scene.vm.xml()  # it is seen to lie
+    _lie_about_live_xml(scene, lambda xml: xml.replace("discard='unmap'", "discard='ignore'"))
 
 
 def _old_definition(scene: Scene) -> None:

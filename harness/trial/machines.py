@@ -75,9 +75,8 @@ class Machines:
         self._keep_log(domain)
         with self._journal.timed("boot"):
             why = self.warm.bring_up(domain, self._shapes[name][0], self.disks(name), self._sizes(name))
-            if why:
-                self._await_disks(domain)
         if why:
+            self._await_disks(domain)
             self._journal.record(Kind.NOTE, why)
         self._is_up(domain, FELL_BACK if why else "restored")
 

@@ -54,10 +54,10 @@ def nodes_of_images(subject: Subject) -> Iterator[Finding]:
 def options_of_nodes(subject: Subject) -> Iterator[Finding]:
     """Ask QEMU how its nodes run, and its devices: as the definition of the VM says."""
     vm = subject.vm
-    nodes, devices = subject.sight.qmp(vm, NODES), subject.sight.qmp(vm, DEVICES)
+    nodes, devices, xml = subject.sight.qmp(vm, NODES), subject.sight.qmp(vm, DEVICES), vm.xml()
     for disk, spec in zip(vm.disks, subject.trial.machines.disks(vm.name), strict=True):
         content = disk.content
-        in_xml, wanted = driver_of(vm.xml(), disk.target), attributes(spec)
+        in_xml, wanted = driver_of(xml, disk.target), attributes(spec)
         if {name: in_xml.get(name) for name in wanted} != wanted:
             yield subject.wrong(f"the live XML of {disk} has the driver {wanted}", f"it has {in_xml}")
         for node in nodes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 from xml.sax.saxutils import quoteattr
@@ -133,16 +133,8 @@ def bus(target: str) -> str:
 
 def attributes(disk: DiskSpec) -> dict[str, str]:
     """The attributes of its <driver>, but for those of its format."""
-    driver = disk.driver
-    values = {
-        "cache": driver.cache,
-        "io": driver.io,
-        "discard": driver.discard,
-        "detect_zeroes": driver.detect_zeroes,
-        "queues": str(driver.queues or ""),
-        "iothread": str(_number(disk)) if driver.iothread else "",
-    }
-    return {name: value for name, value in values.items() if value}
+    values = {**asdict(disk.driver), "iothread": _number(disk) if disk.driver.iothread else ""}
+    return {name: str(value) for name, value in values.items() if value}
 
 
 def _spelt(attributes: Mapping[str, str]) -> str:

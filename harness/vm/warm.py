@@ -131,8 +131,8 @@ class WarmGuests:
         for disk in disks:
             if not has_only_image(xml, disk.target, disk.image):
                 changed = with_source(changed, disk.target, disk.image)
-            unseen = {name: str(getattr(disk.driver, name)) for name in UNSEEN}
-            if unseen != {name: driver_of(xml, disk.target).get(name, "") for name in UNSEEN}:
+            saved_with, unseen = driver_of(xml, disk.target), {name: getattr(disk.driver, name) for name in UNSEEN}
+            if any(saved_with.get(name, "") != value for name, value in unseen.items()):
                 changed = with_driver(changed, disk.target, unseen)
         return None if changed == xml else changed
 
