@@ -50,6 +50,7 @@ class Host:
     """A command on the host, inside the stack; or a write of a pattern into an image that no VM uses (libguestfs).
 
     `made` is a file that the command makes for the command `then`, which is run next; it is removed afterwards.
+    `serves` is a file that an NBD server serves from then on; `lets_go` is the name of one that it serves no longer.
     """
 
     command: tuple[str, ...]
@@ -59,6 +60,8 @@ class Host:
     cell_size: int = 0
     made: str = ""
     then: tuple[str, ...] = ()
+    serves: str = ""
+    lets_go: str = ""
 
 
 @dataclass(frozen=True)

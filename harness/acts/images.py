@@ -9,11 +9,16 @@ from harness.acts.act import VM, Act
 from harness.acts.calls import Host
 from harness.oracle.content import Content, Impossible
 from harness.oracle.geometry import Geometry, Range
-from harness.oracle.image import QCOW2, Format, Image, Store
-from harness.oracle.state import DIRECTORY, Power, State
+from harness.oracle.image import QCOW2, Format, Image, Nbd, Raw, Store
+from harness.oracle.state import DIRECTORY, SERVER, Power, State
 from harness.storage import tool
 from harness.storage.images import file_image
-from harness.storage.stores import file_name
+from harness.storage.stores import file_name, path_of
+
+
+def served(name: str) -> Nbd:
+    """The store of an image that the trial's NBD server serves."""
+    return Nbd(SERVER, name)
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,7 +26,7 @@ class CreateImage(Act):
     """Make an empty image: the first one of a disk, which then has the `geometry`, or one more beside the others.
 
     With `relative` it names its backing file by its place beside it. The first one of a disk of a VM that is defined
-    waits for the disk to be attached.
+    waits for the disk to be attached. With an NBD `store`, a server serves it from then on.
     """
 
     name: str
@@ -38,7 +43,8 @@ class CreateImage(Act):
         size = self.after(state).content(self.vm, self.disk).layer(self.name).size
         backing = None if self.backing is None else state.image(self.vm, self.disk, self.backing)
         image = self.after(state).image(self.vm, self.disk, self.name)
-        return Host(tool.create(image, size, backing, relative=self.relative))
+        command = tool.create(image, size, backing, relative=self.relative)
+        return Host(command, serves=str(path_of(image.store)) if isinstance(image.store, Nbd) else "")
 
     def after(self, state: State) -> State:
         """The disk has one more image, which is in its chain if it is the first."""
@@ -51,6 +57,10 @@ class CreateImage(Act):
             if machine.power is not Power.UNDEFINED:
                 state = state.with_vm(self.vm, replace(machine, detached={**machine.detached, self.disk: content}))
         store = self.store or file_image(DIRECTORY, self.name, self.format).store
+        if isinstance(store, Nbd):
+            if store != served(self.name) or self.format != Raw():
+                raise ValueError(f"{self.name} cannot be served as {store}: raw images are, as {served(self.name)}")
+            state = replace(state, files=state.files | {store.socket, store.socket.with_suffix("")})
         if store != state.store(self.name):
             state = replace(state, stores={**state.stores, self.name: store})
         return state.with_disk(self.vm, self.disk, content)
@@ -201,12 +211,14 @@ class RemoveImage(Act):
     vm: str = VM
 
     def call(self, state: State) -> Host:
-        """Remove the file."""
-        return Host(("rm", file_name(state.store(self.name))))
+        """Remove the file, which nobody serves any more."""
+        store = state.store(self.name)
+        return Host(("rm", str(path_of(store))), lets_go=self.name if isinstance(store, Nbd) else "")
 
     def after(self, state: State) -> State:
         """It is gone; what was above it cannot be read any more."""
-        return state.with_disk(self.vm, self.disk, state.content(self.vm, self.disk).remove(self.name))
+        gone = state.with_disk(self.vm, self.disk, state.content(self.vm, self.disk).remove(self.name))
+        return replace(gone, stores={name: store for name, store in state.stores.items() if name != self.name})
 
     def __str__(self) -> str:
         return f"removes {self.name}"

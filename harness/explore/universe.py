@@ -26,7 +26,7 @@ from harness.acts.chain import (
 from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
-from harness.acts.images import CompressImage, CreateImage, RemoveImage
+from harness.acts.images import CompressImage, CreateImage, RemoveImage, served
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.saving import RemoveSaved, Restore, Save
 from harness.oracle.content import Content, Impossible
@@ -209,6 +209,7 @@ def _of_chain(
             yield Copy(target, fresh, synchronous=True)
         if not unused:
             yield CreateImage(fresh, target, format=other)
+            yield CreateImage(fresh, target, format=Raw(), store=served(fresh))
             if len(chain) > 1 and content.job is None:
                 yield CreateImage(fresh, target, backing=chain[-2])
         if len(chain) < MOST_LAYERS:

@@ -102,6 +102,14 @@ class Nbd:
     socket: PurePosixPath
     export: str
 
+    @property
+    def path(self) -> PurePosixPath | None:
+        """The raw file that it is, where the server is one that a trial has for images; None of any other server.
+
+        The socket of such a one ends in .nbd, and the files lie in the directory that is called as it is without that.
+        """
+        return self.socket.with_suffix("") / self.export if self.socket.suffix == ".nbd" else None
+
 
 @dataclass(frozen=True)
 class Fuse:

@@ -13,6 +13,8 @@ from harness.oracle.image import QCOW2, File, Image, Store
 
 DIRECTORY = PurePosixPath("/export/images")
 """Where images lie, as the stack under test sees it, by default."""
+SERVER = DIRECTORY / "served.nbd"
+"""The socket of the NBD server that images may lie with (see Nbd)."""
 MANAGED = "managed"
 """Where a VM is saved whose memory libvirt keeps itself."""
 
@@ -207,7 +209,7 @@ class State:
     def path(self, name: str) -> PurePosixPath:
         """The path of the image of this name; raises ValueError if it has none."""
         store = self.store(name)
-        if not hasattr(store, "path"):
+        if store.path is None:
             raise ValueError(f"{name} has no path: it is {store}")
         return store.path
 

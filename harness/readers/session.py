@@ -14,9 +14,11 @@ from typing import Self
 
 from harness.errors import ImageError, in_one_line
 from harness.oracle.geometry import SECTOR
+from harness.oracle.image import Nbd
 from harness.readers.extents import Extent, Kind, OpenFile, merged, opened
 from harness.readers.qcow2 import Qcow2, Run
 from harness.readers.qcow2_header import MAGIC, Header, read_header
+from harness.storage.stores import UnknownStore, path_of, store_named
 
 PIECES = 1 << 18
 """Into how many pieces the images that are open together may be broken up."""
@@ -163,10 +165,24 @@ def backing_of(image: PurePosixPath, header: Header) -> PurePosixPath | None:
 
 def relative(name: str, image: PurePosixPath) -> PurePosixPath:
     """The file that the header of `image` names: relative names count from the image's own directory."""
+    served = _served(name, image)
+    if served is not None:
+        return served
     name = name.removeprefix("file:")
     if _PROTOCOL.match(name):
         raise ImageError(str(image), f"names a file that is not simply a path: {in_one_line(name)}")
     return image.parent / name
+
+
+def _served(name: str, image: PurePosixPath) -> PurePosixPath | None:
+    """The file that an NBD server has under a name of its own, as QEMU's URI or libvirt's JSON; None of other names."""
+    if not name.startswith(("nbd+unix:", "json:")):
+        return None
+    try:
+        store = store_named(name, image)
+    except UnknownStore:
+        return None
+    return path_of(store) if isinstance(store, Nbd) else None
 
 
 def _offset(run: Run) -> int:

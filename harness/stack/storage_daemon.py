@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness.errors import ChainproofError, QmpError, Unusable, how_ended
 from harness.process import NOT_FOUND, PIPE, Child, ended_within, has_stopped, kill, read_until, started_by, wait
@@ -24,13 +24,14 @@ class StorageDaemonDied(ChainproofError):
 
 
 class StorageDaemon:
-    """One qemu-storage-daemon in `sandbox`, driven by QMP; its NBD exports are reached through `socket`.
+    """One qemu-storage-daemon in `sandbox`, driven by QMP; its NBD exports are reached through `socket_inside`.
 
     It starts when it is first needed, and again when it is needed after it was closed.
     """
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, socket_inside: PurePosixPath = _SOCKET) -> None:
         self._sandbox = sandbox
+        self._socket = socket_inside
         self._child: Child | None = None
         self._received = b""
         self._events: list[Json] = []
@@ -38,11 +39,11 @@ class StorageDaemon:
     @property
     def socket(self) -> Path:
         """The NBD server's socket, on this machine."""
-        return self._sandbox.outside(_SOCKET)
+        return self._sandbox.outside(self._socket)
 
     @property
     def _log(self) -> Path:
-        return self._sandbox.directory / "storage-daemon.log"
+        return self._sandbox.directory / f"storage-daemon.{self._socket.stem}.log"
 
     def _start(self) -> Child:
         self.socket.unlink(missing_ok=True)
@@ -52,7 +53,7 @@ class StorageDaemon:
         with self._log.open("wb") as log:
             self._child = self._sandbox.spawn(command, stdout=PIPE, stderr=log)
         self._next()  # the greeting
-        address = {"type": "unix", "data": {"path": str(_SOCKET)}}
+        address = {"type": "unix", "data": {"path": str(self._socket)}}
         self.execute([("qmp_capabilities", {}), ("nbd-server-start", {"addr": address})])
         return self._child
 

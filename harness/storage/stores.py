@@ -61,7 +61,7 @@ def path_of(store: Store) -> PurePosixPath | None:
 
     A Fuse store is mounted in the sandbox alone: outside, its path names the empty file beneath the mount.
     """
-    return None if isinstance(store, Nbd) else store.path
+    return store.path
 
 
 def store_printed(text: str) -> Store:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from harness.oracle.image import Image
 from harness.storage.formats import create_options
-from harness.storage.stores import file_name
+from harness.storage.stores import file_name, path_of
 
 Command = tuple[str, ...]
 
@@ -17,7 +17,7 @@ def create(image: Image, size: int, backing: Image | None = None, *, relative: b
     named = PurePosixPath(named).name if relative else named
     below = () if backing is None else ("-b", named, "-F", backing.format.name)
     made = ("qemu-img", "create", "-q", "-f", image.format.name, *_options(image), *below)
-    return (*made, file_name(image.store), str(size))
+    return (*made, str(path_of(image.store) or file_name(image.store)), str(size))
 
 
 def convert(raw: str, image: Image) -> Command:

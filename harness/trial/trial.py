@@ -21,7 +21,7 @@ from harness.journal import Detail, Journal, Kind
 from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import QCOW2, File, Format, Image
-from harness.oracle.state import State
+from harness.oracle.state import SERVER, State
 from harness.oracle.table import Table
 from harness.process import Completed
 from harness.readers.nbd_reader import NbdReader
@@ -30,6 +30,7 @@ from harness.readers.qemu_img import QemuImg
 from harness.stack.daemon import GUEST, Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.held import HeldCommand
+from harness.stack.image_server import ImageServer
 from harness.stack.sandbox import IMAGES
 from harness.trial import looking, measure
 from harness.trial.appliances import appliance, written_together
@@ -89,6 +90,7 @@ class Trial:
                 lambda images: appliance(daemon, appliances, images, readonly=False),
                 lambda place: written_together(self.state, place),
             ),
+            ImageServer(daemon.sandbox, SERVER),
             self._note,
         )
         self.stage = Stage(
@@ -114,6 +116,7 @@ class Trial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stack.callback(self.things.server.close)
         try:
             for domain in self.things.domains.values():
                 self._stack.push(domain)

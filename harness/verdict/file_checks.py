@@ -168,6 +168,7 @@ def _disks(domain: ElementTree.Element) -> str:
         for parent in list(disk.iter()):
             for private in parent.findall("privateData"):
                 parent.remove(private)
+            parent.attrib.pop("tlsFromConfig", None)
     return "\n".join(_canonical(ElementTree.tostring(disk, encoding="unicode")) for disk in disks)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.errors import ImageError
+from harness.oracle.image import Nbd
 from harness.oracle.parts import HOLE
 from harness.oracle.state import Death, Power
 from harness.readers.extents import Kind
-from harness.storage.stores import path_of
 from harness.verdict.check import DEFINED, OFF, Check, Subject, plugged_in
 from harness.verdict.finding import Finding
 
@@ -120,7 +120,7 @@ def _libvirt_can_look(subject: Subject) -> str:
     """libvirt itself opens the image of a VM that is off, and only if it is a path."""
     store = subject.disk.image(subject.disk.content.active).store
     on = subject.vm.state.is_on
-    words = "" if on or path_of(store) is not None else f"libvirt cannot look into {store} while the VM is off"
+    words = "" if on or not isinstance(store, Nbd) else f"libvirt cannot look into {store} while the VM is off"
     return plugged_in(subject) or words
 
 

@@ -15,6 +15,7 @@ from harness.oracle.image import Store
 from harness.readers.own import Reader
 from harness.stack.daemon import Daemon
 from harness.stack.events import EventKind
+from harness.stack.image_server import ImageServer
 from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.storage.stores import path_of
 from harness.vm.domain import Domain
@@ -37,7 +38,8 @@ class Things:
 
     `run` is the id that patterns carry. `definition` gives the XML of a domain from its name and the arguments of the
     call, `disk` that of one of its disks. `boot` starts one, `bring_up` does from a guest that was saved for all,
-    `restore` from where it was saved itself: a file, or None. `daemon_pid` is the last started daemon's.
+    `restore` from where it was saved itself: a file, or None. `server` serves images over NBD. `daemon_pid` is the last
+    started daemon's.
     """
 
     daemon: Daemon
@@ -48,6 +50,7 @@ class Things:
     bring_up: Callable[[Domain], None]
     restore: Callable[[Domain, PurePosixPath | None], None]
     offline: OfflineWriter
+    server: ImageServer
     note: Callable[[str], None]
     domains: dict[str, Domain] = field(default_factory=dict)
     jobs: Jobs = field(default_factory=Jobs)
@@ -80,7 +83,7 @@ class Hand(Protocol):
 
 
 class BindingHand:
-    """Calls libvirt through its Python binding."""
+    """Calls libvirt through its Python binding; a layer that is no file has no name to libvirt, but its number."""
 
     name = "binding"
 
@@ -117,6 +120,8 @@ class BindingHand:
         target = str(call.args.get("disk", ""))
         if call.function in _STARTS_A_JOB:
             things.jobs.expect(domain, target)
+            if "COPY" not in call.flags:
+                call = _by_index(domain, call, _has_no_path)
         since = things.daemon.events.mark()
         answer = self._invoke(domain, call)
         if call.function == "virDomainAbortJob":
@@ -163,12 +168,21 @@ class IndexHand(BindingHand):
     name = "by index"
 
     def _invoke(self, domain: Domain, call: Libvirt) -> object:
-        args = dict(call.args)
-        layers = [name for name in ("base", "top") if args.get(name)]
-        if layers:
-            numbers = indices(domain.xml(), str(args["disk"]))
-            args |= {name: f"{args['disk']}[{numbers[str(args[name])]}]" for name in layers}
-        return super()._invoke(domain, replace(call, args=args))
+        return super()._invoke(domain, _by_index(domain, call, lambda _: True))
+
+
+def _by_index(domain: Domain, call: Libvirt, chosen: Callable[[str], bool]) -> Libvirt:
+    """The call with the numbers of those layers whose names are `chosen`."""
+    args = dict(call.args)
+    layers = {name: str(args[name]) for name in ("base", "top") if args.get(name) and chosen(str(args[name]))}
+    if layers:
+        numbers = indices(domain.xml(), str(args["disk"]))
+        args |= {name: f"{args['disk']}[{numbers[layer]}]" for name, layer in layers.items()}
+    return replace(call, args=args)
+
+
+def _has_no_path(layer: str) -> bool:
+    return layer.startswith("nbd+")
 
 
 class VirshHand(BindingHand):
@@ -318,9 +332,16 @@ def _on_host(things: Things, call: Host) -> None:
         ]
         things.offline.write(call.image, blocks)
         return
+    if call.lets_go:
+        things.server.let_go(call.lets_go)
+    if call.serves:
+        directory = str(PurePosixPath(call.serves).parent)
+        things.daemon.sandbox.run([BUSYBOX, "mkdir", "-p", directory], timeout=COMMAND_TIMEOUT).check()
     # a tree of a release has no coreutils of its own
     command = [BUSYBOX, *call.command] if call.command[0] == "rm" else call.command
     things.daemon.sandbox.run(command, timeout=COMMAND_TIMEOUT).check()
+    if call.serves:
+        things.server.serve(PurePosixPath(call.serves))
     if call.then:
         try:
             things.daemon.sandbox.run(call.then, timeout=COMMAND_TIMEOUT).check()

@@ -120,7 +120,7 @@ def judged(reader: Reader, image: Image, deadline: float) -> str:
 
 def _compared(image: Image, seen: bytes) -> str:
     try:
-        other = as_qemu_shows(Path(str(image.store.path)))  # type: ignore[union-attr]
+        other = as_qemu_shows(Path(str(image.store.path)))
     except ChainproofError:
         return "read, but not by QEMU"
     return "read, as QEMU does" if other == seen else "FAULT: QEMU reads other bytes"
