@@ -223,6 +223,10 @@ class Trial:
         """Delete image files that no chain needs any more."""
         self.do(*map(RemoveImage, names))
 
+    def put(self, name: str, text: str) -> None:
+        """Put a file of this name into /export, for a line that is typed."""
+        self.daemon.sandbox.outside(IMAGES.parent / name).write_text(text)
+
     def step(self, text: str) -> None:
         """Begin a numbered step of a documented procedure."""
         self.journal.record(Kind.STEP, text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.errors import how_ended
 from harness.oracle.state import Death
@@ -41,7 +41,7 @@ def words_of_qemu(subject: Subject) -> Iterator[Finding]:
 
 def reason_of_end(subject: Subject) -> Iterator[Finding]:
     """Read in the log what libvirt gives as the reason of each end."""
-    seen = [line.removeprefix(_ENDS) for line in _lines(subject) if line.startswith(_ENDS)]
+    seen = reasons(_lines(subject))
     deaths = subject.vm.state.deaths
     if FELL_BACK in subject.trial.machines.came_up:
         seen = [reason for reason in seen if reason != "failed"]
@@ -50,6 +50,19 @@ def reason_of_end(subject: Subject) -> Iterator[Finding]:
             f"{subject.vm.name} was {_listed(deaths)}",
             f"libvirt's reasons are: {_listed(seen)} (the log of its QEMU)",
         )
+
+
+def reasons(lines: Iterable[str]) -> list[str]:
+    """The reasons in a log, but for that of a start that was refused: there was no QEMU."""
+    found, has_begun = [], False
+    for line in lines:
+        has_begun = has_begun or line.startswith(_STARTS)
+        if line.startswith(_ENDS):
+            reason = line.removeprefix(_ENDS)
+            if has_begun or reason != "failed":
+                found.append(reason)
+            has_begun = False
+    return found
 
 
 def are_told(reasons: Sequence[str], deaths: Sequence[Death]) -> bool:

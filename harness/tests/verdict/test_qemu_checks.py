@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from harness.oracle.state import Death
-from harness.verdict.qemu_checks import are_told
+from harness.verdict.qemu_checks import are_told, reasons
 
 SAVED, KILLED, OFF = Death.SAVED, Death.KILLED, Death.SHUT_OFF
 
@@ -29,3 +29,9 @@ SAVED, KILLED, OFF = Death.SAVED, Death.KILLED, Death.SHUT_OFF
 )
 def test_the_reasons_are_those_of_the_deaths(reasons: Sequence[str], ended: Sequence[Death], told: bool) -> None:
     assert are_told(reasons, ended) is told
+
+
+def test_a_start_that_was_refused_is_no_end_of_a_qemu() -> None:
+    starts, refused = "starting up libvirt version: 9.0.0", "shutting down, reason=failed"
+    assert reasons([refused, starts, "shutting down, reason=destroyed", refused]) == ["destroyed"]
+    assert reasons([starts, refused]) == ["failed"]
