@@ -113,7 +113,8 @@ class BindingHand:
     def _call_libvirt(self, call: Libvirt) -> object:
         things = self.things
         special = _SPECIAL.get(call.function)
-        if special is not None:
+        is_plain = call.function not in _HAVE_XML and any(flag.isdigit() for flag in call.flags)  # it must be refused
+        if special is not None and not is_plain:
             special(things, call)
             return None
         domain = things.domain(call.vm)
@@ -278,6 +279,7 @@ def _delete_snapshot(things: Things, call: Libvirt) -> None:
     things.domain(call.vm).call("snapshotDelete", lambda handle: handle.snapshotLookupByName(name).delete(0))
 
 
+_HAVE_XML = frozenset({"virDomainAttachDeviceFlags", "virDomainDetachDeviceFlags"})
 _SPECIAL: Mapping[str, Callable[[Things, Libvirt], None]] = {
     "virDomainDefineXML": _define,
     "virDomainUndefine": _undefine,

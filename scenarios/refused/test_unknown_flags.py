@@ -30,6 +30,10 @@ FUNCTIONS: Mapping[str, tuple[Mapping[str, Argument], str]] = {
     "virDomainAttachDeviceFlags": (_VDA, ""),
     "virDomainDetachDeviceFlags": (_VDA, ""),
     "virDomainSnapshotCreateXML": ({}, "<domainsnapshot/>"),
+    "virDomainDestroyFlags": ({}, ""),
+    "virDomainReset": ({}, ""),
+    "virDomainManagedSave": ({}, ""),
+    "virDomainManagedSaveRemove": ({}, ""),
     "virDomainBackupBegin": ({"checkpoint": None}, "<domainbackup/>"),
 }
 """virDomainGetDiskErrors is not among them: the binding hands its flags to nobody."""
