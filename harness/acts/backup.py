@@ -1,4 +1,4 @@
-"""Backups in pull mode: QEMU serves what the disk held at one instant over NBD, while the guest writes on."""
+"""Backups: what disks held at one instant, while the guest writes on: served over NBD, or written to images."""
 
 from __future__ import annotations
 
@@ -6,38 +6,100 @@ from dataclasses import dataclass, replace
 from xml.sax.saxutils import quoteattr
 
 from harness.acts.act import VM, Act
-from harness.acts.calls import Libvirt
-from harness.oracle.content import Impossible
+from harness.acts.calls import Await, Libvirt
+from harness.acts.checkpoint import CreateCheckpoint, checkpoint_xml, marked
+from harness.oracle.backup import BackedUp, Backup
+from harness.oracle.content import Content, Impossible
 from harness.oracle.job import End
 from harness.oracle.state import DIRECTORY, State
-from harness.storage.elements import backup_disk
+from harness.storage.elements import backup_target, scratch_disk
 from harness.storage.images import file_image
 
 SOCKET = DIRECTORY.parent / "backup.nbd"
 
 
 @dataclass(frozen=True, repr=False)
-class BeginPullBackup(Act):
-    """Begin a full backup of a disk, which QEMU serves at SOCKET under the disk's name."""
+class BeginBackup(Act):
+    """Begin a backup of disks, whole or of what was written `since` a checkpoint.
 
-    disk: str
+    QEMU serves each at SOCKET under its target; or with `dests`, a new image for each disk, it writes them there. With
+    `checkpoint`, a checkpoint of these disks is made at the same instant.
+    """
+
+    disks: tuple[str, ...] = ("vda",)
+    dests: tuple[str, ...] = ()
+    since: str = ""
+    checkpoint: str = ""
     vm: str = VM
 
-    def call(self, state: State) -> Libvirt:  # noqa: ARG002
-        """virDomainBackupBegin; libvirt makes the scratch file, and removes it."""
-        disk = backup_disk(self.disk, file_image(DIRECTORY, "scratch").store)
-        server = f"<server transport='unix' socket={quoteattr(str(SOCKET))}/>"
-        xml = f"<domainbackup mode='pull'>{server}<disks>{disk}</disks></domainbackup>"
-        return Libvirt("virDomainBackupBegin", self.vm, {"checkpoint": None}, (), xml)
+    def call(self, state: State) -> Libvirt:
+        """virDomainBackupBegin; libvirt makes the scratch files, and removes them."""
+        since = f"<incremental>{self.since}</incremental>" if self.since else ""
+        if self.dests:
+            form = {disk: state.disk(self.vm, disk).overlaid() for disk in self.disks}
+            disks = [
+                backup_target(disk, state.store(dest), form[disk])
+                for disk, dest in zip(self.disks, self.dests, strict=True)
+            ]
+            server = ""
+        else:
+            disks = [scratch_disk(disk, file_image(DIRECTORY, f"scratch-{disk}").store) for disk in self.disks]
+            server = f"<server transport='unix' socket={quoteattr(str(SOCKET))}/>"
+        disks += [f"<disk name='{disk}' backup='no'/>" for disk in state.vm(self.vm).disks if disk not in self.disks]
+        mode = "push" if self.dests else "pull"
+        xml = f"<domainbackup mode='{mode}'>{since}{server}<disks>{''.join(disks)}</disks></domainbackup>"
+        made = CreateCheckpoint(self.checkpoint, self.disks, self.vm)
+        checkpoint = checkpoint_xml(state, self.vm, made) if self.checkpoint else None
+        return Libvirt("virDomainBackupBegin", self.vm, {"checkpoint": checkpoint}, (), xml)
 
     def after(self, state: State) -> State:
-        """The backup is on; no content changes."""
-        if state.operated(self.vm, self.disk).job is not None:
-            raise Impossible(f"{self.disk} has a job")
-        return state.with_vm(self.vm, replace(state.vm(self.vm), backup=self.disk))
+        """The backup is on; the images that it writes to are in doubt."""
+        found = {}
+        if self.since and self.since not in state.live(self.vm).checkpoints:
+            raise Impossible(f"{self.vm} has no checkpoint {self.since}")
+        for number, disk in enumerate(self.disks):
+            content = state.operated(self.vm, disk)
+            if content.job is not None:
+                raise Impossible(f"{disk} has a job")
+            since = content.written_since(self.since) if self.since else None
+            if since is not None and not since.kept:
+                raise Impossible(f"the bitmap {self.since} of {disk} may be lost")
+            dest = self.dests[number] if self.dests else ""
+            found[disk] = BackedUp(content.guest(), content.size, since, dest)
+            if dest:
+                state.require_free(dest)
+                content, held = content.backed_up(dest, since)
+                found[disk] = replace(found[disk], held=held)
+                state = state.with_disk(self.vm, disk, content)
+        state = state.with_vm(self.vm, replace(state.vm(self.vm), backup=Backup(found, bool(self.dests))))
+        return marked(state, self.vm, self.checkpoint, self.disks) if self.checkpoint else state
 
     def __str__(self) -> str:
-        return f"a backup of {self.disk} begins"
+        since = f" since {self.since}" if self.since else ""
+        dests = f" to {', '.join(self.dests)}" if self.dests else ""
+        return f"a backup of {', '.join(self.disks)}{since} begins{dests}"
+
+
+@dataclass(frozen=True, repr=False)
+class AwaitBackup(Act):
+    """Wait until QEMU has written the backup."""
+
+    vm: str = VM
+
+    def call(self, state: State) -> Await:
+        """Wait."""
+        backup = state.vm(self.vm).backup
+        return Await(self.vm, "backed up", " ".join(backup.disks) if backup else "")
+
+    def after(self, state: State) -> State:
+        """Its images hold the instant."""
+        backup = state.live(self.vm).backup
+        if backup is None or not backup.push:
+            raise Impossible(f"{self.vm} has no backup that ends by itself")
+        return _ended(state, self.vm, "completed")
+
+    def __str__(self) -> str:
+        return "the backup is written"
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,14 +114,28 @@ class EndBackup(Act):
 
     def after(self, state: State) -> State:
         """No backup is on."""
-        if not state.live(self.vm).backup:
+        backup = state.live(self.vm).backup
+        if backup is None:
             raise Impossible(f"{self.vm} has no backup that is on")
-        disk = state.vm(self.vm).backup
-        ended = state.with_disk(self.vm, disk, state.disk(self.vm, disk).with_end(End("backup", "canceled")))
-        return ended.with_vm(self.vm, replace(ended.vm(self.vm), backup=""))
+        if backup.push:
+            raise Impossible("it may have ended by itself")
+        return _ended(state, self.vm, "canceled")
 
     def __str__(self) -> str:
         return "the backup ends"
+
+
+def _ended(state: State, vm: str, how: str) -> State:
+    backup = state.vm(vm).backup
+    assert backup is not None
+    for disk, each in backup.disks.items():
+        content: Content = state.disk(vm, disk).with_end(
+            End("backup", "canceled" if how == "canceled" else "completed")
+        )
+        if each.dest:
+            content = content.holding(each.dest, each.held)
+        state = state.with_disk(vm, disk, content)
+    return state.with_vm(vm, replace(state.vm(vm), backup=None))
 
 
 def url(disk: str) -> str:

@@ -78,7 +78,7 @@ class Await:
     """Wait until the disk's job is `ready` or `completed`, or until the guest's writer has got on (`written`)."""
 
     vm: str
-    status: Literal["ready", "completed", "written"]
+    status: Literal["ready", "completed", "written", "backed up"]
     disk: str = ""
 
 
@@ -226,6 +226,20 @@ API: Mapping[str, Face] = {
         (("xml", "--backupxml"), ("checkpoint", "--checkpointxml")),
         "VIR_DOMAIN_BACKUP_BEGIN_",
         "backup-begin",
+    ),
+    "virDomainCheckpointCreateXML": Face(
+        "checkpointCreateXML",
+        (("xml", "--xmlfile"),),
+        "VIR_DOMAIN_CHECKPOINT_CREATE_",
+        "checkpoint-create",
+        {"QUIESCE": "--quiesce", "REDEFINE": "--redefine", "REDEFINE_VALIDATE": "--redefine-validate"},
+    ),
+    "virDomainCheckpointDelete": Face(
+        "",
+        (("name", ""),),
+        "VIR_DOMAIN_CHECKPOINT_DELETE_",
+        "checkpoint-delete",
+        {"CHILDREN": "--children", "METADATA_ONLY": "--metadata", "CHILDREN_ONLY": "--children-only"},
     ),
     "virDomainAbortJob": Face("abortJob", (), "", "domjobabort", has_flags=False),
 }

@@ -166,7 +166,9 @@ class Discard(_OnParts):
         machine = state.vm(self.vm)
         if not machine.driver.passes_discards_on:
             return lambda cells, ranges: content  # noqa: ARG005 (QEMU drops it: block/io.c, bdrv_co_pdiscard)
-        return partial(content.discard, passed_on=False if machine.backup == self.disk else None)
+        return partial(
+            content.discard, passed_on=False if machine.backup and self.disk in machine.backup.disks else None
+        )
 
     def flushes(self, state: State) -> bool:
         """Not where the disk has no write cache: the next write flushes it (QEMU has no FUA for discards)."""

@@ -171,8 +171,10 @@ class Rebase(Act):
 
     def after(self, state: State) -> State:
         """It is backed by that file; above the active one, it is active itself."""
-        state.at_rest(self.vm, self.disk)
-        return state.with_disk(self.vm, self.disk, state.content(self.vm, self.disk).rebase(self.name, self.backing))
+        content = state.content(self.vm, self.disk)
+        if self.name in content.chain() or self.backing == content.active:
+            state.at_rest(self.vm, self.disk)
+        return state.with_disk(self.vm, self.disk, content.rebase(self.name, self.backing))
 
     def __str__(self) -> str:
         return f"puts {self.name} on {self.backing}"

@@ -57,6 +57,8 @@ class Undefine(Act):
             raise Impossible(f"{self.vm} has no definition")
         if machine.snapshots:
             raise Impossible(f"{self.vm} has snapshots, whose records would go")
+        if machine.checkpoints:
+            raise Impossible(f"{self.vm} has checkpoints, whose records would go")
         return state.with_vm(self.vm, replace(machine, persistent=False))
 
     def __str__(self) -> str:
@@ -193,7 +195,7 @@ class Reset(Act):
 def ended(machine: VmState, death: Death) -> VmState:
     """A VM whose QEMU is gone at once: what its guest did not flush may be lost."""
     disks = {target: content.crash() for target, content in machine.disks.items()}
-    return replace(machine, power=Power.OFF, disks=disks, backup="", deaths=(*machine.deaths, death))
+    return replace(machine, power=Power.OFF, disks=disks, backup=None, deaths=(*machine.deaths, death))
 
 
 def _turned(state: State, vm: str, before: Power, after: Power) -> State:

@@ -51,8 +51,10 @@ def _of_vm(vm: VmState) -> Abstract:
         bool(vm.saved),
         tuple(vm.detached),
         *map(tuple, (vm.throttled, vm.throttled_next)),
-        vm.backup,
+        vm.backup
+        and (vm.backup.push, tuple(vm.backup.disks), *(each.since is None for each in vm.backup.disks.values())),
         len(vm.snapshots),
+        len(vm.checkpoints),
         disks,
     )
 

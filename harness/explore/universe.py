@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.acts.act import VM, Act, after_all
-from harness.acts.backup import BeginPullBackup, EndBackup
+from harness.acts.backup import AwaitBackup, BeginBackup, EndBackup
 from harness.acts.chain import (
     Abort,
     ActiveCommit,
@@ -23,6 +23,7 @@ from harness.acts.chain import (
     Snapshot,
     Throttle,
 )
+from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint
 from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
@@ -40,6 +41,7 @@ from harness.oracle.state import Power, State
 MOST_LAYERS = 4
 """How long a chain may become."""
 _MOST_UNUSED = 2  # images outside the chain
+_MOST_CHECKPOINTS = 2
 _SLOW = 1  # MiB a second: what there is to copy takes a few steps of a walk
 _LARGER = 131072
 _IOPS = 5000  # more than is done
@@ -116,13 +118,35 @@ def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Itera
     if offers("hotplug"):
         yield from (Attach("vdb"), Detach("vdb"))
     if "vda" in disks and offers("backup"):
-        yield from (BeginPullBackup("vda"), EndBackup())
+        yield from _of_backup(state)
     if offers("external-snapshot-delete"):
         yield from map(DeleteSnapshot, state.vm(VM).snapshots)
     yield from _of_service(state)
     yield from _of_power(state)
     if offers("restore"):
         yield from (Save(), Restore(), RemoveSaved())
+
+
+def _of_backup(state: State) -> Iterator[Act]:
+    """Backups and checkpoints of vda and of both disks; of the checkpoints there are, of the oldest and the newest."""
+    machine = state.vm(VM)
+    known = list(machine.checkpoints)
+    fresh, files = _fresh(state), len(machine.disks["vda"].files())
+    has_room = files - len(machine.disks["vda"].chain()) < _MOST_UNUSED
+    yield from (BeginBackup(), EndBackup(), AwaitBackup())
+    if len(known) < _MOST_CHECKPOINTS:
+        name = next(name for number in range(len(known) + 1) if (name := f"ck{number}") not in known)
+        yield CreateCheckpoint(name)
+        if len(machine.disks) > 1:
+            yield CreateCheckpoint(name, tuple(machine.disks))
+        yield BeginBackup(tuple(machine.disks), checkpoint=name)
+        if has_room:
+            yield BeginBackup(dests=(fresh,), checkpoint=name)
+    for name in dict.fromkeys((*known[:1], *known[-1:])):
+        yield DeleteCheckpoint(name)
+        yield BeginBackup(since=name)
+        if has_room:
+            yield BeginBackup(dests=(fresh,), since=name)
 
 
 def _of_service(state: State) -> Iterator[Act]:
@@ -261,7 +285,7 @@ def _healing(state: State) -> Iterator[Act]:
     if state.daemon is None:
         yield StartDaemon()
     elif machine.backup:
-        yield EndBackup()
+        yield AwaitBackup() if machine.backup.push else EndBackup()
     elif machine.power is Power.PAUSED:
         yield Resume()
     elif not machine.persistent and not any(content.job for content in machine.disks.values()):

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from harness.oracle import bitmap
+from harness.oracle.bitmap import Bitmap, Bitmaps
 from harness.oracle.geometry import Geometry, Range
-from harness.oracle.image import QCOW2, Format, Qcow2
+from harness.oracle.image import QCOW2, Format, Qcow2, Raw, mirror_granularity
 from harness.oracle.job import TWO_PHASES, End, Job, Kind, Phase
 from harness.oracle.layer import (
     Layer,
     Parts,
+    alike,
     discarded,
     doubtful,
     either,
@@ -31,6 +34,8 @@ from harness.oracle.layer import (
 from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Blank, Part, Perhaps, check_label
 from harness.oracle.table import Row, Table
 
+_BACKUP_UNIT = 65536
+
 
 class Impossible(ValueError):
     """An act that cannot be done in this state: libvirt must refuse it, too."""
@@ -44,8 +49,8 @@ class Content:
     The parts that an operation touches are named as whole `cells` or as `ranges` of bytes, aligned to parts.
     `unflushed` are the parts of the active file that the guest wrote since its last flush.
     `in_flight` are writes that the guest began and that nobody has waited for: part to label. `acknowledged` are parts
-    that the guest must see, though nobody can tell which image holds them: their write met a snapshot.
-    `ends` are those of all its jobs, in order.
+    that the guest must see, though nobody can tell which image holds them: their write met a snapshot. `bitmaps` are
+    those in the images. `ends` are those of all its jobs, in order.
     """
 
     geometry: Geometry
@@ -55,6 +60,7 @@ class Content:
     unflushed: frozenset[int] = frozenset()
     in_flight: Mapping[int, str] = field(default_factory=dict)
     acknowledged: Mapping[int, str] = field(default_factory=dict)
+    bitmaps: Bitmaps = field(default_factory=dict)
     ends: tuple[End, ...] = field(default=(), compare=False)
     _shown: dict[str, Parts] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -91,11 +97,15 @@ class Content:
         backing = self.layer(name).backing
         return backing is None or (backing in self.layers and self.readable(backing))
 
+    def reads_as(self, name: str, shown: Parts) -> bool:
+        """Whether file `name` shows for certain what the guest has seen."""
+        return all(map(alike, self.shows(name), shown))
+
     def guest(self) -> Parts:
         """What the guest sees, a value per part: what a job writes below what covers it is invisible to it."""
         job = self.job
         if job is not None and job.target != self.active and job.target in self.chain():
-            shown = self._holding(job.target, job.began).shows(self.active)
+            shown = self.holding(job.target, job.began).shows(self.active)
         else:
             shown = self.shows(self.active)
         return _changed(shown, self.acknowledged)
@@ -149,7 +159,8 @@ class Content:
             raise Impossible("a write to some of these parts is in flight already")
         before, after = self._seen_by_guest(parts), self._put(check_label(label), parts)
         doubt = in_doubt(before.contains(self.active), after.contains(self.active), before.guest())
-        begun = before._holding(self.active, doubt)._mirrored(dict.fromkeys(parts, UNDEFINED))._wrote(parts)
+        begun = before.holding(self.active, doubt)._mirrored(dict.fromkeys(parts, UNDEFINED))
+        begun = begun._wrote(parts, certain=False)
         return replace(begun, in_flight={**self.in_flight, **dict.fromkeys(parts, label)})
 
     def end_write(self) -> Content:
@@ -169,7 +180,7 @@ class Content:
                     written(done.layer(self.active), done.guest(), values, self.geometry),
                     done.guest(),
                 )
-                done = done._holding(self.active, held)._wrote(elsewhere)
+                done = done.holding(self.active, held)._wrote(elsewhere, certain=False)
             if parts - elsewhere:
                 done = done._put(label, parts - elsewhere)
         return done
@@ -193,10 +204,11 @@ class Content:
             passed_on = self.job is None or self.job.kind == "commit"
         if passed_on:
             own = discarded(layer, shown, parts, self.geometry)
-            return known._holding(self.active, own)._mirrored({})._wrote(parts)
+            return known.holding(self.active, own)._mirrored({})._wrote(parts)
+        # nobody knows whether a discard that is dropped somewhere has come by the bitmaps
         doubt = dict.fromkeys(doubtful(layer, shown, parts), UNDEFINED)
-        changed = known._holding(self.active, _changed(layer.own, doubt))
-        return changed._mirrored(doubt, allocates=False)._wrote(parts)
+        changed = known.holding(self.active, _changed(layer.own, doubt))
+        return changed._mirrored(doubt, allocates=False)._wrote(parts, certain=False)
 
     def flush(self) -> Content:
         """The guest flushes: what it wrote to the active file survives. It does not flush the target of a mirror."""
@@ -221,7 +233,8 @@ class Content:
         """The host writes the pattern of `label` into one image, as if it were the guest's disk."""
         layer = self.layer(name)
         values: dict[int, Part] = dict.fromkeys(self.geometry.parts_of(cells, ranges), check_label(label))
-        return self._holding(name, written(layer, self.shows(name), values, self.geometry))
+        marked = replace(self, bitmaps=bitmap.wrote(self.bitmaps, name, values, self.geometry))
+        return marked.holding(name, written(layer, self.shows(name), values, self.geometry))
 
     def rebase(self, name: str, backing: str | None, *, relative: bool = False) -> Content:
         """The host writes another backing file into the header of `name`; no data moves (`qemu-img rebase -u`).
@@ -243,12 +256,14 @@ class Content:
             raise Impossible(f"{name} is no qcow2 image without a backing file")
         if not all(map(is_certain, layer.own)):
             raise Impossible(f"what {name} holds is not certain")
+        if self.bitmaps.get(name):
+            raise Impossible(f"{name} has bitmaps, which would be lost")
         own = list(layer.own)
         for unit in {self.geometry.unit_around(part, layer.format.cluster_size) for part in range(len(own))}:
             empty = all(reads_zero(own[part]) for part in unit)
             for part in unit:
                 own[part] = HOLE if empty else ZERO if own[part] is HOLE else own[part]
-        return self._holding(name, own)
+        return self.holding(name, own)
 
     def resize(self, size: int) -> Content:
         """The active file's virtual disk is `size` bytes from now on; it may not lose a cell."""
@@ -263,9 +278,8 @@ class Content:
         Its format is `form`, or else qcow2 with the clusters of what it covers.
         """
         self._idle("a snapshot")
-        below = self.layer(self.active).format
-        grown = self.add(overlay, form or (_inherited(below) if isinstance(below, Qcow2) else QCOW2), self.active)
-        return replace(grown, active=overlay, unflushed=frozenset())
+        grown = self.add(overlay, form or self.overlaid(), self.active)
+        return grown._on(overlay)
 
     def reuse(self, overlay: str) -> Content:
         """Make `overlay`, an empty image that exists on the active file, the active file; that one is flushed."""
@@ -273,7 +287,73 @@ class Content:
         layer = self.layer(overlay)
         if layer.backing != self.active or any(part is not HOLE for part in layer.own):
             raise Impossible(f"{overlay} is no empty image on {self.active}")
-        return replace(self, active=overlay, unflushed=frozenset())
+        return self._on(overlay)
+
+    def _on(self, overlay: str) -> Content:
+        marked = bitmap.covered(self.bitmaps, self.active, overlay)
+        return replace(self, active=overlay, unflushed=frozenset(), bitmaps=marked)
+
+    def overlaid(self) -> Format:
+        """The format of an image that libvirt makes on the model of the active file."""
+        form = self.layer(self.active).format
+        return _inherited(form) if isinstance(form, Qcow2) else QCOW2
+
+    def backed_up(self, dest: str, since: Bitmap | None) -> tuple[Content, Parts]:
+        """A backup to the new file `dest` begins, whole or of what a bitmap says was written; and what it will hold.
+
+        QEMU copies units of 64 KiB, or of the target's clusters (block/backup.c, backup_calculate_cluster_size). Of a
+        unit of zeros it tells the target only that: where nothing lies below, it may stay a hole. What is not whole has
+        the active file as its backing file, until somebody puts it on the backup before (libvirt qemu_backup.c).
+        """
+        form, shown = self.overlaid(), self.guest()
+        made = self.add(dest, form, self.active if since else None, self.size)
+        unit = max(_BACKUP_UNIT, form.discard_unit)
+        own = list(made.contains(dest))
+        for certain in (False, True):
+            parts = range(self.geometry.parts) if since is None else _of_bitmap(since, self.geometry, certain=certain)
+            for copied in {self.geometry.unit_around(part, unit) for part in parts}:
+                zeros = since is None and all(reads_zero(shown[part]) for part in copied)
+                for part in copied:
+                    value = ZERO if shown[part] is HOLE else shown[part]
+                    is_doubtful = zeros or not certain
+                    own[part] = Perhaps(value) if is_doubtful and isinstance(value, str | Blank) else value
+        doubt = tuple(HOLE if part is HOLE else UNDEFINED for part in own)
+        return made.holding(dest, doubt), tuple(own)
+
+    def mark(self, name: str) -> Content:
+        """A checkpoint is made: from now on a bitmap of this name says what the guest writes to the active file."""
+        form = self.layer(self.active).format
+        if isinstance(form, Raw) or form.compat != "1.1":
+            raise Impossible(f"{self.active} can have no bitmaps")
+        own = self.bitmaps.get(self.active, {})
+        if name in own:
+            raise Impossible(f"{self.active} has a bitmap {name}")
+        marked = {**own, name: Bitmap(bitmap.granularity(form))}
+        return replace(self, bitmaps={**self.bitmaps, self.active: marked})
+
+    def unmark(self, name: str) -> Content:
+        """A checkpoint is deleted: no image of the chain has a bitmap of this name."""
+        chain = self.chain()
+        kept = {
+            image: {each: found for each, found in those.items() if image not in chain or each != name}
+            for image, those in self.bitmaps.items()
+        }
+        return replace(self, bitmaps={image: those for image, those in kept.items() if those})
+
+    def written_since(self, name: str) -> Bitmap:
+        """What was written to the disk since a checkpoint: the bitmaps of this name in the chain, joined.
+
+        Raises Impossible if the active file has none.
+        """
+        found: Bitmap | None = None
+        for image in reversed(self.chain()):
+            own = self.bitmaps.get(image, {}).get(name)
+            if own is None:
+                break
+            found = own if found is None else found.joined(own)
+        if found is None:
+            raise Impossible(f"{self.active} has no bitmap {name}")
+        return found
 
     def active_commit(self, base: str, *, deletes: bool = False) -> Content:
         """An active commit into `base` begins: it will hold all of the layers above, whose files it `deletes`."""
@@ -314,7 +394,7 @@ class Content:
         layer = self.layer(self.active)
         backing = layer.backing if shallow else None
         if not reuse:
-            made = form or (_inherited(layer.format) if isinstance(layer.format, Qcow2) else layer.format)
+            made = form or (layer.format if isinstance(layer.format, Raw) else self.overlaid())
             return self.add(dest, made, backing, layer.size)._begin("copy", dest, base=backing)
         there = self.layer(dest)
         if dest in self.chain() or there.backing != backing or there.size != layer.size:
@@ -336,7 +416,7 @@ class Content:
         own = tuple(
             held[part] if earlier and part in job.meanwhile else value for part, value in enumerate(job.settled)
         )
-        return replace(self._holding(job.target, own), job=replace(job, phase=Phase.READY))
+        return replace(self.holding(job.target, own), job=replace(job, phase=Phase.READY))
 
     def completed(self) -> Content:
         """A job of one phase has ended: what it folded is out of the chain; the files of those layers stay."""
@@ -344,7 +424,7 @@ class Content:
         if job.kind in TWO_PHASES:
             raise Impossible(f"a {job.kind} does not complete by itself: it is pivoted or aborted")
         ended = self.with_end(End(job.kind, "completed", certain=not job.unheard))
-        done = replace(ended._holding(job.target, job.settled), job=None)
+        done = replace(ended.holding(job.target, job.settled), job=None, bitmaps=self._joined(job))
         if job.kind == "pull":
             return done.rebase(job.target, job.base, relative=job.relative)
         chain = self.chain()
@@ -357,15 +437,16 @@ class Content:
         job = self._job()
         if job.phase is not Phase.READY:
             raise Impossible(f"{job} is not ready")
-        done = self.with_end(End(job.kind, "completed"))._holding(job.target, job.settled)
-        pivoted = replace(done, active=job.target, job=None, unflushed=frozenset())
+        done = self.with_end(End(job.kind, "completed")).holding(job.target, job.settled)
+        joined = self._joined(job)
+        pivoted = replace(done, active=job.target, job=None, unflushed=frozenset(), bitmaps=joined)
         return pivoted._without(self._deleted(job))
 
     def abort(self) -> Content:
         """End the job and stay with the active file; the target keeps what it holds: in sync, what the guest sees."""
         job = self._job()
         ended = replace(self.with_end(End(job.kind, "canceled")), job=None)
-        return ended._holding(job.target, job.settled) if job.phase is Phase.READY else ended
+        return ended.holding(job.target, job.settled) if job.phase is Phase.READY else ended
 
     def with_end(self, end: End) -> Content:
         """Self with the end of one more job."""
@@ -391,22 +472,25 @@ class Content:
         """
         lost = self._in_memory()
         known = {part: label for part, label in self.acknowledged.items() if part not in lost}
+        opened = (self.active,) if self.job is None else (self.active, self.job.target)
+        bitmaps = bitmap.lost(self.bitmaps, opened)
         done = replace(self.unsettled(), job=None, unflushed=frozenset(), in_flight={}, acknowledged=known)
+        done = replace(done, bitmaps=bitmaps)
         job = self.job
         if job is None:
             return done
         done = done.with_end(End(job.kind, "failed", certain=False))
         if job.target == self.active:
             return done
-        doubt = in_doubt(job.began, job.settled, self._holding(job.target, job.began).shows(job.target))
+        doubt = in_doubt(job.began, job.settled, self.holding(job.target, job.began).shows(job.target))
         # what the guest has written meanwhile may have been there in any of its versions
         meanwhile = {part: UNDEFINED for part, held in enumerate(self.contains(job.target)) if held is UNDEFINED}
-        return done._holding(job.target, _changed(doubt, meanwhile))
+        return done.holding(job.target, _changed(doubt, meanwhile))
 
     def unsettled(self) -> Content:
         """This content as its files are while QEMU runs: what the guest has not flushed may be in them or not."""
         own = self.layer(self.active).own
-        return self._holding(self.active, _changed(own, dict.fromkeys(self._in_memory(), UNDEFINED)))
+        return self.holding(self.active, _changed(own, dict.fromkeys(self._in_memory(), UNDEFINED)))
 
     def _in_memory(self) -> set[int]:
         unit = self.layer(self.active).format.unit
@@ -419,7 +503,9 @@ class Content:
             for name, layer in self.layers.items()
         }
         perhaps = tuple(replace(end, certain=False) for end in other.ends[len(self.ends) :])
-        return replace(self, layers=held, unflushed=self.unflushed | other.unflushed, ends=(*self.ends, *perhaps))
+        bitmaps = bitmap.either(self.bitmaps, other.bitmaps)
+        unflushed, ends = self.unflushed | other.unflushed, (*self.ends, *perhaps)
+        return replace(self, layers=held, unflushed=unflushed, bitmaps=bitmaps, ends=ends)
 
     # how it is done
 
@@ -440,17 +526,19 @@ class Content:
         backing = self.layer(name).backing
         return (name,) if backing is None else (*self._chain_of(backing), name)
 
-    def _holding(self, name: str, own: Sequence[Part]) -> Content:
+    def holding(self, name: str, own: Sequence[Part]) -> Content:
         """Self with other own contents of `name`."""
         return replace(self, layers={**self.layers, name: replace(self.layer(name), own=tuple(own))})
 
-    def _wrote(self, parts: frozenset[int]) -> Content:
-        return replace(self, unflushed=self.unflushed | parts)
+    def _wrote(self, parts: frozenset[int], *, certain: bool = True) -> Content:
+        """Self, to whose active file the guest has written; unless it is `certain` that this has come there."""
+        marked = bitmap.wrote(self.bitmaps, self.active, parts, self.geometry, certain=certain)
+        return replace(self, unflushed=self.unflushed | parts, bitmaps=marked)
 
     def _put(self, value: Part, parts: frozenset[int]) -> Content:
         values = dict.fromkeys(parts, value)
         own = written(self.layer(self.active), self.guest(), values, self.geometry)
-        return self._seen_by_guest(parts)._holding(self.active, own)._mirrored(values)._wrote(parts)
+        return self._seen_by_guest(parts).holding(self.active, own)._mirrored(values)._wrote(parts)
 
     def _seen_by_guest(self, parts: frozenset[int]) -> Content:
         """Self without what was known of `parts` from the guest alone, or was on its way to them: it writes to them.
@@ -472,7 +560,7 @@ class Content:
             return self
         if job.kind == "pull":
             return replace(self, job=replace(job, settled=self._settled(job)))
-        target = self._holding(job.target, job.settled)
+        target = self.holding(job.target, job.settled)
         layer, shown = target.layer(job.target), target.shows(job.target)
         settled = _changed(layer.own, values)
         if allocates:
@@ -482,7 +570,8 @@ class Content:
             settled = tuple(map(_perhaps, settled, copied))
             job = replace(job, meanwhile=job.meanwhile | self._allocating(job, values))
         held = in_doubt(self.contains(job.target), settled, shown)
-        return replace(self._holding(job.target, held), job=replace(job, settled=settled))
+        marked = replace(self, bitmaps=self._copied(job, values))
+        return replace(marked.holding(job.target, held), job=replace(job, settled=settled))
 
     def _allocating(self, job: Job, values: Mapping[int, Part]) -> frozenset[int]:
         """The parts of clusters that these `values` may allocate in a job's target: else they are written in place."""
@@ -499,12 +588,32 @@ class Content:
         job = Job(kind, target, own, own, top, base, deletes=deletes)
         job = replace(job, settled=self._settled(job))
         doubt = in_doubt(own, job.settled, self.shows(target))
-        begun = replace(self._holding(target, doubt), job=job)
+        begun = replace(self.holding(target, doubt), job=job)
+        source = self._source(job) if kind != "pull" else ()
+        copied = self._copied(job, (part for part, value in enumerate(source) if value is not HOLE))
+        begun = replace(begun, bitmaps=copied)
         if top is None:
             return begun
         # a base that is smaller than what is committed into it grows before anything is copied (QEMU block/commit.c)
         grown = replace(begun.layer(target), size=max(self.layer(target).size, self.layer(top).size))
         return replace(begun, layers={**begun.layers, target: grown})
+
+    def _copied(self, job: Job, parts: Iterable[int]) -> Bitmaps:
+        """The bitmaps when a job copies `parts` to its target: one that the target has may say so.
+
+        What a pull copies is not written by the guest, and is in no bitmap (QEMU block/io.c, copy on read).
+        """
+        if job.kind == "pull" or not self.bitmaps.get(job.target):
+            return self.bitmaps
+        unit = mirror_granularity(self.layer(job.target).format)
+        copied = {other for part in parts for other in self.geometry.unit_around(part, unit)}
+        return bitmap.wrote(self.bitmaps, job.target, copied, self.geometry, certain=False)
+
+    def _joined(self, job: Job) -> Bitmaps:
+        """The bitmaps when a job has ended well: its target has those of what it has folded, or copied."""
+        below = job.base if job.kind in ("pull", "copy") else job.target
+        joined = bitmap.folded(self.bitmaps, self._above(below, job.top or self.active), job.target)
+        return bitmap.without(joined, [job.target]) if isinstance(self.layer(job.target).format, Raw) else joined
 
     def _relatively(self, layers: Sequence[str]) -> Content:
         absolute = [name for name in layers if not self.layer(name).relative]
@@ -517,7 +626,7 @@ class Content:
         source = self._source(job)
         if job.kind == "pull":
             return self._pulled(job, source)
-        before = self._holding(job.target, job.began)
+        before = self.holding(job.target, job.began)
         values = {part: value for part, value in enumerate(source) if value is not HOLE}
         layer, by_mirror = before.layer(job.target), job.kind in TWO_PHASES
         return written(layer, before.shows(job.target), values, self.geometry, by_mirror=by_mirror)
@@ -548,7 +657,8 @@ class Content:
         return self._above(job.target, job.top) if job.deletes and job.top is not None else ()
 
     def _without(self, names: Sequence[str]) -> Content:
-        return replace(self, layers={name: layer for name, layer in self.layers.items() if name not in names})
+        kept = {name: layer for name, layer in self.layers.items() if name not in names}
+        return replace(self, layers=kept, bitmaps=bitmap.without(self.bitmaps, names))
 
     def _source(self, job: Job) -> Parts:
         """What the layers that the job copies hold, folded into one."""
@@ -578,6 +688,10 @@ def _without(parts: frozenset[int], labels: Mapping[int, str]) -> Mapping[int, s
 
 def _perhaps(settled: Part, copied: Part) -> Part:
     return Perhaps(plain(copied)) if settled is HOLE and copied is not HOLE else settled
+
+
+def _of_bitmap(since: Bitmap, geometry: Geometry, *, certain: bool) -> frozenset[int]:
+    return since.parts(since.dirty if certain else since.perhaps, geometry)
 
 
 def _inherited(form: Qcow2) -> Qcow2:

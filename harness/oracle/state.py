@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 
+from harness.oracle.backup import Backup
 from harness.oracle.content import Content, Impossible
 from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.image import QCOW2, File, Image, Store
@@ -54,7 +55,8 @@ class VmState:
 
     Its disks have the same `driver`; where it is `write_through` a discard is not flushed as it ends, and the guest has
     no flush to ask for. `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes.
-    `backup` is the disk of the backup that is on. Without `persistent` it has no definition, and is gone with its QEMU.
+    `backup` is the backup that is on; `checkpoints` are those that libvirt has, in order, with their disks. Without
+    `persistent` it has no definition, and is gone with its QEMU.
 
     `detached` are disks that are not plugged in; their images lie there.
     `saved` is the file with the memory of its guest, or MANAGED, while it is off and may go on from there.
@@ -70,7 +72,8 @@ class VmState:
     qemu: int = 0
     snapshots: Mapping[str, SnapshotRecord] = field(default_factory=dict)
     opaque: frozenset[str] = frozenset()
-    backup: str = ""
+    backup: Backup | None = None
+    checkpoints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     persistent: bool = True
     saved: str = ""
     detached: Mapping[str, Content] = field(default_factory=dict)

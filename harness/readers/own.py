@@ -7,7 +7,7 @@ it wrote, or the L2 tables that QEMU keeps in memory are not in the file yet.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from harness.errors import ImageError, in_one_line
@@ -15,6 +15,7 @@ from harness.oracle.content import Content
 from harness.oracle.geometry import SECTOR, Geometry
 from harness.oracle.image import Image, Raw
 from harness.oracle.table import Row
+from harness.readers.bitmaps import StoredBitmap, stored_bitmaps
 from harness.readers.extents import Extent
 from harness.readers.named import DEEPEST
 from harness.readers.qcow2_header import Header, read_header
@@ -67,6 +68,14 @@ class Reader:
         with self._session(image) as session:
             file = session.open(_path(image))
             return Bookkeeper(file, read_header(file)).wrong()
+
+    def bitmaps(self, image: Image) -> Mapping[str, StoredBitmap]:
+        """The dirty bitmaps in an image, by their names; a raw one has none."""
+        if isinstance(image.format, Raw):
+            return {}
+        with self._session(image) as session:
+            file = session.open(_path(image))
+            return stored_bitmaps(file, read_header(file))
 
     def in_use(self, image: Image) -> int:
         """The bytes of a qcow2 image that something in it refers to: whole clusters, or BLOCKs if they are smaller."""

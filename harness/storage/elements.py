@@ -30,12 +30,21 @@ def copy_disk(dest: Store, image_format: Format) -> str:
     return f"<disk type='{disk_type(dest)}'>{_source(dest)}<driver type='{image_format.name}'/></disk>"
 
 
-def backup_disk(target: str, scratch: Store) -> str:
+def scratch_disk(target: str, scratch: Store) -> str:
     """The <disk> of a backup in pull mode; libvirt makes the scratch file, and removes it."""
-    source = source_element(scratch)
-    source.tag = "scratch"
-    element = ElementTree.tostring(source, encoding="unicode")
-    return f"<disk name={quoteattr(target)} backup='yes' type='{disk_type(scratch)}'>{element}</disk>"
+    return _backup_disk(target, scratch, "scratch", "")
+
+
+def backup_target(target: str, dest: Store, image_format: Format) -> str:
+    """The <disk> of a backup in push mode, which goes to an image that libvirt makes."""
+    return _backup_disk(target, dest, "target", f"<driver type='{image_format.name}'/>")
+
+
+def _backup_disk(target: str, store: Store, tag: str, driver: str) -> str:
+    source = source_element(store)
+    source.tag = tag
+    element = driver + ElementTree.tostring(source, encoding="unicode")
+    return f"<disk name={quoteattr(target)} backup='yes' type='{disk_type(store)}'>{element}</disk>"
 
 
 def _source(store: Store) -> str:

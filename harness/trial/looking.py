@@ -28,7 +28,7 @@ def expected(state: State) -> Sighting:
             if not vm.is_on:
                 continue
             sight[f"{name} {target}"] = " <- ".join(printed(state.store(image)) for image in content.chain())
-            is_on = content.job is not None or vm.backup == target
+            is_on = content.job is not None or (vm.backup is not None and target in vm.backup.disks)
             sight[f"job of {name} {target}"] = "on" if is_on else "none"
     return sight
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from harness.acts.act import Act
-from harness.acts.backup import BeginPullBackup, EndBackup, url
+from harness.acts.backup import AwaitBackup, BeginBackup, EndBackup, url
 from harness.acts.calls import Libvirt
 from harness.acts.chain import (
     Abort,
@@ -25,6 +25,7 @@ from harness.acts.chain import (
     Snapshot,
     Throttle,
 )
+from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint
 from harness.acts.device import Attach, Detach
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
 from harness.acts.images import CreateImage, RemoveImage
@@ -137,6 +138,14 @@ class Vm:
                 disk.snapshot(name)
             disk.write(label, cells)
         return self
+
+    def checkpoint(self, name: str, *disks: str) -> None:
+        """Make a checkpoint of these disks, or of all."""
+        self.stage.do(CreateCheckpoint(name, disks or tuple(self.state.disks), self.name))
+
+    def delete_checkpoint(self, name: str) -> None:
+        """Delete a checkpoint."""
+        self.stage.do(DeleteCheckpoint(name, self.name))
 
     def delete_snapshot(self, name: str) -> None:
         """Delete an external snapshot that libvirt has a record of."""
@@ -300,10 +309,15 @@ class Disk:
         """What one of libvirt's functions that change nothing answers about it; `args` are the function's others."""
         return self._stage.ask(Libvirt(function, self.vm.name, {"disk": self.target, **args}, flags), by=by)
 
-    def pull_backup(self) -> PullBackup:
-        """Begin a full backup, which QEMU serves over NBD until it is ended."""
-        self._do(BeginPullBackup(self.target, self.vm.name))
+    def pull_backup(self, *, since: str = "", checkpoint: str = "") -> PullBackup:
+        """Begin a backup, which QEMU serves over NBD until it is ended: a full one, or one `since` a checkpoint."""
+        self._do(BeginBackup((self.target,), (), since, checkpoint, self.vm.name))
         return PullBackup(self)
+
+    def backup(self, dest: str, *, since: str = "", checkpoint: str = "") -> None:
+        """Have QEMU write a backup to the new image `dest`: a full one, or one `since` a checkpoint."""
+        self._do(BeginBackup((self.target,), (dest,), since, checkpoint, self.vm.name))
+        self._do(AwaitBackup(self.vm.name))
 
     def read(self) -> bytes:
         """All cells as the guest's device gives them now."""

@@ -13,11 +13,12 @@ _FIRST_BLOCK = 4096  # QEMU allocates it when it makes a raw file (block/file-po
 _SLACK = 2  # clusters, or blocks: what QEMU allocates ahead, or has freed and not yet used again
 
 
-def most_bytes(layer: Layer, geometry: Geometry) -> int:
+def most_bytes(layer: Layer, geometry: Geometry, bitmaps: int = 0) -> int:
     """The most bytes that the file of `layer` can take: its data, and the metadata that finds it.
 
     The rules are those of docs/interop/qcow2.rst: one header; an L1 table with an entry for each L2 table of the disk;
-    an L2 table (a cluster) where data are; a refcount table, and a block for each so many clusters.
+    an L2 table (a cluster) where data are; a refcount table, and a block for each so many clusters; a directory of the
+    `bitmaps`, a table and a cluster of bits for each. They are written anew before what was there is freed.
     """
     part = geometry.part_size
     held = [number for number, value in enumerate(layer.own) if value is not HOLE]
@@ -31,18 +32,24 @@ def most_bytes(layer: Layer, geometry: Geometry) -> int:
     l2 = len({number * part // covered for number in held})
     l1 = _clusters(-(-layer.size // covered) * _ENTRY, cluster)
     # a disk that has grown leaves its former L1 table behind: freed, still in the file, smaller than the new one
-    known = 1 + 2 * l1 + l2 + data
+    known = 1 + 2 * l1 + l2 + data + 2 * _of_bitmaps(bitmaps)
     blocks = -(-known * form.refcount_bits // (8 * cluster)) + 1
     table = _clusters(blocks * _ENTRY, cluster)
     return cluster * (known + blocks + table) + _SLACK * max(cluster, BLOCK)
 
 
-def most_kept(form: Qcow2, in_use: int) -> int:
+def most_kept(form: Qcow2, in_use: int, bitmaps: int = 0) -> int:
     """The most bytes that the file of an image can take in which something refers to `in_use` bytes, in whole blocks.
 
-    What a guest discards is given back to the file system, with discard='unmap'.
+    What a guest discards is given back to the file system, with discard='unmap'; what `bitmaps` took before they were
+    written anew is not (QEMU block/qcow2-bitmap.c, QCOW2_DISCARD_OTHER).
     """
-    return in_use + _SLACK * max(form.cluster_size, BLOCK)
+    return in_use + (_SLACK + _of_bitmaps(bitmaps)) * max(form.cluster_size, BLOCK)
+
+
+def _of_bitmaps(bitmaps: int) -> int:
+    """Clusters of a directory of bitmaps, and of a table and bits for each."""
+    return 1 + 2 * bitmaps if bitmaps else 0
 
 
 def _clusters(size: int, cluster: int) -> int:

@@ -92,7 +92,7 @@ BUGS: tuple[KnownBug, ...] = (
         sentence="While a backup is on, libvirt does not hear that the agent of a guest that was reset has connected.",
         measured="shows on 9.0.0-4+deb12u2 and 11.3.0-3+deb13u3, not on 12.8.0-1; no reference found:"
         " scenarios/findings/backup-keeps-libvirt-from-hearing-of-an-agent.md",
-        acts=r"^(.*\n)*BeginPullBackup\((.*\n)*Reset\(",
+        acts=r"^(.*\n)*BeginBackup\((.*\n)*Reset\(",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
@@ -118,7 +118,7 @@ BUGS: tuple[KnownBug, ...] = (
         sentence="A libvirtd that dies in a snapshot, copy or backup leaves nodes and files, or has the former chain.",
         measured="shows on 7.0.0-3+deb11u3, 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
         " scenarios/findings/libvirtd-killed-in-a-snapshot-goes-on-with-the-former-chain.md",
-        acts=r"^(.*\n)*(Snapshot|DeleteSnapshot|Copy|BeginPullBackup|EndBackup)\(.*\nKillDaemon\(",
+        acts=r"^(.*\n)*(Snapshot|DeleteSnapshot|Copy|BeginBackup|EndBackup)\(.*\nKillDaemon\(",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
@@ -178,7 +178,7 @@ BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"^scenarios/explore/",
         check="",
-        shows=r"BeginPullBackup\(.*has happened or has not\nneither(.*\n)*seen .*backup job data missing",
+        shows=r"BeginBackup\(.*has happened or has not\nneither(.*\n)*seen .*backup job data missing",
         component="libvirt",
         since="9.0.0",  # 7.0 has no backups
         fixed=None,
@@ -186,7 +186,7 @@ BUGS: tuple[KnownBug, ...] = (
         sentence="A libvirtd that dies at the start of a backup leaves a job of the domain that has no data.",
         measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
         " scenarios/findings/libvirtd-killed-at-the-start-of-a-backup-leaves-a-job-without-data.md",
-        acts=r"^(.*\n)*BeginPullBackup\(.*\nKillDaemon\(",
+        acts=r"^(.*\n)*BeginBackup\(.*\nKillDaemon\(",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",

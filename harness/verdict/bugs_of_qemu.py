@@ -44,7 +44,7 @@ BUGS: tuple[KnownBug, ...] = (
     ),
     KnownBug(
         scenario=r"test_abort_after_ready_leaves_the_chain|test_a_commit_that_is_given_up(?!_while)|follows_its_overlay|"
-        r"ended_without_waiting.*[\[-]active commit",
+        r"ended_without_waiting.*[\[-]active commit|bitmaps_say_what_was_written.*aborted commit",
         check="options of block nodes",
         shows=r"the node \S+ of \S+ runs with ro True\nit runs with ro False",
         component="QEMU",
@@ -190,7 +190,7 @@ BUGS: tuple[KnownBug, ...] = (
         sentence="A VM that is paused during a backup of a throttled disk on an iothread hangs, or QEMU aborts.",
         measured="shows on 1:7.2+dfsg-7+deb12u18+b3, not on 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1; no reference"
         " found: scenarios/findings/pause-during-a-backup-of-a-throttled-disk-hangs.md",
-        acts=r"^(.*\n)*(Throttle\((.*\n)*BeginPullBackup|BeginPullBackup(.*\n)*Throttle\()(.*\n)*Suspend\(",
+        acts=r"^(.*\n)*(Throttle\((.*\n)*BeginBackup|BeginBackup(.*\n)*Throttle\()(.*\n)*Suspend\(",
     ),
     KnownBug(
         scenario=r"[\[-]shallow(, to| copy to) an overlay that is there|^scenarios/explore/",

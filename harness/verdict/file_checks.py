@@ -95,12 +95,24 @@ def records_of_snapshots(subject: Subject) -> Iterator[Finding]:
         yield subject.wrong(f"libvirt has records of the snapshots {', '.join(expected) or 'none'}", told)
 
 
+def records_of_checkpoints(subject: Subject) -> Iterator[Finding]:
+    """Ask libvirt for the checkpoints that it has a record of, and look for the files with them."""
+    vm = subject.vm
+    expected = sorted(vm.state.checkpoints)
+    names = vm.domain.call("the checkpoints", lambda handle: [str(c.getName()) for c in handle.listAllCheckpoints()])
+    kept = [file.stem for file in _files(subject.trial.daemon, vm.name) if file.parent.parent.name == "checkpoint"]
+    if not sorted(names) == sorted(kept) == expected:
+        told = f"it has {', '.join(sorted(names)) or 'none'}; in files: {', '.join(sorted(kept)) or 'none'}"
+        yield subject.wrong(f"libvirt has records of the checkpoints {', '.join(expected) or 'none'}", told)
+
+
 def left_of_vm(subject: Subject) -> Iterator[Finding]:
     """Look for what libvirt keeps of a VM while it is on."""
     vm, daemon = subject.vm, subject.trial.daemon
     vm.domain.state()  # libvirt knows by now that it is off
     kept = {_definition(daemon, vm.name)}
-    files = [file for file in _files(daemon, vm.name) if file not in kept and file.parent.parent.name != "snapshot"]
+    records = ("snapshot", "checkpoint")
+    files = [file for file in _files(daemon, vm.name) if file not in kept and file.parent.parent.name not in records]
     left = [file for file in files if file.name != f"{vm.name}.save"]
     expected = vm.state.saved == MANAGED
     told = bool(vm.domain.call("what was saved", lambda handle: handle.hasManagedSaveImage()))
@@ -187,5 +199,6 @@ FILE_CHECKS: tuple[Check, ...] = (
     Check("definition on disk", "O9: it is the one in memory, if any", "vm", DEFINED, definition_on_disk),
     Check("status on disk", "O9: so is the status of a VM that is on", "vm", ON, status_on_disk),
     Check("snapshots", "O9: libvirt has records of those that it should", "vm", DEFINED, records_of_snapshots),
+    Check("checkpoints", "O9: and of those checkpoints", "vm", DEFINED, records_of_checkpoints),
     Check("left of a VM", "O10: libvirt keeps nothing else of a VM that is off", "vm", OFF, left_of_vm),
 )

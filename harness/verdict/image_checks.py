@@ -65,17 +65,40 @@ def refcounts(subject: Subject) -> Iterator[Finding]:
 
 
 def nothing_inside(subject: Subject) -> Iterator[Finding]:
-    """Read in the header what no act makes: snapshots and bitmaps in the image, and a mark that it is in use."""
+    """Read in the header what no act makes, snapshots in the image and a mark that it is in use; and the bitmaps."""
     header = subject.trial.reader.header(subject.image)
     if header is None:
         return
-    inside = {"snapshots": header.own.snapshots.count, "bitmaps": header.own.bitmaps.count}
-    left = ", ".join(f"{count} {name}" for name, count in inside.items() if count)
-    if left:
-        yield subject.wrong(f"{subject.image} has neither snapshots nor bitmaps inside", f"it has {left}")
+    if header.own.snapshots.count:
+        yield subject.wrong(f"{subject.image} has no snapshots inside", f"it has {header.own.snapshots.count}")
+    yield from _bitmaps(subject)
     deaths = subject.vm.state.deaths
     if header.own.is_dirty and (not deaths or deaths[-1] is not Death.KILLED):
         yield subject.wrong(f"{subject.image} is not marked as dirty", "it is: whoever wrote to it did not close it")
+
+
+def _bitmaps(subject: Subject) -> Iterator[Finding]:
+    """Compare the bitmaps in the file, as our own reader reads them, with what was written: granule by granule."""
+    image = subject.image
+    expected = subject.disk.content.bitmaps.get(image.name, {})
+    seen = subject.trial.reader.bitmaps(image)
+    left = sorted(seen.keys() - expected.keys())
+    if left:
+        names = ", ".join(expected)
+        claim = f"{image} has no bitmaps {f'besides {names}' if names else 'inside'}"
+        yield subject.wrong(claim, f"it has {', '.join(left)}")
+    for name, bitmap in expected.items():
+        found = seen.get(name)
+        if found is None or found.in_use:
+            if bitmap.kept:
+                how = "it is not there" if found is None else "it is marked as in use"
+                yield subject.wrong(f"{image} has the bitmap {name}", how)
+            continue
+        missing, more = bitmap.dirty - found.dirty, found.dirty - bitmap.dirty - bitmap.perhaps
+        if missing or more or found.granularity != bitmap.granularity or not found.auto:
+            other = f"it lacks {sorted(missing)}, and has {sorted(more)} besides" if missing or more else str(found)
+            granules = f"{sorted(bitmap.dirty)}, each of {bitmap.granularity} bytes"
+            yield subject.wrong(f"the bitmap {name} of {image} has the granules {granules}", other)
 
 
 def holes(subject: Subject) -> Iterator[Finding]:

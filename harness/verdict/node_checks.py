@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.oracle.image import Raw
+from harness.oracle.bitmap import Bitmap
+from harness.oracle.image import Qcow2, Raw
 from harness.storage.stores import UnknownStore, protocol_node, store_printed
 from harness.trial.nouns import Disk, Vm
 from harness.verdict.check import ON, Check, Subject
@@ -79,16 +80,40 @@ def options_of_nodes(subject: Subject) -> Iterator[Finding]:
 
 
 def nothing_on_nodes(subject: Subject) -> Iterator[Finding]:
-    """Ask QEMU for exports, and for bitmaps on its nodes: no act makes one that outlasts it."""
+    """Ask QEMU for exports, and for bitmaps on its nodes: those of checkpoints alone, each with what was written."""
     exports = [str(export.get("id")) for export in subject.sight.qmp(subject.vm, "query-block-exports")]
     if exports:
         yield subject.wrong("QEMU exports nothing", f"it has {', '.join(exports)} (query-block-exports)")
+    expected = {name: found for disk in subject.vm.disks for name, found in disk.content.bitmaps.items()}
     for node in subject.sight.qmp(subject.vm, NODES):
-        bitmaps = node.get("dirty-bitmaps")
-        if bitmaps:
-            yield subject.wrong(
-                f"the node {node['node-name']} of {_owner(subject.vm, node)} has no bitmap", str(bitmaps)
-            )
+        image = _owner(subject.vm, node)
+        known = expected.get(image, {}) if node["drv"] == Qcow2.name else {}
+        listed = node.get("dirty-bitmaps")
+        seen = {str(each.get("name", "")): each for each in listed} if isinstance(listed, Sequence) else {}
+        what = f"the node {node['node-name']} of {image}"
+        left = {name: each for name, each in seen.items() if name not in known}
+        if left:
+            yield subject.wrong(f"{what} has no bitmap{' besides' * bool(known)}", str([*left.values()]))
+        for name, bitmap in known.items():
+            yield from _bitmap_differences(subject, f"the bitmap {name} of {image}", bitmap, seen.get(name))
+
+
+def _bitmap_differences(subject: Subject, what: str, bitmap: Bitmap, seen: Json | None) -> Iterator[Finding]:
+    """What QEMU says of a bitmap, held to what was written: it records, and counts that exactly."""
+    if seen is None or seen.get("inconsistent"):
+        if bitmap.kept:
+            yield subject.wrong(f"{what} is there", "it is not" if seen is None else f"it is inconsistent: {seen}")
+        return
+    least = len(bitmap.dirty) * bitmap.granularity
+    most = least + len(bitmap.perhaps) * bitmap.granularity
+    count = seen.get("count")
+    if not isinstance(count, int) or not least <= count <= most:
+        counts = f"{least} bytes" if least == most else f"{least} to {most} bytes"
+        yield subject.wrong(f"{what} has {counts} that were written", f"it has {count} ({NODES})")
+    expected = {"granularity": bitmap.granularity, "recording": True, "busy": False, "persistent": True}
+    wrong = [name for name, value in expected.items() if seen.get(name) != value]
+    if wrong:
+        yield subject.wrong(f"{what} has {_listed(expected, wrong)}", f"it has {_listed(seen, wrong)} ({NODES})")
 
 
 def _of_node(disk: Disk, spec: DiskSpec, name: str, node: Json) -> Json:
@@ -141,5 +166,5 @@ def _owner(vm: Vm, node: Json) -> str:
 NODE_CHECKS: tuple[Check, ...] = (
     Check("block nodes", "O4: QEMU has a node for each image, and no other", "vm", ON, nodes_of_images),
     Check("options of block nodes", "O4: QEMU runs them as the definition says", "vm", ON, options_of_nodes),
-    Check("exports and bitmaps", "O6: nothing is left on QEMU's nodes", "vm", ON, nothing_on_nodes),
+    Check("exports and bitmaps", "O6, O12: nodes have the bitmaps of checkpoints", "vm", ON, nothing_on_nodes),
 )

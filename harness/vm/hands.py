@@ -19,7 +19,7 @@ from harness.stack.image_server import ImageServer
 from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.storage.stores import path_of
 from harness.vm.domain import Domain
-from harness.vm.domain_view import alias_of, backing_chain, indices
+from harness.vm.domain_view import alias_of, backing_chain, indices, targets
 from harness.vm.jobs import Jobs
 from harness.vm.offline import OfflineWriter
 from harness.vm.takeover import start_daemon
@@ -28,7 +28,7 @@ from harness.waiting import NotYet, wait_until
 
 COMMAND_TIMEOUT = 120.0
 _UNPLUGGED = 30.0  # a guest under TCG lets go within a second; where it is asked by a button, after five
-_DOCUMENT = IMAGES.parent / "document.xml"
+_DOCUMENT, _CHECKPOINT = IMAGES.parent / "document.xml", IMAGES.parent / "checkpoint.xml"
 _STARTS_A_JOB = frozenset({"virDomainBlockCommit", "virDomainBlockRebase", "virDomainBlockPull", "virDomainBlockCopy"})
 
 
@@ -123,6 +123,9 @@ class BindingHand:
             things.jobs.expect(domain, target)
             if "COPY" not in call.flags:
                 call = _by_index(domain, call, _has_no_path)
+        if call.function == "virDomainBackupBegin":
+            for disk in targets(domain.xml()):
+                things.jobs.expect(domain, disk)
         since = things.daemon.events.mark()
         answer = self._invoke(domain, call)
         if call.function == "virDomainAbortJob":
@@ -193,8 +196,9 @@ class VirshHand(BindingHand):
 
     def _invoke(self, domain: Domain, call: Libvirt) -> object:
         daemon = self.things.daemon
-        if call.xml:
-            daemon.sandbox.outside(_DOCUMENT).write_text(call.xml)
+        for name, document in ((call.xml, _DOCUMENT), (call.args.get("checkpoint"), _CHECKPOINT)):
+            if name:
+                daemon.sandbox.outside(document).write_text(str(name))
         return domain.call(call.function, lambda _: daemon.virsh(*spelt(call, _DOCUMENT)[1:]).check().stdout)
 
 
@@ -215,6 +219,8 @@ def spelt(call: Libvirt, document: PurePosixPath) -> list[str]:
     words = ["virsh", face.verb, call.vm]
     for name, option in face.arguments:
         value = str(document) if name == "xml" else call.args.get(name)
+        if name == "checkpoint" and value:
+            value = str(_CHECKPOINT)
         if value is None or (name == "bandwidth" and value == 0 and face.method != "blockJobSetSpeed"):
             continue
         in_bytes = name == "size" and "BYTES" in call.flags
@@ -274,6 +280,11 @@ def _undefine(things: Things, call: Libvirt) -> None:
     things.domain(call.vm).undefine()
 
 
+def _delete_checkpoint(things: Things, call: Libvirt) -> None:
+    name, flags = str(call.args["name"]), _flags_of(call)
+    things.domain(call.vm).call("checkpointDelete", lambda handle: handle.checkpointLookupByName(name).delete(flags))
+
+
 def _delete_snapshot(things: Things, call: Libvirt) -> None:
     name = str(call.args["name"])
     things.domain(call.vm).call("snapshotDelete", lambda handle: handle.snapshotLookupByName(name).delete(0))
@@ -293,6 +304,7 @@ _SPECIAL: Mapping[str, Callable[[Things, Libvirt], None]] = {
     "virDomainDestroyFlags": lambda things, call: things.domain(call.vm).shut_off(),
     "virDomainReset": lambda things, call: things.domain(call.vm).reset(),
     "virDomainSnapshotDelete": _delete_snapshot,
+    "virDomainCheckpointDelete": _delete_checkpoint,
 }
 """What takes more than the one call: the guest is to be reached, the end awaited, the object looked up."""
 
@@ -371,5 +383,9 @@ def _await(things: Things, call: Await) -> None:
     domain = things.domain(call.vm)
     if call.status == "written":
         await_written(domain.agent)
+    elif call.status == "backed up":
+        for disk in call.disk.split():
+            things.jobs.await_status(domain, disk, "completed")
+        _await_no_job(domain)
     else:
         things.jobs.await_status(domain, call.disk, call.status)

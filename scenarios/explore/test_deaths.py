@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from harness.acts.act import Act
-from harness.acts.backup import BeginPullBackup, EndBackup
+from harness.acts.backup import BeginBackup, EndBackup
 from harness.acts.chain import (
     Abort,
     ActiveCommit,
@@ -47,8 +47,8 @@ OPERATIONS: Mapping[str, tuple[Sequence[Act], Act]] = {
     "managed save": ((), Save()),
     "undefinition": ((), Undefine()),
     "definition": ((Undefine(),), Redefine()),
-    "backup": ((), BeginPullBackup("vda")),
-    "end of a backup": ((BeginPullBackup("vda"),), EndBackup()),
+    "backup": ((), BeginBackup()),
+    "end of a backup": ((BeginBackup(),), EndBackup()),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness.acts.act import Act
 from harness.acts.asked import Ask
-from harness.acts.backup import BeginPullBackup
+from harness.acts.backup import BeginBackup
 from harness.acts.calls import Argument
 from harness.acts.chain import Abort, ActiveCommit, AwaitReady, Commit, Copy, Pivot, Pull, Resize, SetSpeed, Snapshot
 from harness.acts.device import Detach
@@ -340,7 +340,7 @@ CONTROL: Mapping[str, Row] = {
         Ask("virDomainSnapshotCreateXML", {}, (), "<domainsnapshot/>"),
         "block copy still active: disk 'vda' already in active block job",
     ),
-    "backup during a commit": (_READY, BeginPullBackup("vda"), "internal error: disk 'vda' has a blockjob assigned"),
+    "backup during a commit": (_READY, BeginBackup(), "internal error: disk 'vda' has a blockjob assigned"),
     "threshold of a disk that is not there": (
         (),
         Ask("virDomainSetBlockThreshold", {"disk": "vdz", "threshold": 1}),
@@ -419,7 +419,7 @@ OFF: Mapping[str, Row] = {
     },
     "backup of a VM that is off": (
         (ShutOff(),),
-        BeginPullBackup("vda"),
+        BeginBackup(),
         "Operation not supported: cannot perform disk backup for inactive domain",
     ),
     "undefinition of a VM that is off and has snapshots": (

@@ -11,7 +11,7 @@ import pytest
 
 from harness.acts.act import Act, after_all, read
 from harness.acts.asked import Ask
-from harness.acts.backup import BeginPullBackup, EndBackup
+from harness.acts.backup import AwaitBackup, BeginBackup, EndBackup
 from harness.acts.calls import Libvirt, face_of
 from harness.acts.chain import (
     Abort,
@@ -29,6 +29,7 @@ from harness.acts.chain import (
     Snapshot,
     Throttle,
 )
+from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint
 from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
@@ -92,8 +93,13 @@ STORY: tuple[Act, ...] = (
     AwaitReady("vda"),
     Pivot("vda"),
     Resize("vda", 1 << 22),
-    BeginPullBackup("vda"),
+    BeginBackup(checkpoint="ck1"),
     EndBackup(),
+    CreateCheckpoint("ck2"),
+    BeginBackup(dests=("inc",), since="ck1"),
+    AwaitBackup(),
+    DeleteCheckpoint("ck1"),
+    DeleteCheckpoint("ck2"),
     LeaveFile(("touch", "/export/images/x"), "/export/images/x"),
     RemoveFile("/export/images/x"),
     Suspend(),
@@ -254,6 +260,9 @@ IMPOSSIBLE: tuple[tuple[Act, str], ...] = (
     (StartDaemon(), "libvirtd runs"),
     (DeleteSnapshot("snap"), "vm1 has no snapshot snap"),
     (EndBackup(), "has no backup"),
+    (AwaitBackup(), "has no backup that ends by itself"),
+    (BeginBackup(since="ck"), "vm1 has no checkpoint ck"),
+    (DeleteCheckpoint("ck"), "vm1 has no checkpoint ck"),
     (EndWrite("vda"), "the guest has begun no write"),
     (Resize("vda", 512), "has no room for 12 cells"),
     (RemoveFile("/x"), "there is no file /x"),
@@ -303,7 +312,7 @@ def test_what_libvirt_must_tell_of_a_vm_is_kept() -> None:
         Suspend(),
         Resume(),
         Snapshot("vda", "sn1", name="sn1", memory="/export/images/memory"),
-        BeginPullBackup("vda"),
+        BeginBackup(),
         EndBackup(),
         ShutOff(),
         Start(),
@@ -376,7 +385,7 @@ def test_the_guest_would_call_disks_otherwise_if_others_went_before() -> None:
         (CreateImage("more", "vdc").after(with_vdb()), Attach("vdc"), "without vdb the guest would call vdc otherwise"),
         (three, Attach("vdb"), "vdb of vm1 is not detached"),
         (Suspend().after(three), Attach("vdc"), "its guest must take part"),
-        (BeginPullBackup("vda").after(three), Attach("vdc"), "a backup of vda is on"),
+        (BeginBackup().after(three), Attach("vdc"), "a backup of vda is on"),
         (BeginWrite("vdb", "A", (0,)).after(two), Detach("vdb"), "the guest has a write to vdb in flight"),
         (Copy("vdb", "copy").after(two), Detach("vdb"), "vdb cannot go during the copy"),
         (Snapshot("vdb", "over", name="s").after(two), Detach("vdb"), "libvirt has a record of s of vdb"),
@@ -401,7 +410,7 @@ def test_from_a_file_it_is_restored_or_it_boots() -> None:
 def test_nothing_is_saved_while_something_goes_on() -> None:
     for begun, why in (
         ((Copy("vda", "copy"),), "vm1 cannot be saved during the copy that writes to copy of vda"),
-        ((BeginPullBackup("vda"),), "a backup of vda is on"),
+        ((BeginBackup(),), "a backup of vda is on"),
         ((BeginWrite("vda", "A", (0,)),), "its guest has a write to vda in flight"),
         ((Suspend(),), "vm1 is paused"),
     ):

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from harness.acts.act import Act, after_all
-from harness.acts.backup import BeginPullBackup
+from harness.acts.backup import BeginBackup
 from harness.acts.chain import Abort, ActiveCommit, AwaitCompleted, AwaitReady, Pull, Snapshot
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon
 from harness.acts.guest import Write
@@ -77,8 +77,8 @@ def test_a_paused_guest_does_nothing() -> None:
 def test_what_a_release_does_not_offer_is_not_possible() -> None:
     state = started(Universe())
 
-    assert BeginPullBackup("vda") in possible(state, 1)
-    assert BeginPullBackup("vda") not in possible(state, 1, lambda name: name != "backup")
+    assert BeginBackup() in possible(state, 1)
+    assert BeginBackup() not in possible(state, 1, lambda name: name != "backup")
 
 
 def test_a_long_chain_grows_no_more_and_unused_images_go() -> None:

@@ -15,7 +15,7 @@ SMALL = Geometry(cells=4, cell_size=65536, part_size=16384)
 def disk(form: Qcow2 | Raw, **of_parts: Part) -> Content:
     """One image with 16 parts, HOLE but for those named: p3 is the fourth."""
     own = [of_parts.get(f"p{part}", HOLE) for part in range(SMALL.parts)]
-    return Content.new("base", SMALL, form)._holding("base", own)
+    return Content.new("base", SMALL, form).holding("base", own)
 
 
 def test_a_cluster_with_data_is_data_as_a_whole_and_one_of_zeros_is_a_hole() -> None:

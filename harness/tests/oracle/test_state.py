@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from harness.oracle.backup import BackedUp, Backup
 from harness.oracle.content import Content, Impossible
 from harness.oracle.image import QCOW2, File, Image, Nbd
 from harness.oracle.state import Power, State, VmState
@@ -29,7 +30,9 @@ def test_a_disk_that_there_is_not_is_refused_with_those_that_there_are() -> None
 
 def test_without_a_daemon_and_during_a_backup_nothing_is_done_to_a_disk() -> None:
     stopped = State(RUNNING.vms, daemon=None)
-    busy = RUNNING.with_vm("vm1", VmState(RUNNING.vm("vm1").disks, Power.RUNNING, backup="vdb"))
+    busy = RUNNING.with_vm(
+        "vm1", VmState(RUNNING.vm("vm1").disks, Power.RUNNING, backup=Backup({"vdb": BackedUp((), 0)}))
+    )
 
     refused(stopped.served, "no libvirtd runs")
     refused(lambda: busy.operated("vm1", "vda"), "a backup of vdb is on")
