@@ -13,7 +13,24 @@ Abstract = Hashable
 """A state, or an act in one, to compare."""
 Transition = tuple[Abstract, Abstract]
 """A state, and an act that is done in it."""
-_FLAGS = ("shallow", "reuse", "delete", "plain", "synchronous", "by_rebase", "relative", "as_data", "name", "bandwidth")
+_FLAGS = (
+    "shallow",
+    "reuse",
+    "delete",
+    "plain",
+    "synchronous",
+    "by_rebase",
+    "relative",
+    "as_data",
+    "name",
+    "bandwidth",
+    "dests",
+    "since",
+    "checkpoint",
+)
+
+_MADE = ("overlay", "dest", "dests")
+"""What an act makes."""
 
 
 def abstract(state: State) -> Abstract:
@@ -82,7 +99,9 @@ def _of_disk(target: str, content: Content) -> Abstract:
         roles.get(job.base or ""),
         job.deletes,
     )
-    return layers, doing, tuple(sorted(content.unflushed)), bool(content.in_flight), bool(content.acknowledged)
+    bitmaps = tuple((roles.get(image), len(found)) for image, found in content.bitmaps.items())
+    waiting = tuple(sorted(content.unflushed)), bool(content.in_flight), bool(content.acknowledged)
+    return layers, doing, *waiting, bitmaps
 
 
 def _roles(target: str, content: Content) -> dict[str, str]:
@@ -104,7 +123,7 @@ def _without_names(data: object, roles: Mapping[str, str]) -> Abstract:
         return tuple(
             (
                 name,
-                "new" if name in ("overlay", "dest") and value not in roles else _without_names(value, roles),
+                "new" if name in _MADE and str(value) not in roles else _without_names(value, roles),
             )
             for name, value in kept
         )
