@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from harness.acts.backup import SOCKET
 from harness.acts.guest import Flush
 from harness.errors import ChainproofError, CheckFailed, ImageError
 from harness.journal import Kind
+from harness.oracle.bitmap import Bitmap
 from harness.oracle.content import Content
 from harness.oracle.state import Power
 from harness.oracle.table import Row, Table, difference, known
@@ -16,6 +18,7 @@ from harness.readers.nbd_reader import NbdReader
 from harness.readers.offline import Offline
 from harness.readers.own import Reader
 from harness.readers.rows import read_row
+from harness.readers.served import Export, read_export
 from harness.storage.stores import file_name
 from harness.trial.nouns import Disk
 from harness.waiting import settled
@@ -58,6 +61,37 @@ def verify_guest(disk: Disk, moment: str, readers: Readers) -> Table:
         raise CheckFailed(f"the guest sees at {moment} what the oracle says{_of(disk)}", "otherwise", wrong)
     _enter(disk, "verify_guest", moment, seen, "the guest")
     return seen
+
+
+def verify_backup(disk: Disk, moment: str, readers: Readers) -> Table:
+    """Read a disk that a backup serves, and what it says was written, and hold both to the oracle: see `verify`."""
+    backup, content = disk.vm.state.backup, disk.content
+    if backup is None or backup.push or disk.target not in backup.disks:
+        raise ValueError(f"no backup serves {disk}")
+    known = backup.disks[disk.target]
+    with disk.vm.stage.journal.timed("verification"):
+        socket = disk.vm.things.daemon.sandbox.outside(SOCKET)
+        bitmap = f"backup-{disk.target}" if known.since else ""
+        export = read_export(socket, disk.target, disk.vm.domain.kill_qemu, bitmap)
+        data = export.data[: content.geometry.size]
+        row = read_row("backup", data, content.geometry, readers.run, known.shows, len(export.data))
+    seen = Table((row,), content.geometry)
+    wrong = difference(Table((Row("backup", None, known.shows, size=known.size),), content.geometry), seen)
+    if wrong:
+        raise CheckFailed(f"the backup shows at {moment} the disk of the instant{_of(disk)}", "otherwise", wrong)
+    if known.since is not None:
+        _require_dirty(known.since, export, f"the backup says at {moment} what was written{_of(disk)}")
+    _enter(disk, "verify_backup", moment, seen, "an NBD client")
+    return seen
+
+
+def _require_dirty(since: Bitmap, export: Export, claim: str) -> None:
+    """Raise CheckFailed unless a server says of the granules of a bitmap, and of no other, that they are dirty."""
+    size = since.granularity
+    seen = {granule for at, length in export.dirty for granule in range(at // size, -(-(at + length) // size))}
+    missing, more = since.dirty - seen, seen - since.dirty - since.perhaps
+    if missing or more:
+        raise CheckFailed(claim, f"of {size} bytes each, it lacks {sorted(missing)}, and has {sorted(more)} besides")
 
 
 def glance(disk: Disk, moment: str, readers: Readers, *, images: bool) -> None:
@@ -193,7 +227,7 @@ def _guest_size(disk: Disk) -> int:
 
 def _enter(disk: Disk, how: str, moment: str, seen: Table, by: str) -> None:
     detail = {"read by": by, "how": how, "moment": moment, "vm": disk.vm.name, "disk": disk.target}
-    certain = str(known(disk.content.table(), seen))
+    certain = str(known(disk.content.table(), seen)) if how != "verify_backup" else str(seen)
     if certain != str(seen):
         detail["certain"] = certain
     disk.vm.stage.journal.record(Kind.TABLE, f"{moment}{_of(disk)}\n{seen}", detail)

@@ -143,6 +143,11 @@ class Vm:
         """Make a checkpoint of these disks, or of all."""
         self.stage.do(CreateCheckpoint(name, disks or tuple(self.state.disks), self.name))
 
+    def pull_backup(self, *disks: str, since: str = "", checkpoint: str = "") -> PullBackup:
+        """Begin a backup of these disks, or of all, which QEMU serves over NBD until it is ended; see Disk."""
+        self.stage.do(BeginBackup(disks or tuple(self.state.disks), (), since, checkpoint, self.name))
+        return PullBackup(self.disks[0] if not disks else self.disk(disks[0]))
+
     def delete_checkpoint(self, name: str) -> None:
         """Delete a checkpoint."""
         self.stage.do(DeleteCheckpoint(name, self.name))

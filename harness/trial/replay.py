@@ -62,11 +62,17 @@ def _again(line: Line, later: Sequence[Line], trial: Trial, held: list[_Held]) -
 
 def _measure(line: Line, trial: Trial) -> None:
     detail = _detail(line)
+    how = str(detail["how"])
+    if how == "verify_backup":
+        backup = trial.vm(str(detail["vm"])).state.backup
+        if backup is not None and detail["disk"] == next(iter(backup.disks)):
+            trial.verify_backup(str(detail["moment"]))
+        return
     first = trial.vms[0].disks[0]
     if (detail["vm"], detail["disk"]) == (first.vm.name, first.target):  # one measurement is of all disks
-        {"verify": trial.verify, "verify_guest": trial.verify_guest, "verify_offline": trial.verify_offline}[
-            str(detail["how"])
-        ](str(detail["moment"]))
+        {"verify": trial.verify, "verify_guest": trial.verify_guest, "verify_offline": trial.verify_offline}[how](
+            str(detail["moment"])
+        )
 
 
 def _told(lines: Iterator[Line] | Sequence[Line]) -> Iterator[str]:

@@ -291,6 +291,15 @@ class Trial:
         """Hold what the guests see to the oracle, where the images cannot be: a mirror that is on writes them late."""
         return self._measured(lambda disk: measure.verify_guest(disk, moment, self.readers))
 
+    def verify_backup(self, moment: str) -> Table:
+        """Hold what a backup in pull mode serves, of each of its disks, to the instant at which it began."""
+        backups = [(vm, vm.state.backup) for vm in self.vms if vm.state.backup]
+        if not backups:
+            raise ValueError("no backup is on")
+        disks = [vm.disk(target) for vm, backup in backups if backup for target in backup.disks]
+        tables = [measure.verify_backup(disk, moment, self.readers) for disk in disks]
+        return tables[0]
+
     def verify_offline(self, moment: str) -> Table:
         """Hold what every image shows, read by libguestfs, to the oracle. The VMs must be shut off."""
         images = [image for vm in self.vms for disk in vm.all_disks for image in disk.images()]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from harness.acts.images import Rebase
+from harness.acts.images import CreateImage, Rebase
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import Format, Qcow2
 from harness.trial.trial import Trial
@@ -47,3 +47,31 @@ def test_a_chain_of_backups_shows_the_disk_of_each_instant(trial: Trial, form: s
     trial.verify("put together")
     for name, instant in zip(("full", "inc1", "inc2"), instants, strict=True):
         assert vda.content.reads_as(name, instant)
+
+
+def test_a_client_reads_what_was_written_since_a_checkpoint_twice(trial: Trial) -> None:
+    """base <- sn1 (live), backed up since ck1   the client leaves and comes back: the same bytes are dirty."""
+    trial.create_base()
+    trial.do(CreateImage("data", "vdb"))
+    vm = trial.define().bring_up()
+    vda, vdb = vm.disk("vda"), vm.disk("vdb")
+    vda.write("A", (0, 1, 2))
+    vdb.write("A", (4,))
+    vm.checkpoint("ck1")
+    vda.write("B", (1,), ranges=((5 * 65536 + 4096, 4096),))
+    vda.snapshot("sn1")
+    vda.write("C", (7,))
+    vdb.zero((4, 6))
+
+    with vm.pull_backup(since="ck1", checkpoint="ck2"):
+        trial.verify_backup("at once")
+        vda.write("D", (0, 1, 8))
+        vdb.discard((4,))
+        trial.verify_backup("after writes")
+    vm.checkpoint("ck3")
+    vda.write("E", (9,))
+    with vm.pull_backup(since="ck2"):
+        trial.verify_backup("since the second checkpoint")
+
+    trial.verify("the backups are ended")
+    assert vda.content.written_since("ck2").dirty == {0, 1, 8, 9}
