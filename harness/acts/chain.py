@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from xml.sax.saxutils import quoteattr
 
 from harness.acts.act import VM, Act
 from harness.acts.calls import Await, Libvirt
+from harness.acts.power import ended
 from harness.oracle.content import Content, Impossible
 from harness.oracle.image import Format, Raw
 from harness.oracle.job import Phase
-from harness.oracle.state import Power, SnapshotRecord, State
+from harness.oracle.state import Death, Power, SnapshotRecord, State
 from harness.storage.elements import copy_disk, snapshot_disk
 from harness.storage.stores import file_name
 
@@ -21,10 +23,12 @@ _NO_BITMAP = "libvirt-tmp-activewrite"
 
 @dataclass(frozen=True, repr=False)
 class Snapshot(Act):
-    """Make `overlay` the active layer of a disk, with the present one below it: an external snapshot of the disk alone.
+    """Make `overlay` the active layer of a disk, with the present one below it: an external snapshot of the disk.
 
-    With a `name` libvirt keeps a record of it; with `memory`, the path of a file, of the memory too. With `reuse` the
-    overlay exists already (CreateImage), in whatever format.
+    `also` are other disks with their overlays: all are of the same instant. With a `name` libvirt keeps a record of it;
+    with `memory`, the path of a file, of the memory too, `live` while the guest runs on. With `reuse` the overlays
+    exist already (CreateImage), in whatever format. With `quiesce` the guest freezes its file systems meanwhile; with
+    `halt` QEMU ends afterwards.
     """
 
     disk: str
@@ -32,44 +36,79 @@ class Snapshot(Act):
     name: str = ""
     memory: str = ""
     reuse: bool = False
+    also: tuple[tuple[str, str], ...] = ()
+    quiesce: bool = False
+    live: bool = False
+    halt: bool = False
     vm: str = VM
+
+    @property
+    def overlays(self) -> Mapping[str, str]:
+        """The overlay of each disk."""
+        return {self.disk: self.overlay, **dict(self.also)}
 
     def call(self, state: State) -> Libvirt:
         """virDomainSnapshotCreateXML."""
         name = f"<name>{self.name}</name>" if self.name else ""
         memory = f"<memory snapshot='external' file={quoteattr(self.memory)}/>" if self.memory else ""
-        disks = [snapshot_disk(self.disk, state.store(self.overlay))]
-        others = (disk for disk in state.vm(self.vm).disks if disk != self.disk)
+        disks = [snapshot_disk(disk, state.store(overlay)) for disk, overlay in self.overlays.items()]
+        others = (disk for disk in state.vm(self.vm).disks if disk not in self.overlays)
         disks += [f"<disk name={quoteattr(disk)} snapshot='no'/>" for disk in others]
         xml = f"<domainsnapshot>{name}{memory}<disks>{''.join(disks)}</disks></domainsnapshot>"
-        flags = ["ATOMIC"]
-        flags += [] if self.memory else ["DISK_ONLY"]
-        flags += [] if self.name else ["NO_METADATA"]
-        flags += ["REUSE_EXT"] if self.reuse else []
-        return Libvirt("virDomainSnapshotCreateXML", self.vm, {}, tuple(flags), xml)
+        flags = _flags(
+            ATOMIC=True,
+            DISK_ONLY=not self.memory,
+            NO_METADATA=not self.name,
+            REUSE_EXT=self.reuse,
+            QUIESCE=self.quiesce,
+            LIVE=self.live,
+            HALT=self.halt,
+        )
+        return Libvirt("virDomainSnapshotCreateXML", self.vm, {}, flags, xml)
 
     def after(self, state: State) -> State:
-        """The overlay is active, and empty."""
-        before, machine = state.operated(self.vm, self.disk), state.vm(self.vm)
-        content = before.reuse(self.overlay) if self.reuse else before.snapshot(self.overlay)
-        if not self.reuse:
-            state.require_free(self.overlay)
+        """The overlays are active, and empty."""
+        state.live(self.vm)
+        below = {}
+        for disk, overlay in self.overlays.items():
+            before = state.operated(self.vm, disk)
+            below[disk] = before.active
+            if not self.reuse:
+                state.require_free(overlay)
+            taken = before.reuse(overlay) if self.reuse else before.snapshot(overlay)
+            state = state.with_disk(self.vm, disk, taken)
+        if self.quiesce:
+            state.running(self.vm)
+            if self.memory:
+                raise Impossible("the memory is a guest's that runs, and not of one that is frozen")
+        state = self._remembered(state, below)
+        if not self.halt:
+            return state
+        machine = state.endable(self.vm)
+        flushed = {disk: content.flush() for disk, content in machine.disks.items()}
+        return state.with_vm(self.vm, ended(replace(machine, disks=flushed), Death.SNAPSHOT))
+
+    def _remembered(self, state: State, below: Mapping[str, str]) -> State:
+        """The state with the file of the memory, and the record, if there are to be any."""
+        machine = state.vm(self.vm)
         if self.memory:
             state = replace(state, files=state.files | {PurePosixPath(self.memory)})
-            if machine.power is Power.RUNNING:  # it stands still while its memory is saved
-                state = state.with_turns(self.vm, "suspended", "resumed")
-                machine = state.vm(self.vm)
-        if self.name:
-            if self.name in machine.snapshots:
-                raise Impossible(f"{self.vm} has a snapshot {self.name}")
-            memory = PurePosixPath(self.memory) if self.memory else None
-            record = SnapshotRecord({self.disk: self.overlay}, memory, {self.disk: before.active})
-            kept = {**machine.snapshots, self.name: record}
-            state = state.with_vm(self.vm, replace(machine, snapshots=kept))
-        return state.with_disk(self.vm, self.disk, content)
+            if machine.power is Power.RUNNING:  # it stands still while its memory is saved, or the rest of it
+                state = state.with_turns(self.vm, "suspended", *([] if self.halt else ["resumed"]))
+        elif self.halt and machine.power is Power.RUNNING:
+            state = state.with_turns(self.vm, "suspended?")
+        if not self.name:
+            return state
+        if self.name in machine.snapshots:
+            raise Impossible(f"{self.vm} has a snapshot {self.name}")
+        memory = PurePosixPath(self.memory) if self.memory else None
+        was = machine.power.value if self.memory else "disk-snapshot"
+        record = SnapshotRecord(self.overlays, memory, below, machine.current, was)
+        kept = {**machine.snapshots, self.name: record}
+        return state.with_vm(self.vm, replace(state.vm(self.vm), snapshots=kept, current=self.name))
 
     def __str__(self) -> str:
-        return f"{self.disk} goes on in {self.overlay}"
+        return " and ".join(f"{disk} goes on in {overlay}" for disk, overlay in self.overlays.items())
 
 
 @dataclass(frozen=True, repr=False)
@@ -97,8 +136,7 @@ class DeleteSnapshot(Act):
             if below != record.below[disk]:
                 raise Impossible(f"{overlay} is on {below} by now, and not on {record.below[disk]}")
             state = state.with_disk(self.vm, disk, _folded(state.operated(self.vm, disk), overlay))
-        kept = {name: other for name, other in machine.snapshots.items() if name != self.name}
-        state = state.with_vm(self.vm, replace(state.vm(self.vm), snapshots=kept))
+        state = state.with_vm(self.vm, state.vm(self.vm).without_snapshot(self.name))
         return replace(state, files=state.files - {record.memory}) if record.memory else state
 
     def __str__(self) -> str:

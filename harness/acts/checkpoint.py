@@ -33,40 +33,97 @@ class CreateCheckpoint(Act):
 
 @dataclass(frozen=True, repr=False)
 class DeleteCheckpoint(Act):
-    """Delete a checkpoint: nothing can be backed up from it on any more."""
+    """Delete a checkpoint: nothing can be backed up from it on any more.
+
+    With `children`, those that were made after it are deleted too, or with `children_only` they alone. With
+    `metadata_only` libvirt forgets what it deletes, and the bitmaps stay.
+    """
 
     name: str
+    children: bool = False
+    children_only: bool = False
+    metadata_only: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainCheckpointDelete."""
-        return Libvirt("virDomainCheckpointDelete", self.vm, {"name": self.name})
+        wanted = {
+            "CHILDREN": self.children,
+            "METADATA_ONLY": self.metadata_only,
+            "CHILDREN_ONLY": self.children_only,
+        }
+        flags = tuple(flag for flag, is_set in wanted.items() if is_set)
+        return Libvirt("virDomainCheckpointDelete", self.vm, {"name": self.name}, flags)
 
     def after(self, state: State) -> State:
-        """No image of the chain has its bitmap."""
-        machine = state.live(self.vm)
+        """No image of the chain has their bitmaps."""
+        machine = state.vm(self.vm) if self.metadata_only else state.live(self.vm)
+        state.served()
         state.without_backup(self.vm)
         if self.name not in machine.checkpoints:
             raise Impossible(f"{self.vm} has no checkpoint {self.name}")
-        for disk in machine.checkpoints[self.name]:
-            if state.disk(self.vm, disk).job is not None:
-                raise Impossible(f"{disk} has a job")
-            state = state.with_disk(self.vm, disk, state.disk(self.vm, disk).unmark(self.name))
-        machine = state.vm(self.vm)
-        kept = {name: disks for name, disks in machine.checkpoints.items() if name != self.name}
-        return state.with_vm(self.vm, replace(machine, checkpoints=kept))
+        known = list(machine.checkpoints)
+        first = known.index(self.name) + self.children_only
+        gone = known[first:] if self.children or self.children_only else [self.name]
+        for name in gone if not self.metadata_only else ():
+            for disk in machine.checkpoints[name]:
+                if state.disk(self.vm, disk).job is not None:
+                    raise Impossible(f"{disk} has a job")
+                if not state.disk(self.vm, disk).written_since(name).kept:
+                    raise Impossible(f"the bitmap {name} of {disk} may be lost")
+                state = state.with_disk(self.vm, disk, state.disk(self.vm, disk).unmark(name))
+        kept = {name: disks for name, disks in machine.checkpoints.items() if name not in gone}
+        return state.with_vm(self.vm, replace(state.vm(self.vm), checkpoints=kept))
 
     def __str__(self) -> str:
-        return f"deletes the checkpoint {self.name}"
+        what = "what came after" if self.children_only else "and what came after" if self.children else ""
+        name = f"{what} {self.name}" if self.children_only else f"{self.name} {what}".strip()
+        return f"{'forgets' if self.metadata_only else 'deletes'} the checkpoint {name}"
 
 
-def checkpoint_xml(state: State, vm: str, checkpoint: CreateCheckpoint) -> str:
-    """The XML of a checkpoint of some disks of a VM."""
+@dataclass(frozen=True, repr=False)
+class RedefineCheckpoint(Act):
+    """Have libvirt know again of a checkpoint of disks that it has forgotten, and of which the bitmaps are there.
+
+    With `validate` it looks whether they are.
+    """
+
+    name: str
+    disks: tuple[str, ...] = ("vda",)
+    validate: bool = False
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:
+        """virDomainCheckpointCreateXML, REDEFINE."""
+        made = CreateCheckpoint(self.name, self.disks, self.vm)
+        *_, parent = ["", *state.vm(self.vm).checkpoints]
+        xml = checkpoint_xml(state, self.vm, made, parent)
+        flags = ("REDEFINE", "REDEFINE_VALIDATE") if self.validate else ("REDEFINE",)
+        return Libvirt("virDomainCheckpointCreateXML", self.vm, {}, flags, xml)
+
+    def after(self, state: State) -> State:
+        """It is the last one."""
+        machine = state.live(self.vm)
+        if self.name in machine.checkpoints:
+            raise Impossible(f"{self.vm} has a checkpoint {self.name}")
+        for disk in self.disks:
+            state.disk(self.vm, disk).written_since(self.name)
+        return state.with_vm(self.vm, replace(machine, checkpoints={**machine.checkpoints, self.name: self.disks}))
+
+    def __str__(self) -> str:
+        return f"defines the checkpoint {self.name} again"
+
+
+def checkpoint_xml(state: State, vm: str, checkpoint: CreateCheckpoint, parent: str | None = None) -> str:
+    """The XML of a checkpoint of some disks of a VM; to define it again, with its `parent`, if any."""
     disks = "".join(
         f"<disk name={quoteattr(disk)} checkpoint='{'bitmap' if disk in checkpoint.disks else 'no'}'/>"
         for disk in state.vm(vm).disks
     )
-    return f"<domaincheckpoint><name>{checkpoint.name}</name><disks>{disks}</disks></domaincheckpoint>"
+    more = ""
+    if parent is not None:
+        more = "<creationTime>1</creationTime>" + (f"<parent><name>{parent}</name></parent>" if parent else "")
+    return f"<domaincheckpoint><name>{checkpoint.name}</name>{more}<disks>{disks}</disks></domaincheckpoint>"
 
 
 def marked(state: State, vm: str, name: str, disks: tuple[str, ...]) -> State:

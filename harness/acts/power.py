@@ -193,8 +193,9 @@ class Reset(Act):
 
 
 def ended(machine: VmState, death: Death) -> VmState:
-    """A VM whose QEMU is gone at once: what its guest did not flush may be lost."""
-    disks = {target: content.crash() for target, content in machine.disks.items()}
+    """A VM whose QEMU is gone at once: what its guest did not flush may be lost. Unless killed, it has closed all."""
+    closed = death is not Death.KILLED
+    disks = {target: content.crash(closed=closed) for target, content in machine.disks.items()}
     return replace(machine, power=Power.OFF, disks=disks, backup=None, deaths=(*machine.deaths, death))
 
 

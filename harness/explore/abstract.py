@@ -27,6 +27,13 @@ _FLAGS = (
     "dests",
     "since",
     "checkpoint",
+    "children",
+    "children_only",
+    "metadata_only",
+    "also",
+    "quiesce",
+    "halt",
+    "live",
 )
 
 _MADE = ("overlay", "dest", "dests")

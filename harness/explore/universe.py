@@ -23,7 +23,7 @@ from harness.acts.chain import (
     Snapshot,
     Throttle,
 )
-from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint
+from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint, RedefineCheckpoint
 from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
@@ -142,8 +142,12 @@ def _of_backup(state: State) -> Iterator[Act]:
         yield BeginBackup(tuple(machine.disks), checkpoint=name)
         if has_room:
             yield BeginBackup(dests=(fresh,), checkpoint=name)
+    forgotten = machine.disks["vda"].bitmaps.get(machine.disks["vda"].active, {}).keys() - machine.checkpoints.keys()
+    yield from (RedefineCheckpoint(name, validate=True) for name in sorted(forgotten))
     for name in dict.fromkeys((*known[:1], *known[-1:])):
         yield DeleteCheckpoint(name)
+        yield DeleteCheckpoint(name, children=True)
+        yield DeleteCheckpoint(name, metadata_only=True)
         yield BeginBackup(since=name)
         if has_room:
             yield BeginBackup(dests=(fresh,), since=name)

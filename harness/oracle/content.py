@@ -463,8 +463,8 @@ class Content:
             raise Impossible(f"{name} is in use")
         return self._without((name,))
 
-    def crash(self) -> Content:
-        """QEMU dies; what the guest wrote since its last flush may be there or not.
+    def crash(self, *, closed: bool = False) -> Content:
+        """QEMU dies; what the guest wrote since its last flush may be there or not, and bitmaps unless it has `closed`.
 
         The clusters around those parts are undefined: a write that allocates is in the file only when its L2 table is,
         which takes a flush. A job is gone with the process. The guest's flush does not flush the job's target: its
@@ -473,7 +473,7 @@ class Content:
         lost = self._in_memory()
         known = {part: label for part, label in self.acknowledged.items() if part not in lost}
         opened = (self.active,) if self.job is None else (self.active, self.job.target)
-        bitmaps = bitmap.lost(self.bitmaps, opened)
+        bitmaps = self.bitmaps if closed else bitmap.lost(self.bitmaps, opened)
         done = replace(self.unsettled(), job=None, unflushed=frozenset(), in_flight={}, acknowledged=known)
         done = replace(done, bitmaps=bitmaps)
         job = self.job

@@ -34,6 +34,7 @@ class Death(StrEnum):
 
     SHUT_OFF = "shut off"
     SAVED = "saved"
+    SNAPSHOT = "ended with a snapshot"
     KILLED = "killed"
 
 
@@ -42,21 +43,25 @@ class SnapshotRecord:
     """A snapshot that libvirt keeps a record of: the overlay of each disk, and the file with the memory, if any.
 
     `below` is the image that was active before, of each disk: libvirt deletes the snapshot only if it still is.
+    `parent` is the snapshot that was current before. `state` is that of the VM at the instant, as libvirt says it.
     """
 
     overlays: Mapping[str, str]
     memory: PurePosixPath | None = None
     below: Mapping[str, str] = field(default_factory=dict)
+    parent: str = ""
+    state: str = "disk-snapshot"
 
 
 @dataclass(frozen=True)
 class VmState:
     """One VM. `boot` and `qemu` count its boots and its QEMU processes; both begin at 0, before the first one.
 
-    Its disks have the same `driver`; where it is `write_through` a discard is not flushed as it ends, and the guest has
-    no flush to ask for. `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes.
-    `backup` is the backup that is on; `checkpoints` are those that libvirt has, in order, with their disks. Without
-    `persistent` it has no definition, and is gone with its QEMU.
+    `current` is the snapshot that the next one comes after. Its disks have the same `driver`; where it is
+    `write_through` a discard is not flushed as it ends, and the guest has no flush to ask for. `opaque` disks hold the
+    guest's own files: the oracle knows their chain, not their bytes. `backup` is the backup that is on; `checkpoints`
+    are those that libvirt has, in order, with their disks. Without `persistent` it has no definition, and is gone with
+    its QEMU.
 
     `detached` are disks that are not plugged in; their images lie there.
     `saved` is the file with the memory of its guest, or MANAGED, while it is off and may go on from there.
@@ -71,6 +76,7 @@ class VmState:
     boot: int = 0
     qemu: int = 0
     snapshots: Mapping[str, SnapshotRecord] = field(default_factory=dict)
+    current: str = ""
     opaque: frozenset[str] = frozenset()
     backup: Backup | None = None
     checkpoints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -92,6 +98,21 @@ class VmState:
     def known(self) -> Mapping[str, Content]:
         """Its disks, and those that are not plugged in."""
         return {**self.disks, **self.detached}
+
+    def descendants(self, snapshot: str) -> tuple[str, ...]:
+        """The snapshots that came after one, in a tree."""
+        children = [name for name, record in self.snapshots.items() if record.parent == snapshot]
+        return tuple(name for child in children for name in (child, *self.descendants(child)))
+
+    def without_snapshot(self, name: str) -> VmState:
+        """This VM without the record of a snapshot: what came after it comes after its parent, which is current."""
+        parent = self.snapshots[name].parent
+        kept = {
+            other: replace(record, parent=parent) if record.parent == name else record
+            for other, record in self.snapshots.items()
+            if other != name
+        }
+        return replace(self, snapshots=kept, current=parent if self.current == name else self.current)
 
     @property
     def is_on(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -40,6 +40,7 @@ from harness.oracle.state import State, VmState
 from harness.storage.images import image_in
 from harness.storage.stores import file_name, printed
 from harness.trial.stage import Refusal, Stage
+from harness.vm import striper
 from harness.vm.domain import Domain
 from harness.vm.domain_view import backing_chain, indices
 from harness.vm.hands import Things
@@ -139,6 +140,11 @@ class Vm:
             disk.write(label, cells)
         return self
 
+    def snapshot(self, overlays: Mapping[str, str], name: str = "", *, quiesce: bool = False) -> None:
+        """Make a snapshot of several disks at one instant: a new active layer for each."""
+        (disk, overlay), *also = overlays.items()
+        self.stage.do(Snapshot(disk, overlay, name, also=tuple(also), quiesce=quiesce, vm=self.name))
+
     def checkpoint(self, name: str, *disks: str) -> None:
         """Make a checkpoint of these disks, or of all."""
         self.stage.do(CreateCheckpoint(name, disks or tuple(self.state.disks), self.name))
@@ -148,9 +154,13 @@ class Vm:
         self.stage.do(BeginBackup(disks or tuple(self.state.disks), (), since, checkpoint, self.name))
         return PullBackup(self.disks[0] if not disks else self.disk(disks[0]))
 
+    def ask(self, function: str, *flags: str, **args: str) -> object:
+        """What one of libvirt's functions that change nothing answers about it; `args` are the function's others."""
+        return self.stage.ask(Libvirt(function, self.name, args, flags))
+
     def delete_checkpoint(self, name: str) -> None:
         """Delete a checkpoint."""
-        self.stage.do(DeleteCheckpoint(name, self.name))
+        self.stage.do(DeleteCheckpoint(name, vm=self.name))
 
     def delete_snapshot(self, name: str) -> None:
         """Delete an external snapshot that libvirt has a record of."""
@@ -439,6 +449,18 @@ class Guest:
         """Stop the writer and return how many files it wrote."""
         self._act(RunInGuest(STOP, "stops writing files", self._vm.name))
         return written(self._vm.domain.agent)
+
+    def start_striper(self, *disks: str) -> None:
+        """Have it number its writes across disks whose bytes the oracle does not know, until `stop_striper`."""
+        self._act(RunInGuest(striper.start(disks), f"begins to number its writes to {', '.join(disks)}", self._vm.name))
+
+    def wait_striped(self) -> None:
+        """Wait until it has written to each of them once more."""
+        self._act(RunInGuest(striper.AWAIT, "has written to each once more", self._vm.name))
+
+    def stop_striper(self) -> None:
+        """Have it stop."""
+        self._act(RunInGuest(striper.STOP, "stops numbering writes", self._vm.name))
 
     def check_written(self) -> int:
         """Read every file of the writer's back from the disk, and return how many are whole. Raises AgentError."""

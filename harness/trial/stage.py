@@ -11,7 +11,8 @@ from typing import Protocol
 import libvirt
 
 from harness.acts.act import Act
-from harness.acts.calls import Await, Guest, Libvirt, features
+from harness.acts.calls import Await, Guest, Libvirt
+from harness.acts.faces import features
 from harness.errors import ChainproofError, CheckFailed
 from harness.journal import Entry, Journal, Kind
 from harness.oracle.state import State

@@ -14,14 +14,14 @@ from typing import Self
 
 from harness.acts.act import VM, Act
 from harness.acts.calls import Libvirt
-from harness.acts.images import AdoptImage, ConvertImage, CreateImage, Rebase, RemoveImage, WriteImage
+from harness.acts.images import AdoptImage, ConvertImage, CreateImage, LeaveFile, Rebase, RemoveImage, WriteImage
 from harness.acts.power import Define
 from harness.crash.recording import Recording
 from harness.journal import Detail, Journal, Kind
 from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import QCOW2, File, Format, Image
-from harness.oracle.state import SERVER, State
+from harness.oracle.state import DIRECTORY, SERVER, State
 from harness.oracle.table import Table
 from harness.process import Completed
 from harness.readers.nbd_reader import NbdReader
@@ -32,6 +32,9 @@ from harness.stack.events import Event, EventKind
 from harness.stack.held import HeldCommand
 from harness.stack.image_server import ImageServer
 from harness.stack.sandbox import IMAGES
+from harness.storage import tool
+from harness.storage.images import file_image
+from harness.storage.stores import path_of
 from harness.trial import looking, measure
 from harness.trial.appliances import appliance, written_together
 from harness.trial.files import Files
@@ -195,6 +198,14 @@ class Trial:
         cells, tail = divmod(size, CELL)
         geometry = Geometry(cells, CELL, min(4096, form.unit or 4096), tail)
         self.do(AdoptImage(image.name, image.store, geometry, form, disk, vm))
+
+    def adopt_new(self, name: str, disk: str, size: int) -> None:
+        """Make an image whose bytes the oracle does not know, as the first one of a disk."""
+        image = file_image(DIRECTORY, name)
+        path = path_of(image.store)
+        assert path is not None
+        self.do(LeaveFile(tool.create(image, size), str(path)))
+        self.adopt(path, disk=disk)
 
     def create_root_base(self) -> None:
         """Make `base` a full copy of the guest's root file system; the oracle knows its chain, not its bytes."""

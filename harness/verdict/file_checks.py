@@ -17,6 +17,7 @@ from harness.oracle.state import MANAGED
 from harness.stack.daemon import Daemon
 from harness.stack.sandbox import IMAGES
 from harness.storage.stores import path_of
+from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 from harness.verdict.check import DEFINED, OFF, ON, Check, Subject
 from harness.verdict.finding import Finding
@@ -85,7 +86,7 @@ def status_on_disk(subject: Subject) -> Iterator[Finding]:
 
 
 def records_of_snapshots(subject: Subject) -> Iterator[Finding]:
-    """Ask libvirt for the snapshots that it has a record of, and look for the files with them."""
+    """Ask libvirt for the snapshots that it has a record of, and their tree, and look for the files with them."""
     vm = subject.vm
     expected = sorted(vm.state.snapshots)
     listed = vm.domain.call("the snapshots", lambda handle: [str(each.getName()) for each in handle.listAllSnapshots()])
@@ -93,6 +94,34 @@ def records_of_snapshots(subject: Subject) -> Iterator[Finding]:
     if not sorted(listed) == sorted(kept) == expected:
         told = f"it has {', '.join(sorted(listed)) or 'none'}; in files: {', '.join(sorted(kept)) or 'none'}"
         yield subject.wrong(f"libvirt has records of the snapshots {', '.join(expected) or 'none'}", told)
+        return
+    if not expected:
+        return
+    parents = {name: record.parent for name, record in vm.state.snapshots.items()}
+    seen = {name: _parent(vm, name) for name in listed}
+    if seen != parents:
+        yield subject.wrong(f"the snapshots come after {parents}", f"they come after {seen}")
+    current = vm.domain.call("the current snapshot", _current)
+    if current != vm.state.current:
+        yield subject.wrong(f"the current snapshot is {vm.state.current or 'none'}", f"it is {current or 'none'}")
+
+
+def _parent(vm: Vm, name: str) -> str:
+    """The snapshot that one comes after; "" if it is a root."""
+
+    def parent(handle: libvirt.virDomain) -> str:
+        try:
+            return str(handle.snapshotLookupByName(name).getParent().getName())
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT:
+                raise
+            return ""
+
+    return vm.domain.call(f"the parent of {name}", parent)
+
+
+def _current(handle: libvirt.virDomain) -> str:
+    return str(handle.snapshotCurrent().getName()) if handle.hasCurrentSnapshot() else ""
 
 
 def records_of_checkpoints(subject: Subject) -> Iterator[Finding]:

@@ -26,9 +26,14 @@ _NOISE = re.compile(
     # about the machine that the run is on
     r"|qemu-system-\w+: warning: (host|TCG) doesn't support requested feature: .*"
 )
-_REASONS = {Death.SHUT_OFF: ("destroyed",), Death.SAVED: ("saved",), Death.KILLED: ("crashed", "daemon", "unknown")}
+_REASONS = {
+    Death.SHUT_OFF: ("destroyed",),
+    Death.SAVED: ("saved",),
+    Death.SNAPSHOT: ("from-snapshot", "destroyed"),
+    Death.KILLED: ("crashed", "daemon", "unknown"),
+}
 """What libvirt gives as reasons; of one that was killed while no daemon ran, the next one knows less."""
-_STATUS = {Death.SHUT_OFF: 0, Death.SAVED: 0, Death.KILLED: -signal.SIGKILL}
+_STATUS = {Death.SHUT_OFF: 0, Death.SAVED: 0, Death.SNAPSHOT: 0, Death.KILLED: -signal.SIGKILL}
 
 
 def words_of_qemu(subject: Subject) -> Iterator[Finding]:

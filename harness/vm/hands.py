@@ -9,7 +9,8 @@ from typing import Protocol
 
 import libvirt
 
-from harness.acts.calls import Argument, Await, Call, Face, Guest, Host, Libvirt, Signal, face_of
+from harness.acts.calls import Argument, Await, Call, Guest, Host, Libvirt, Signal
+from harness.acts.faces import Face, face_of
 from harness.oracle import pattern
 from harness.oracle.image import Store
 from harness.readers.own import Reader
@@ -138,11 +139,23 @@ class BindingHand:
         face = face_of(call)
         typed = {name: call.args[key] for key, (name, _) in face.parameters.items() if call.args.get(key)}
         values = {**call.args, "xml": call.xml, "params": typed}
-        arguments = [values.get(name) for name, _ in face.arguments]
+        arguments = [values.get(name) for name, _ in face.arguments if not (face.of and name == "name")]
         if face.has_flags:
             arguments.append(_flags_of(call))
-        answer: object = domain.call(face.method, lambda handle: getattr(handle, face.method)(*arguments))
-        return answer
+        lookup, name = f"{face.of}LookupByName", call.args.get("name")
+
+        def invoked(handle: libvirt.virDomain) -> object:
+            thing = getattr(handle, lookup)(name) if face.of else handle
+            return getattr(thing, face.method)(*arguments)
+
+        return _named(domain.call(face.method, invoked))
+
+
+def _named(answer: object) -> object:
+    """An answer with the names of checkpoints and snapshots in their place."""
+    if isinstance(answer, list):
+        return sorted(map(str, map(_named, answer)))
+    return str(answer.getName()) if hasattr(answer, "getName") else answer
 
 
 def _flags_of(call: Libvirt) -> int:
@@ -280,16 +293,6 @@ def _undefine(things: Things, call: Libvirt) -> None:
     things.domain(call.vm).undefine()
 
 
-def _delete_checkpoint(things: Things, call: Libvirt) -> None:
-    name, flags = str(call.args["name"]), _flags_of(call)
-    things.domain(call.vm).call("checkpointDelete", lambda handle: handle.checkpointLookupByName(name).delete(flags))
-
-
-def _delete_snapshot(things: Things, call: Libvirt) -> None:
-    name = str(call.args["name"])
-    things.domain(call.vm).call("snapshotDelete", lambda handle: handle.snapshotLookupByName(name).delete(0))
-
-
 _HAVE_XML = frozenset({"virDomainAttachDeviceFlags", "virDomainDetachDeviceFlags"})
 _SPECIAL: Mapping[str, Callable[[Things, Libvirt], None]] = {
     "virDomainDefineXML": _define,
@@ -303,8 +306,6 @@ _SPECIAL: Mapping[str, Callable[[Things, Libvirt], None]] = {
     "virDomainRestoreFlags": lambda things, call: things.bring_up(things.domain(call.vm)),
     "virDomainDestroyFlags": lambda things, call: things.domain(call.vm).shut_off(),
     "virDomainReset": lambda things, call: things.domain(call.vm).reset(),
-    "virDomainSnapshotDelete": _delete_snapshot,
-    "virDomainCheckpointDelete": _delete_checkpoint,
 }
 """What takes more than the one call: the guest is to be reached, the end awaited, the object looked up."""
 

@@ -12,7 +12,7 @@ import pytest
 from harness.acts.act import Act, after_all, read
 from harness.acts.asked import Ask
 from harness.acts.backup import AwaitBackup, BeginBackup, EndBackup
-from harness.acts.calls import Libvirt, face_of
+from harness.acts.calls import Libvirt
 from harness.acts.chain import (
     Abort,
     ActiveCommit,
@@ -29,8 +29,9 @@ from harness.acts.chain import (
     Snapshot,
     Throttle,
 )
-from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint
+from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint, RedefineCheckpoint
 from harness.acts.device import Attach, Detach
+from harness.acts.faces import face_of
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
 from harness.acts.images import (
@@ -98,8 +99,9 @@ STORY: tuple[Act, ...] = (
     CreateCheckpoint("ck2"),
     BeginBackup(dests=("inc",), since="ck1"),
     AwaitBackup(),
-    DeleteCheckpoint("ck1"),
-    DeleteCheckpoint("ck2"),
+    DeleteCheckpoint("ck2", metadata_only=True),
+    RedefineCheckpoint("ck2", validate=True),
+    DeleteCheckpoint("ck1", children=True),
     LeaveFile(("touch", "/export/images/x"), "/export/images/x"),
     RemoveFile("/export/images/x"),
     Suspend(),

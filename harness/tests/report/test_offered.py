@@ -7,8 +7,8 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from harness.acts.calls import features
 from harness.acts.chain import ActiveCommit, Copy, SetSpeed
+from harness.acts.faces import features
 from harness.acts.guest import Flush
 from harness.journal import DONE, Entry, Kind
 from harness.oracle.state import State
