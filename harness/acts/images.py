@@ -205,6 +205,58 @@ class CompressImage(Act):
 
 
 @dataclass(frozen=True, repr=False)
+class CopyImage(Act):
+    """Copy the file of a raw image that nobody writes to."""
+
+    name: str
+    dest: str
+    disk: str = "vda"
+    vm: str = VM
+
+    def call(self, state: State) -> Host:
+        """cp."""
+        store = self.after(state).store(self.dest)
+        return Host(("busybox", "cp", file_name(state.store(self.name)), file_name(store)))
+
+    def after(self, state: State) -> State:
+        """The copy holds the same, and is not in the chain."""
+        content = state.content(self.vm, self.disk)
+        if content.active == self.name:
+            state.at_rest(self.vm, self.disk)
+        state.require_free(self.dest)
+        store = file_image(DIRECTORY, self.dest, Raw()).store
+        state = replace(state, stores={**state.stores, self.dest: store})
+        return state.with_disk(self.vm, self.disk, content.copied(self.name, self.dest))
+
+    def __str__(self) -> str:
+        return f"copies {self.name} to {self.dest}"
+
+
+@dataclass(frozen=True, repr=False)
+class AddBitmap(Act):
+    """Make a bitmap in an image that no VM uses: it records what is written from then on."""
+
+    name: str
+    bitmap: str
+    disk: str = "vda"
+    vm: str = VM
+
+    def call(self, state: State) -> Host:
+        """qemu-img bitmap --add."""
+        return Host(tool.add_bitmap(state.image(self.vm, self.disk, self.name), self.bitmap))
+
+    def after(self, state: State) -> State:
+        """The image has an empty bitmap more."""
+        content = state.content(self.vm, self.disk)
+        if self.name in content.chain():
+            state.at_rest(self.vm, self.disk)
+        return state.with_disk(self.vm, self.disk, content.mark(self.bitmap, self.name))
+
+    def __str__(self) -> str:
+        return f"makes a bitmap {self.bitmap} in {self.name}"
+
+
+@dataclass(frozen=True, repr=False)
 class RemoveImage(Act):
     """Delete an image file that no chain needs any more."""
 

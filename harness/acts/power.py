@@ -67,7 +67,7 @@ class Undefine(Act):
 
 @dataclass(frozen=True, repr=False)
 class Redefine(Act):
-    """Give a transient VM a definition: what it was defined with, on the active layers of its disks."""
+    """Give a VM that is transient, or off, a definition: the one it had, on the active layers of its disks."""
 
     vm: str = VM
 
@@ -77,15 +77,18 @@ class Redefine(Act):
 
     def after(self, state: State) -> State:
         """It is persistent."""
-        machine = state.live(self.vm)
-        if machine.persistent:
+        state.served()
+        machine = state.vm(self.vm)
+        if machine.power is Power.UNDEFINED:
+            raise Impossible(f"{self.vm} is undefined")
+        if machine.persistent and machine.is_on:
             raise Impossible(f"{self.vm} has a definition")
         if any(content.job is not None for content in machine.disks.values()):
             raise Impossible(f"a job of {self.vm} is on: its end would change the chain of the definition")
         return state.with_vm(self.vm, replace(machine, persistent=True))
 
     def __str__(self) -> str:
-        return f"gives {self.vm}, which runs, a definition"
+        return f"gives {self.vm} a definition"
 
 
 @dataclass(frozen=True, repr=False)

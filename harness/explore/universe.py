@@ -27,7 +27,7 @@ from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint, Redefine
 from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
-from harness.acts.images import CompressImage, CreateImage, RemoveImage, served
+from harness.acts.images import CompressImage, CopyImage, CreateImage, RemoveImage, served
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.saving import RemoveSaved, Restore, Save
 from harness.oracle.content import Content, Impossible
@@ -246,6 +246,9 @@ def _of_chain(
                 # (during an active commit QEMU 5.2 lets nobody read the images between)
                 yield CreateImage(fresh, target, format=other, backing=content.active)
                 yield CreateImage(fresh, target, backing=content.active, relative=True)
+    raws = [name for name in chain[:-1] if content.layer(name).format == Raw()]
+    if raws and len(unused) < _MOST_UNUSED:
+        yield CopyImage(raws[0], fresh)
     for name in unused:
         if _is_ready_overlay(content, name):
             yield Snapshot(target, name, reuse=True)

@@ -320,16 +320,24 @@ class Content:
         doubt = tuple(HOLE if part is HOLE else UNDEFINED for part in own)
         return made.holding(dest, doubt), tuple(own)
 
-    def mark(self, name: str) -> Content:
-        """A checkpoint is made: from now on a bitmap of this name says what the guest writes to the active file."""
-        form = self.layer(self.active).format
+    def copied(self, name: str, dest: str) -> Content:
+        """The host copies the raw file `name`; a hole may become zeros."""
+        layer = self.layer(name)
+        if not isinstance(layer.format, Raw):
+            raise Impossible(f"{name} is not raw")
+        made = self.add(dest, layer.format, None, layer.size)
+        return made.holding(dest, [Perhaps(ZERO) if part is HOLE else part for part in layer.own])
+
+    def mark(self, name: str, image: str = "") -> Content:
+        """A checkpoint is made: a bitmap of this name says what is written from now on to an image: the active file."""
+        image = image or self.active
+        form = self.layer(image).format
         if isinstance(form, Raw) or form.compat != "1.1":
-            raise Impossible(f"{self.active} can have no bitmaps")
-        own = self.bitmaps.get(self.active, {})
+            raise Impossible(f"{image} can have no bitmaps")
+        own = self.bitmaps.get(image, {})
         if name in own:
-            raise Impossible(f"{self.active} has a bitmap {name}")
-        marked = {**own, name: Bitmap(bitmap.granularity(form))}
-        return replace(self, bitmaps={**self.bitmaps, self.active: marked})
+            raise Impossible(f"{image} has a bitmap {name}")
+        return replace(self, bitmaps={**self.bitmaps, image: {**own, name: Bitmap(bitmap.granularity(form))}})
 
     def unmark(self, name: str) -> Content:
         """A checkpoint is deleted: no image of the chain has a bitmap of this name."""

@@ -16,6 +16,7 @@ from harness.errors import Unusable
 from harness.report import compare as comparison
 from harness.run.ending import Ending, Status
 from harness.run.interruption import Interruption
+from harness.run.procedures import PROCEDURES, listed
 from harness.stack.rooted import stand_on_a_mount
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str]) -> int:
             verb, *rest = arguments
             if verb == "compare":
                 return compare(rest, interruption)
+            if (verb, rest) == ("procedure", ["--list"]):
+                print(listed())
+                return Status.HELD
             return run_pytest(verb, pytest_arguments(verb, rest), interruption)
         except BadCommand as error:
             print(f"ci/run: {error}", file=sys.stderr)
@@ -62,7 +66,11 @@ def pytest_arguments(verb: str, rest: Sequence[str]) -> list[str]:
     if verb == "test":
         return [*_in("harness/tests scenarios"), *_spread(), "--procedure-on", "default", *_REPLAYED, *rest]
     if verb == "procedure":
-        return [*_in("scenarios/procedure/test_live_merge.py"), *_NARRATED, "-p", "no:xdist", "--narrate", *rest]
+        name, *more = rest if rest and not rest[0].startswith("-") else ("live-merge", *rest)
+        if name not in PROCEDURES:
+            raise BadCommand(f"there is no procedure {name}; ci/run procedure --list has those that there are")
+        file = f"scenarios/procedure/{PROCEDURES[name].file}"
+        return [*_in(file), *_NARRATED, "-p", "no:xdist", "--narrate", *more]
     if verb == "detect":
         return [*_in("scenarios/negative_control"), *_spread(), "-p", "harness.run.detection", "-m", "detected", *rest]
     if verb == "explore":

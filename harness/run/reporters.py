@@ -14,10 +14,9 @@ from harness.report.matrix import Cell, Outcome, results, table
 from harness.report.narration import timing
 from harness.run import properties
 from harness.run.ending import Ending, Status
+from harness.run.procedures import claim_of
 from harness.trial.trial import Trial
 from harness.vm.warm import FELL_BACK
-
-_CLAIM = "the documented live merge keeps every byte"
 
 
 class Remarks:
@@ -209,13 +208,15 @@ class NarratedRun:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Print the verdict, the run's last line."""
+        item = next(iter(getattr(session, "items", ())), None)
+        claim = claim_of(item.path.name, item.name) if item is not None else "the procedure holds"
         if session.exitstatus == Status.HELD and self.trial is not None:
-            self._say(f"\nPROVED on {self._platform}: {_CLAIM}, {timing(self.trial.journal)}.")
+            self._say(f"\nPROVED on {self._platform}: {claim}, {timing(self.trial.journal)}.")
         elif session.exitstatus == Status.FAILED:
-            self._say(f"\nNOT PROVED on {self._platform}: {_CLAIM}.")
+            self._say(f"\nNOT PROVED on {self._platform}: {claim}.")
         else:
             why = "the run was interrupted" if session.exitstatus > Status.INTERNAL else "the run broke off"
-            self._say(f"\nNO VERDICT on {self._platform}: {why}, so it is open whether {_CLAIM}.")
+            self._say(f"\nNO VERDICT on {self._platform}: {why}, so it is open whether {claim}.")
 
     def _print_failure(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if not report.failed:

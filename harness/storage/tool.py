@@ -40,6 +40,11 @@ def rebase(image: Image, backing: Image) -> Command:
     return ("qemu-img", "rebase", "-u", *formats, "-b", file_name(backing.store), file_name(image.store))
 
 
+def add_bitmap(image: Image, name: str) -> Command:
+    """Make a bitmap in an image."""
+    return ("qemu-img", "bitmap", "--add", "-f", image.format.name, file_name(image.store), name)
+
+
 def info(image: Image) -> Command:
     """Find out whether it is there, and of its format."""
     return ("qemu-img", "info", "-U", "-f", image.format.name, file_name(image.store))

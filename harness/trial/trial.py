@@ -252,6 +252,10 @@ class Trial:
             done = self.daemon.sandbox.run(words, timeout=120)
             self.journal.record(Kind.COMMAND, line, printed(done))
             return done
+        call = means.call(self.state)
+        if isinstance(call, Libvirt):
+            for disk in self.state.vm(call.vm).disks:
+                self.things.jobs.expect(self.things.domain(call.vm), disk)
         with self.stage.entered(Kind.COMMAND, line, means, TYPED) as entry:
             done = self.daemon.sandbox.run(words, timeout=120)
             entry.detail = printed(done)

@@ -35,9 +35,11 @@ from harness.acts.faces import face_of
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
 from harness.acts.images import (
+    AddBitmap,
     AdoptImage,
     CompressImage,
     ConvertImage,
+    CopyImage,
     CreateImage,
     LeaveFile,
     Rebase,
@@ -64,6 +66,9 @@ STORY: tuple[Act, ...] = (
     CompressImage("base"),
     CreateImage("cur"),
     Rebase("cur", "base"),
+    AddBitmap("cur", "ck"),
+    CreateImage("plain", format=Raw()),
+    CopyImage("plain", "copied"),
     Define(driver=Driver("unsafe", iothread=True)),
     Start(restored=True),
     Write("vda", "B", (1,), ((8192, 4096),)),
