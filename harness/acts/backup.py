@@ -129,9 +129,8 @@ def _ended(state: State, vm: str, how: str) -> State:
     backup = state.vm(vm).backup
     assert backup is not None
     for disk, each in backup.disks.items():
-        content: Content = state.disk(vm, disk).with_end(
-            End("backup", "canceled" if how == "canceled" else "completed")
-        )
+        end = End("backup", "canceled" if how == "canceled" else "completed", certain=not backup.unheard)
+        content: Content = state.disk(vm, disk).with_end(end)
         if each.dest:
             content = content.holding(each.dest, each.held)
         state = state.with_disk(vm, disk, content)

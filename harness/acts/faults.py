@@ -26,6 +26,9 @@ class _EndDaemon(Act):
         for vm, machine in state.vms.items():
             for target, content in machine.disks.items():
                 state = state.with_disk(vm, target, content.unheard())
+            if machine.backup is not None:
+                unheard = replace(machine.backup, unheard=True)
+                state = state.with_vm(vm, replace(state.vm(vm), backup=unheard))
         return replace(state, daemon=None)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Literal
 
 from harness.acts.act import VM, Act
 from harness.acts.calls import Libvirt
 from harness.oracle.content import Impossible
 from harness.oracle.driver import DRIVER, Driver
+from harness.oracle.job import End
 from harness.oracle.state import Death, Power, State, VmState
 
 
@@ -195,10 +197,17 @@ class Reset(Act):
         return f"resets {self.vm}"
 
 
+_PERHAPS: tuple[Literal["completed", "canceled", "failed"], ...] = ("completed", "canceled", "failed")
+
+
 def ended(machine: VmState, death: Death) -> VmState:
     """A VM whose QEMU is gone at once: what its guest did not flush may be lost. Unless killed, it has closed all."""
     closed = death is not Death.KILLED
     disks = {target: content.crash(closed=closed) for target, content in machine.disks.items()}
+    if machine.backup is not None and machine.backup.push:  # it may have come to its end before
+        for target in machine.backup.disks:
+            for how in _PERHAPS:
+                disks[target] = disks[target].with_end(End("backup", how, certain=False))
     return replace(machine, power=Power.OFF, disks=disks, backup=None, deaths=(*machine.deaths, death))
 
 

@@ -26,10 +26,14 @@ class BackedUp:
 
 @dataclass(frozen=True)
 class Backup:
-    """A backup that is on, of `disks` by their targets: QEMU writes it to images (`push`), or serves it over NBD."""
+    """A backup that is on, of `disks` by their targets: QEMU writes it to images (`push`), or serves it over NBD.
+
+    `unheard`: for a while no daemon ran that could have told of its end.
+    """
 
     disks: Mapping[str, BackedUp] = field(default_factory=dict)
     push: bool = False
+    unheard: bool = False
 
     def __str__(self) -> str:
         return ", ".join(self.disks)

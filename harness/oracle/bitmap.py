@@ -135,6 +135,14 @@ def lost(bitmaps: Bitmaps, images: Iterable[str]) -> Bitmaps:
     }
 
 
+def undone(bitmaps: Bitmaps, before: Bitmaps, names: frozenset[str]) -> Bitmaps:
+    """The bitmaps, but those of these `names` as they were `before`, where they were."""
+    return {
+        image: {name: before.get(image, {}).get(name, each) if name in names else each for name, each in found.items()}
+        for image, found in bitmaps.items()
+    }
+
+
 def without(bitmaps: Bitmaps, images: Iterable[str]) -> Bitmaps:
     """The bitmaps without those of these images."""
     gone = set(images)

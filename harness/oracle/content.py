@@ -50,7 +50,8 @@ class Content:
     `unflushed` are the parts of the active file that the guest wrote since its last flush.
     `in_flight` are writes that the guest began and that nobody has waited for: part to label. `acknowledged` are parts
     that the guest must see, though nobody can tell which image holds them: their write met a snapshot. `bitmaps` are
-    those in the images. `ends` are those of all its jobs, in order.
+    those in the images; `young` are the names of those that were made while a write was in flight. `ends` are those of
+    all its jobs, in order.
     """
 
     geometry: Geometry
@@ -61,6 +62,7 @@ class Content:
     in_flight: Mapping[int, str] = field(default_factory=dict)
     acknowledged: Mapping[int, str] = field(default_factory=dict)
     bitmaps: Bitmaps = field(default_factory=dict)
+    young: frozenset[str] = frozenset()
     ends: tuple[End, ...] = field(default=(), compare=False)
     _shown: dict[str, Parts] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -183,7 +185,8 @@ class Content:
                 done = done.holding(self.active, held)._wrote(elsewhere, certain=False)
             if parts - elsewhere:
                 done = done._put(label, parts - elsewhere)
-        return done
+        kept = bitmap.undone(done.bitmaps, self.bitmaps, self.young)
+        return replace(done, bitmaps=kept, young=frozenset())
 
     def zero(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
         """The guest writes zeros: they hide what lies below (a zero cluster, or zeros as data)."""
@@ -337,7 +340,9 @@ class Content:
         own = self.bitmaps.get(image, {})
         if name in own:
             raise Impossible(f"{image} has a bitmap {name}")
-        return replace(self, bitmaps={**self.bitmaps, image: {**own, name: Bitmap(bitmap.granularity(form))}})
+        made = Bitmap(bitmap.granularity(form)).wrote(self.in_flight, self.geometry, certain=False)
+        young = self.young | {name} if self.in_flight else self.young
+        return replace(self, bitmaps={**self.bitmaps, image: {**own, name: made}}, young=young)
 
     def unmark(self, name: str) -> Content:
         """A checkpoint is deleted: no image of the chain has a bitmap of this name."""

@@ -70,7 +70,7 @@ BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"test_what_was_pulled_outlives_a_killed_qemu",
         check="",
-        shows=r"the disk's content (at killed|after KillQemu\(\)) is as the oracle says.*\n(.*\n)*"
+        shows=r"the disk's content (at killed|at the end|after KillQemu\(\)) is as the oracle says.*\n(.*\n)*"
         r".*contains: cells? [\d-]+(, its bytes [\d-]+,)? should be \w+, is a hole",
         component="QEMU",
         since="5.2.0",
@@ -181,16 +181,16 @@ BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"paused_during_a_backup.*[\[-]iothread, throttled|^scenarios/explore/",
         check=r"|WaitTimeout",
-        shows=r"hung(:|, in) suspend of vm1|waited \d+ s for suspend of vm1|"
+        shows=r"hung(:|, in) (suspend|the reset) of vm1|waited \d+ s for (suspend|the reset) of vm1|"
         r"QEMU (has ended by itself: it )?was ended by SIGABRT(.*\n)*.*qemu_mutex_unlock_impl",
         component="QEMU",
         since="7.2.22",  # older ones have no backup here, or nobody looked
         fixed="10.0.13",  # between them nobody looked
         url="",
-        sentence="A VM that is paused during a backup of a throttled disk on an iothread hangs, or QEMU aborts.",
+        sentence="A VM that is paused, or reset, in a backup of a throttled disk on an iothread hangs, or QEMU aborts.",
         measured="shows on 1:7.2+dfsg-7+deb12u18+b3, not on 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1; no reference"
         " found: scenarios/findings/pause-during-a-backup-of-a-throttled-disk-hangs.md",
-        acts=r"^(.*\n)*(Throttle\((.*\n)*BeginBackup|BeginBackup(.*\n)*Throttle\()(.*\n)*Suspend\(",
+        acts=r"^(.*\n)*(Throttle\((.*\n)*BeginBackup|BeginBackup(.*\n)*Throttle\()(.*\n)*(Suspend|Reset)\(",
     ),
     KnownBug(
         scenario=r"[\[-]shallow(, to| copy to) an overlay that is there|^scenarios/explore/",

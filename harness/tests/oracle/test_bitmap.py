@@ -101,3 +101,11 @@ def test_what_a_backup_holds_is_in_doubt_until_it_has_ended() -> None:
     assert begun.contains("inc")[32] is UNDEFINED
     assert held[32] == "B"
     assert begun.layer("inc").backing == "base"
+
+
+def test_a_bitmap_that_is_made_while_a_write_is_in_flight_perhaps_has_it() -> None:
+    begun = Content.new("base", _SMALL).mark("old").begin_write("A", (1,)).mark("ck")
+
+    assert begun.end_write().written_since("old").dirty == {1}
+    assert begun.end_write().written_since("ck") == Bitmap(65536, frozenset(), frozenset({1}))
+    assert begun.end_write().write("B", (1,)).written_since("ck").dirty == {1}
