@@ -30,8 +30,10 @@ def document(saboteurs: Sequence[Saboteur] = SABOTEURS) -> str:
             lines += ["| saboteur | what it breaks | noticed by | in these words |", "|---|---|---|---|"]
             lines += [_line(saboteur) for saboteur in mine]
             parts.append("\n".join([*lines, ""]))
-    lines = ["## Not yet", "", *(f"- {name[0].upper()}{name[1:]}: {why}" for name, why in NOT_YET.items())]
-    return "\n".join([*parts, *lines, ""])
+    if NOT_YET:
+        lines = ["## Not yet", "", *(f"- {name[0].upper()}{name[1:]}: {why}" for name, why in NOT_YET.items()), ""]
+        parts.append("\n".join(lines))
+    return "\n".join(parts)
 
 
 def _line(saboteur: Saboteur) -> str:

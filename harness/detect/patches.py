@@ -63,6 +63,26 @@ def leave_snapshot_inside(trial: Trial, image: str) -> None:
     trial.daemon.sandbox.run(["qemu-img", "snapshot", "-c", "left", str(trial.path(image))], timeout=60).check()
 
 
+def leave_bitmap(trial: Trial, image: str) -> None:
+    """Make a dirty bitmap inside `image`."""
+    command = ["qemu-img", "bitmap", "--add", "-f", "qcow2", str(trial.path(image)), "left"]
+    trial.daemon.sandbox.run(command, timeout=60).check()
+
+
+def lose_bit(trial: Trial, image: str) -> None:
+    """Clear the lowest bit that is set in the first bitmap inside `image`."""
+    header = trial.reader.header(trial.state.image("vm1", "vda", image))
+    assert header is not None
+    with _file(trial, image).open("r+b") as stream:
+        stream.seek(header.own.bitmaps.offset)
+        stream.seek(int.from_bytes(stream.read(8)))
+        at = int.from_bytes(stream.read(8)) & 0x00FF_FFFF_FFFF_FE00
+        stream.seek(at)
+        bits = int.from_bytes(stream.read(8), "little")
+        stream.seek(at)
+        stream.write((bits & (bits - 1)).to_bytes(8, "little"))
+
+
 def grow_file(trial: Trial, image: str, size: int) -> None:
     """Append `size` bytes of data to the file of `image`."""
     with _file(trial, image).open("ab") as stream:
