@@ -11,6 +11,10 @@ from harness.oracle.geometry import Range
 Argument = str | int | None
 
 
+KEPT = "kept: "
+"""Stands, before a name, for the XML that a snapshot of that name had when libvirt was told to forget it."""
+
+
 @dataclass(frozen=True)
 class Libvirt:
     """A function of libvirt's C API with its arguments by name and its flags without their common prefix.
@@ -83,3 +87,8 @@ class Await:
 
 
 Call = Libvirt | Guest | Host | Signal | Await
+
+
+def chosen(**wanted: bool) -> tuple[str, ...]:
+    """The names of the flags that are wanted, in this order."""
+    return tuple(flag for flag, is_set in wanted.items() if is_set)

@@ -1,155 +1,20 @@
-"""What libvirt does to the chain of a disk under a running guest: snapshots and block jobs."""
+"""What libvirt does to the chain of a disk under a running guest by block jobs, and to the disk itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
-from xml.sax.saxutils import quoteattr
 
 from harness.acts.act import VM, Act
-from harness.acts.calls import Await, Libvirt
-from harness.acts.power import ended
+from harness.acts.calls import Await, Libvirt, chosen
 from harness.oracle.content import Content, Impossible
 from harness.oracle.image import Format, Raw
 from harness.oracle.job import Phase
-from harness.oracle.state import Death, Power, SnapshotRecord, State
-from harness.storage.elements import copy_disk, snapshot_disk
+from harness.oracle.state import State
+from harness.storage.elements import copy_disk
 from harness.storage.stores import file_name
 
 # after an aborted active commit libvirt 9.0 removes a bitmap that it makes only where there are checkpoints
 _NO_BITMAP = "libvirt-tmp-activewrite"
-
-
-@dataclass(frozen=True, repr=False)
-class Snapshot(Act):
-    """Make `overlay` the active layer of a disk, with the present one below it: an external snapshot of the disk.
-
-    `also` are other disks with their overlays: all are of the same instant. With a `name` libvirt keeps a record of it;
-    with `memory`, the path of a file, of the memory too, `live` while the guest runs on. With `reuse` the overlays
-    exist already (CreateImage), in whatever format. With `quiesce` the guest freezes its file systems meanwhile; with
-    `halt` QEMU ends afterwards.
-    """
-
-    disk: str
-    overlay: str
-    name: str = ""
-    memory: str = ""
-    reuse: bool = False
-    also: tuple[tuple[str, str], ...] = ()
-    quiesce: bool = False
-    live: bool = False
-    halt: bool = False
-    vm: str = VM
-
-    @property
-    def overlays(self) -> Mapping[str, str]:
-        """The overlay of each disk."""
-        return {self.disk: self.overlay, **dict(self.also)}
-
-    def call(self, state: State) -> Libvirt:
-        """virDomainSnapshotCreateXML."""
-        name = f"<name>{self.name}</name>" if self.name else ""
-        memory = f"<memory snapshot='external' file={quoteattr(self.memory)}/>" if self.memory else ""
-        disks = [snapshot_disk(disk, state.store(overlay)) for disk, overlay in self.overlays.items()]
-        others = (disk for disk in state.vm(self.vm).disks if disk not in self.overlays)
-        disks += [f"<disk name={quoteattr(disk)} snapshot='no'/>" for disk in others]
-        xml = f"<domainsnapshot>{name}{memory}<disks>{''.join(disks)}</disks></domainsnapshot>"
-        flags = _flags(
-            ATOMIC=True,
-            DISK_ONLY=not self.memory,
-            NO_METADATA=not self.name,
-            REUSE_EXT=self.reuse,
-            QUIESCE=self.quiesce,
-            LIVE=self.live,
-            HALT=self.halt,
-        )
-        return Libvirt("virDomainSnapshotCreateXML", self.vm, {}, flags, xml)
-
-    def after(self, state: State) -> State:
-        """The overlays are active, and empty."""
-        state.live(self.vm)
-        below = {}
-        for disk, overlay in self.overlays.items():
-            before = state.operated(self.vm, disk)
-            below[disk] = before.active
-            if not self.reuse:
-                state.require_free(overlay)
-            taken = before.reuse(overlay) if self.reuse else before.snapshot(overlay)
-            state = state.with_disk(self.vm, disk, taken)
-        if self.quiesce:
-            state.running(self.vm)
-            if self.memory:
-                raise Impossible("the memory is a guest's that runs, and not of one that is frozen")
-        state = self._remembered(state, below)
-        if not self.halt:
-            return state
-        machine = state.endable(self.vm)
-        flushed = {disk: content.flush() for disk, content in machine.disks.items()}
-        return state.with_vm(self.vm, ended(replace(machine, disks=flushed), Death.SNAPSHOT))
-
-    def _remembered(self, state: State, below: Mapping[str, str]) -> State:
-        """The state with the file of the memory, and the record, if there are to be any."""
-        machine = state.vm(self.vm)
-        if self.memory:
-            state = replace(state, files=state.files | {PurePosixPath(self.memory)})
-            if machine.power is Power.RUNNING:  # it stands still while its memory is saved, or the rest of it
-                state = state.with_turns(self.vm, "suspended", *([] if self.halt else ["resumed"]))
-        elif self.halt and machine.power is Power.RUNNING:
-            state = state.with_turns(self.vm, "suspended?")
-        if not self.name:
-            return state
-        if self.name in machine.snapshots:
-            raise Impossible(f"{self.vm} has a snapshot {self.name}")
-        memory = PurePosixPath(self.memory) if self.memory else None
-        was = machine.power.value if self.memory else "disk-snapshot"
-        record = SnapshotRecord(self.overlays, memory, below, machine.current, was)
-        kept = {**machine.snapshots, self.name: record}
-        return state.with_vm(self.vm, replace(state.vm(self.vm), snapshots=kept, current=self.name))
-
-    def __str__(self) -> str:
-        return " and ".join(f"{disk} goes on in {overlay}" for disk, overlay in self.overlays.items())
-
-
-@dataclass(frozen=True, repr=False)
-class DeleteSnapshot(Act):
-    """Delete an external snapshot of which libvirt has a record: its overlays are folded into what is below them."""
-
-    name: str
-    vm: str = VM
-
-    def call(self, state: State) -> Libvirt:  # noqa: ARG002
-        """virDomainSnapshotDelete."""
-        return Libvirt("virDomainSnapshotDelete", self.vm, {"name": self.name})
-
-    def after(self, state: State) -> State:
-        """The overlays' data is below, their files and that of the memory are gone."""
-        machine = state.live(self.vm)
-        if self.name not in machine.snapshots:
-            raise Impossible(f"{self.vm} has no snapshot {self.name}")
-        record = machine.snapshots[self.name]
-        busy = [disk for disk, content in machine.disks.items() if content.job is not None]
-        if busy:
-            raise Impossible(f"a job of {', '.join(busy)} is on")
-        for disk, overlay in record.overlays.items():
-            below = state.disk(self.vm, disk).layer(overlay).backing
-            if below != record.below[disk]:
-                raise Impossible(f"{overlay} is on {below} by now, and not on {record.below[disk]}")
-            state = state.with_disk(self.vm, disk, _folded(state.operated(self.vm, disk), overlay))
-        state = state.with_vm(self.vm, state.vm(self.vm).without_snapshot(self.name))
-        return replace(state, files=state.files - {record.memory}) if record.memory else state
-
-    def __str__(self) -> str:
-        return f"deletes the snapshot {self.name}"
-
-
-def _folded(content: Content, overlay: str) -> Content:
-    below = content.layer(overlay).backing
-    if below is None:
-        raise Impossible(f"{overlay} has nothing below it")
-    if overlay == content.active:
-        return content.active_commit(below).ready().pivot().remove(overlay)
-    return content.commit(overlay, below).completed().remove(overlay)
 
 
 class _OfDisk(Act):
@@ -223,7 +88,7 @@ class Commit(_OfDisk):
             "top": file_name(state.store(self.top)),
         }
         args = {"disk": self.disk, **paths, "bandwidth": self.bandwidth}
-        return Libvirt("virDomainBlockCommit", self.vm, args, (*_flags(RELATIVE=self.relative), *_commit_flags(self)))
+        return Libvirt("virDomainBlockCommit", self.vm, args, (*chosen(RELATIVE=self.relative), *_commit_flags(self)))
 
     def content(self, content: Content) -> Content:
         """The one phase."""
@@ -236,12 +101,7 @@ class Commit(_OfDisk):
 
 
 def _commit_flags(act: ActiveCommit | Commit) -> tuple[str, ...]:
-    return _flags(SHALLOW=act.shallow, DELETE=act.delete, BANDWIDTH_BYTES=act.in_bytes)
-
-
-def _flags(**wanted: bool) -> tuple[str, ...]:
-    """The names of the flags that are wanted, in this order."""
-    return tuple(flag for flag, is_set in wanted.items() if is_set)
+    return chosen(SHALLOW=act.shallow, DELETE=act.delete, BANDWIDTH_BYTES=act.in_bytes)
 
 
 def _how(act: ActiveCommit | Commit) -> str:
@@ -272,7 +132,7 @@ class Pull(_OfDisk):
 
     def call(self, state: State) -> Libvirt:
         """virDomainBlockRebase, or virDomainBlockPull."""
-        flags = _flags(RELATIVE=self.relative, BANDWIDTH_BYTES=self.in_bytes)
+        flags = chosen(RELATIVE=self.relative, BANDWIDTH_BYTES=self.in_bytes)
         args: dict[str, str | int | None] = {"disk": self.disk, "bandwidth": self.bandwidth}
         if self.plain:
             return Libvirt("virDomainBlockPull", self.vm, args, flags)
@@ -315,19 +175,19 @@ class Copy(_OfDisk):
         """virDomainBlockCopy, or virDomainBlockRebase with COPY."""
         content = state.disk(self.vm, self.disk)
         form = content.layer(self.dest).format if self.reuse else self.format or content.layer(content.active).format
-        flags = _flags(SHALLOW=self.shallow, REUSE_EXT=self.reuse, SYNCHRONOUS_WRITES=self.synchronous)
+        flags = chosen(SHALLOW=self.shallow, REUSE_EXT=self.reuse, SYNCHRONOUS_WRITES=self.synchronous)
         if self.by_rebase:
-            copied = _flags(COPY=True, COPY_RAW=form == Raw())
+            copied = chosen(COPY=True, COPY_RAW=form == Raw())
             args: dict[str, str | int | None] = {
                 "disk": self.disk,
                 "base": file_name(state.store(self.dest)),
                 "bandwidth": self.bandwidth,
             }
-            flags = (*copied, *flags, *_flags(BANDWIDTH_BYTES=bool(self.bandwidth)))
+            flags = (*copied, *flags, *chosen(BANDWIDTH_BYTES=bool(self.bandwidth)))
             return Libvirt("virDomainBlockRebase", self.vm, args, flags)
         numbers = {"bandwidth": self.bandwidth, "granularity": self.granularity, "buffer": self.buffer}
         xml = copy_disk(state.store(self.dest), form)
-        flags = (*_flags(TRANSIENT_JOB=state.vm(self.vm).persistent), *flags)
+        flags = (*chosen(TRANSIENT_JOB=state.vm(self.vm).persistent), *flags)
         return Libvirt("virDomainBlockCopy", self.vm, {"disk": self.disk, **numbers}, flags, xml)
 
     def content(self, content: Content) -> Content:
@@ -393,7 +253,7 @@ class Pivot(_OfDisk):
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBlockJobAbort, PIVOT."""
-        flags = _flags(PIVOT=True, ASYNC=self.asynchronous)
+        flags = chosen(PIVOT=True, ASYNC=self.asynchronous)
         return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, flags, until="completed")
 
     def content(self, content: Content) -> Content:
@@ -414,7 +274,7 @@ class Abort(_OfDisk):
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBlockJobAbort."""
-        flags = _flags(ASYNC=self.asynchronous)
+        flags = chosen(ASYNC=self.asynchronous)
         return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, flags, until="canceled")
 
     def content(self, content: Content) -> Content:
@@ -440,7 +300,7 @@ class SetSpeed(_OfDisk):
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBlockJobSetSpeed."""
-        flags = _flags(BANDWIDTH_BYTES=self.in_bytes)
+        flags = chosen(BANDWIDTH_BYTES=self.in_bytes)
         return Libvirt("virDomainBlockJobSetSpeed", self.vm, {"disk": self.disk, "bandwidth": self.bandwidth}, flags)
 
     def content(self, content: Content) -> Content:
@@ -485,7 +345,7 @@ class Throttle(Act):
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainSetBlockIoTune, LIVE or CONFIG: libvirt's binding takes one of them at a time."""
-        where = _flags(CONFIG=self.next_start, LIVE=not self.next_start)
+        where = chosen(CONFIG=self.next_start, LIVE=not self.next_start)
         return Libvirt("virDomainSetBlockIoTune", self.vm, {"disk": self.disk, "iops": self.iops}, where)
 
     def after(self, state: State) -> State:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import libvirt
 
-from harness.acts.chain import Snapshot
+from harness.acts.snapshot import Snapshot
 from harness.detect import traces
 from harness.detect.saboteur import CLAIM, Family, Saboteur, Scene, Trace
 from harness.stack.sandbox import IMAGES, SMALL

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import libvirt
 
-from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot, Throttle
+from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Throttle
 from harness.acts.device import Attach
 from harness.acts.images import CreateImage
 from harness.acts.power import Undefine
+from harness.acts.snapshot import Snapshot
 from harness.detect import traces
 from harness.detect.behind import another_domain, forget_layer, left_beside, refused_pivot
 from harness.detect.lies import pretend, swapped

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import libvirt
 
-from harness.acts.chain import (
-    DeleteSnapshot,
-    Snapshot,
-)
+from harness.acts.snapshot import DeleteSnapshot, Snapshot
 from harness.detect import traces
 from harness.detect.lies import pretend
 from harness.detect.saboteur import COMMITTED, DEFINED, LIVE, OPENED, Family, Saboteur, Scene

@@ -14,13 +14,11 @@ from harness.acts.chain import (
     AwaitReady,
     Commit,
     Copy,
-    DeleteSnapshot,
     Pivot,
     Pull,
     Resize,
     SetSpeed,
     SetThreshold,
-    Snapshot,
     Throttle,
 )
 from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint, RedefineCheckpoint
@@ -30,6 +28,7 @@ from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
 from harness.acts.images import CompressImage, CopyImage, CreateImage, RemoveImage, served
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.saving import RemoveSaved, Restore, Save
+from harness.acts.snapshot import DeleteSnapshot, RedefineSnapshot, Snapshot
 from harness.oracle.content import Content, Impossible
 from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.geometry import Geometry, Range
@@ -121,6 +120,12 @@ def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Itera
         yield from _of_backup(state)
     if offers("external-snapshot-delete"):
         yield from map(DeleteSnapshot, state.vm(VM).snapshots)
+    yield from (DeleteSnapshot(name, metadata_only=True) for name in list(state.vm(VM).snapshots)[-1:])
+    yield from (RedefineSnapshot(name, current=True) for name in list(state.vm(VM).forgotten)[-1:])
+    if len(disks) > 1 and all(len(content.chain()) < MOST_LAYERS for content in disks.values()):
+        fresh, other = _fresh(state), _fresh(state, 1)
+        yield Snapshot("vda", fresh, also=(("vdb", other),))
+        yield Snapshot("vda", fresh, name=f"of-{fresh}", also=(("vdb", other),), quiesce=True)
     yield from _of_service(state)
     yield from _of_power(state)
     if offers("restore"):
@@ -280,10 +285,11 @@ def _is_ready_overlay(content: Content, name: str) -> bool:
     return layer.backing == content.active and layer.size == content.size and is_empty
 
 
-def _fresh(state: State) -> str:
-    """The first of n1, n2, ... that no image has."""
+def _fresh(state: State, skipped: int = 0) -> str:
+    """The first of n1, n2, ... that no image has, after so many others."""
     taken = {name for machine in state.vms.values() for content in machine.known.values() for name in content.files()}
-    return next(name for number in range(1, len(taken) + 2) if (name := f"n{number}") not in taken)
+    free = [name for number in range(1, len(taken) + skipped + 2) if (name := f"n{number}") not in taken]
+    return free[skipped]
 
 
 def _healing(state: State) -> Iterator[Act]:

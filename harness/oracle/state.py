@@ -57,11 +57,11 @@ class SnapshotRecord:
 class VmState:
     """One VM. `boot` and `qemu` count its boots and its QEMU processes; both begin at 0, before the first one.
 
-    `current` is the snapshot that the next one comes after. Its disks have the same `driver`; where it is
-    `write_through` a discard is not flushed as it ends, and the guest has no flush to ask for. `opaque` disks hold the
-    guest's own files: the oracle knows their chain, not their bytes. `backup` is the backup that is on; `checkpoints`
-    are those that libvirt has, in order, with their disks. Without `persistent` it has no definition, and is gone with
-    its QEMU.
+    `current` is the snapshot that the next one comes after; `forgotten` are those that libvirt knows no more. Its disks
+    have the same `driver`; where it is `write_through` a discard is not flushed as it ends, and the guest has no flush
+    to ask for. `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes. `backup` is the
+    backup that is on; `checkpoints` are those that libvirt has, in order, with their disks. Without `persistent` it has
+    no definition, and is gone with its QEMU.
 
     `detached` are disks that are not plugged in; their images lie there.
     `saved` is the file with the memory of its guest, or MANAGED, while it is off and may go on from there.
@@ -77,6 +77,7 @@ class VmState:
     qemu: int = 0
     snapshots: Mapping[str, SnapshotRecord] = field(default_factory=dict)
     current: str = ""
+    forgotten: Mapping[str, SnapshotRecord] = field(default_factory=dict)
     opaque: frozenset[str] = frozenset()
     backup: Backup | None = None
     checkpoints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

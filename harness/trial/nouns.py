@@ -16,13 +16,11 @@ from harness.acts.chain import (
     AwaitReady,
     Commit,
     Copy,
-    DeleteSnapshot,
     Pivot,
     Pull,
     Resize,
     SetSpeed,
     SetThreshold,
-    Snapshot,
     Throttle,
 )
 from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint
@@ -31,6 +29,7 @@ from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flus
 from harness.acts.images import CreateImage, RemoveImage
 from harness.acts.power import Redefine, Reset, ShutOff, Start, Undefine
 from harness.acts.saving import RemoveSaved, Restore, Save
+from harness.acts.snapshot import DeleteSnapshot, Snapshot
 from harness.journal import Kind
 from harness.oracle.chain import Chain
 from harness.oracle.content import Content
@@ -164,7 +163,7 @@ class Vm:
 
     def delete_snapshot(self, name: str) -> None:
         """Delete an external snapshot that libvirt has a record of."""
-        self.stage.do(DeleteSnapshot(name, self.name))
+        self.stage.do(DeleteSnapshot(name, vm=self.name))
 
     def xml(self, *, inactive: bool = False) -> str:
         """The domain XML: as it runs, or as it will start next time."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import libvirt
 
-from harness.acts.calls import Argument, Await, Call, Guest, Host, Libvirt, Signal
+from harness.acts.calls import KEPT, Argument, Await, Call, Guest, Host, Libvirt, Signal
 from harness.acts.faces import Face, face_of
 from harness.oracle import pattern
 from harness.oracle.image import Store
@@ -40,7 +40,7 @@ class Things:
     `run` is the id that patterns carry. `definition` gives the XML of a domain from its name and the arguments of the
     call, `disk` that of one of its disks. `boot` starts one, `bring_up` does from a guest that was saved for all,
     `restore` from where it was saved itself: a file, or None. `server` serves images over NBD. `daemon_pid` is the last
-    started daemon's.
+    started daemon's. `forgotten` are the XMLs of snapshots that libvirt was told to forget.
     """
 
     daemon: Daemon
@@ -56,6 +56,7 @@ class Things:
     domains: dict[str, Domain] = field(default_factory=dict)
     jobs: Jobs = field(default_factory=Jobs)
     daemon_pid: int = 0
+    forgotten: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.daemon_pid = self.daemon.pid
@@ -113,6 +114,10 @@ class BindingHand:
 
     def _call_libvirt(self, call: Libvirt) -> object:
         things = self.things
+        if call.function == "virDomainSnapshotDelete" and "METADATA_ONLY" in call.flags:
+            things.forgotten |= _records(things.domain(call.vm), str(call.args["name"]))
+        if call.xml.startswith(KEPT):
+            call = replace(call, xml=things.forgotten[call.xml.removeprefix(KEPT)])
         special = _SPECIAL.get(call.function)
         is_plain = call.function not in _HAVE_XML and any(flag.isdigit() for flag in call.flags)  # it must be refused
         if special is not None and not is_plain:
@@ -149,6 +154,17 @@ class BindingHand:
             return getattr(thing, face.method)(*arguments)
 
         return _named(domain.call(face.method, invoked))
+
+
+def _records(domain: Domain, name: str) -> dict[str, str]:
+    """The XMLs of a snapshot and of all that came after it, by their names."""
+
+    def read(handle: libvirt.virDomain) -> dict[str, str]:
+        first = handle.snapshotLookupByName(name)
+        known = [first, *first.listAllChildren(libvirt.VIR_DOMAIN_SNAPSHOT_LIST_DESCENDANTS)]
+        return {str(each.getName()): str(each.getXMLDesc(libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE)) for each in known}
+
+    return domain.call("the records of snapshots", read)
 
 
 def _named(answer: object) -> object:

@@ -18,8 +18,8 @@ from harness.acts.chain import (
     Pull,
     Resize,
     SetSpeed,
-    Snapshot,
 )
+from harness.acts.snapshot import Snapshot
 from harness.oracle.chain import Chain
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial

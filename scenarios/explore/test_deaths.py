@@ -8,21 +8,11 @@ import pytest
 
 from harness.acts.act import Act
 from harness.acts.backup import BeginBackup, EndBackup
-from harness.acts.chain import (
-    Abort,
-    ActiveCommit,
-    AwaitCompleted,
-    AwaitReady,
-    Commit,
-    Copy,
-    DeleteSnapshot,
-    Pivot,
-    Pull,
-    Snapshot,
-)
+from harness.acts.chain import Abort, ActiveCommit, AwaitCompleted, AwaitReady, Commit, Copy, Pivot, Pull
 from harness.acts.device import Attach, Detach
 from harness.acts.power import Redefine, Resume, ShutOff, Suspend, Undefine
 from harness.acts.saving import Save
+from harness.acts.snapshot import DeleteSnapshot, Snapshot
 from harness.explore.mortal import Deaths
 from harness.run import exploring
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.acts.calls import Call, Guest
-from harness.acts.chain import Snapshot
 from harness.acts.guest import Flush, Write, Zero
+from harness.acts.snapshot import Snapshot
 from harness.detect.lies import LyingHand
 from harness.explore.explorer import Explorer
 from harness.explore.program import Program, read_program

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from harness.acts.chain import ActiveCommit, Pivot, Snapshot
+from harness.acts.chain import ActiveCommit, Pivot
 from harness.acts.images import CopyImage
+from harness.acts.snapshot import Snapshot
 from harness.oracle.chain import Chain
 from harness.oracle.image import Raw
 from harness.trial.trial import Trial

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.acts.chain import ActiveCommit, Pivot, Snapshot
+from harness.acts.chain import ActiveCommit, Pivot
+from harness.acts.snapshot import Snapshot
 from harness.oracle.documented import AFTER_SYNC_IS_BROKEN, LAYERS, T0, T1, T2, as_documented
 from harness.trial.nouns import Disk
 from harness.trial.trial import Trial

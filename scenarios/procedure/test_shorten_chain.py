@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.acts.chain import AwaitCompleted, Commit, Snapshot
+from harness.acts.chain import AwaitCompleted, Commit
+from harness.acts.snapshot import Snapshot
 from harness.oracle.chain import Chain
 from harness.oracle.image import Raw
 from harness.trial.trial import Trial

@@ -14,11 +14,12 @@ from harness.acts.act import Act
 from harness.acts.asked import Ask
 from harness.acts.backup import BeginBackup
 from harness.acts.calls import Argument
-from harness.acts.chain import Abort, ActiveCommit, AwaitReady, Commit, Copy, Pivot, Pull, Resize, SetSpeed, Snapshot
+from harness.acts.chain import Abort, ActiveCommit, AwaitReady, Commit, Copy, Pivot, Pull, Resize, SetSpeed
 from harness.acts.device import Detach
 from harness.acts.images import CreateImage
 from harness.acts.power import Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.saving import Save
+from harness.acts.snapshot import Snapshot
 from harness.oracle.content import Impossible
 from harness.oracle.state import DIRECTORY
 from harness.stack.stack import Stack

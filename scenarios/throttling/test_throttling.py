@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from harness.acts.act import Act
-from harness.acts.chain import ActiveCommit, AwaitCompleted, AwaitReady, Commit, Copy, Pivot, Pull, Resize, Snapshot
+from harness.acts.chain import ActiveCommit, AwaitCompleted, AwaitReady, Commit, Copy, Pivot, Pull, Resize
+from harness.acts.snapshot import Snapshot
 from harness.trial.nouns import Disk, Vm
 from harness.trial.trial import Trial
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from harness.acts.act import Act
-from harness.acts.chain import ActiveCommit, AwaitCompleted, AwaitReady, Commit, Copy, Pivot, Pull, Resize, Snapshot
+from harness.acts.chain import ActiveCommit, AwaitCompleted, AwaitReady, Commit, Copy, Pivot, Pull, Resize
 from harness.acts.faults import StartDaemon, StopDaemon
+from harness.acts.snapshot import Snapshot
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 

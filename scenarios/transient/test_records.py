@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.acts.chain import Snapshot
 from harness.acts.faults import StartDaemon, StopDaemon
+from harness.acts.snapshot import Snapshot
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 

@@ -20,13 +20,11 @@ from harness.acts.chain import (
     AwaitReady,
     Commit,
     Copy,
-    DeleteSnapshot,
     Pivot,
     Pull,
     Resize,
     SetSpeed,
     SetThreshold,
-    Snapshot,
     Throttle,
 )
 from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint, RedefineCheckpoint
@@ -49,6 +47,7 @@ from harness.acts.images import (
 )
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.saving import RemoveSaved, Restore, Save
+from harness.acts.snapshot import DeleteSnapshot, RedefineSnapshot, Snapshot
 from harness.oracle.content import Impossible
 from harness.oracle.driver import Driver
 from harness.oracle.geometry import Geometry
@@ -82,6 +81,8 @@ STORY: tuple[Act, ...] = (
     AwaitWritten(),
     Snapshot("vda", "sn1"),
     Snapshot("vda", "sn2", name="snap", memory="/export/images/memory"),
+    DeleteSnapshot("snap", metadata_only=True),
+    RedefineSnapshot("snap", current=True),
     DeleteSnapshot("snap"),
     CreateImage("sn3", backing="sn1"),
     Snapshot("vda", "sn3", reuse=True),

@@ -7,10 +7,11 @@ from pathlib import PurePosixPath
 import pytest
 
 from harness.acts.act import Act
-from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot
+from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
 from harness.acts.guest import BeginWrite, EndWrite, Flush, Write, Zero
 from harness.acts.images import CompressImage, CreateImage
 from harness.acts.power import Define, ShutOff, Start
+from harness.acts.snapshot import Snapshot
 from harness.crash.promise import Promise, Span, Unjudged, promises
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import Block, Raw

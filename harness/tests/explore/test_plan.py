@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from harness.acts.chain import ActiveCommit, AwaitReady, Snapshot
+from harness.acts.chain import ActiveCommit, AwaitReady
 from harness.acts.guest import Write
+from harness.acts.snapshot import Snapshot
 from harness.explore.abstract import abstract, kind_of, transition
 from harness.explore.plan import planned
 from harness.explore.universe import Universe, possible, started

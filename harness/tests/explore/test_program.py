@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot
+from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
 from harness.acts.guest import Write, Zero
+from harness.acts.snapshot import Snapshot
 from harness.explore.coverage import Coverage, summed
 from harness.explore.explorer import Outcome
 from harness.explore.program import Program, read_program

@@ -8,11 +8,12 @@ import pytest
 
 from harness.acts.act import Act, after_all
 from harness.acts.backup import BeginBackup
-from harness.acts.chain import Abort, ActiveCommit, AwaitCompleted, AwaitReady, Pull, Snapshot
+from harness.acts.chain import Abort, ActiveCommit, AwaitCompleted, AwaitReady, Pull
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon
 from harness.acts.guest import Write
 from harness.acts.images import RemoveImage
 from harness.acts.power import Resume, Suspend
+from harness.acts.snapshot import Snapshot
 from harness.explore.universe import MOST_LAYERS, Universe, ending, merged, possible, started, until_healed
 from harness.explore.walk import UNIVERSES
 from harness.oracle.content import Impossible

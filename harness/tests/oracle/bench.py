@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 
 from harness.acts.act import Act
 from harness.acts.calls import Await, Call, Guest, Host, Libvirt, Signal
-from harness.acts.chain import Snapshot
 from harness.acts.guest import Discard, Write, Zero
 from harness.acts.images import CreateImage
 from harness.acts.power import Define, Start
+from harness.acts.snapshot import Snapshot
 from harness.journal import Journal
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry

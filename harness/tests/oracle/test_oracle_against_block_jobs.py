@@ -10,22 +10,12 @@ from pathlib import Path
 import pytest
 
 from harness.acts.act import Act
-from harness.acts.chain import (
-    Abort,
-    ActiveCommit,
-    AwaitCompleted,
-    AwaitReady,
-    Commit,
-    Copy,
-    Pivot,
-    Pull,
-    SetSpeed,
-    Snapshot,
-)
+from harness.acts.chain import Abort, ActiveCommit, AwaitCompleted, AwaitReady, Commit, Copy, Pivot, Pull, SetSpeed
 from harness.acts.faults import KillQemu
 from harness.acts.guest import Flush, Write
 from harness.acts.images import CreateImage
 from harness.acts.power import ShutOff
+from harness.acts.snapshot import Snapshot
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import QCOW2, Format, Qcow2, Raw

@@ -8,11 +8,12 @@ import pytest
 
 from harness.acts.act import Act
 from harness.acts.calls import Call
-from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Snapshot
+from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
 from harness.acts.faults import KillDaemon, StartDaemon
 from harness.acts.guest import Write
 from harness.acts.images import CreateImage
 from harness.acts.power import Define, Start
+from harness.acts.snapshot import Snapshot
 from harness.errors import ChainproofError, CheckFailed
 from harness.journal import DONE, UNDER_WAY, Journal, Kind
 from harness.oracle.content import Impossible
