@@ -106,8 +106,11 @@ class RedefineCheckpoint(Act):
         machine = state.live(self.vm)
         if self.name in machine.checkpoints:
             raise Impossible(f"{self.vm} has a checkpoint {self.name}")
+        if not machine.persistent:
+            raise Impossible(f"{self.vm} is transient: where the record would be kept, nothing says")
         for disk in self.disks:
-            state.disk(self.vm, disk).written_since(self.name)
+            if not state.disk(self.vm, disk).written_since(self.name).kept:
+                raise Impossible(f"the bitmap {self.name} of {disk} may be lost")
         return state.with_vm(self.vm, replace(machine, checkpoints={**machine.checkpoints, self.name: self.disks}))
 
     def __str__(self) -> str:

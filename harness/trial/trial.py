@@ -254,7 +254,8 @@ class Trial:
             return done
         call = means.call(self.state)
         if isinstance(call, Libvirt):
-            for disk in self.state.vm(call.vm).disks:
+            idle = [disk for disk, content in self.state.vm(call.vm).disks.items() if content.job is None]
+            for disk in idle:
                 self.things.jobs.expect(self.things.domain(call.vm), disk)
         with self.stage.entered(Kind.COMMAND, line, means, TYPED) as entry:
             done = self.daemon.sandbox.run(words, timeout=120)

@@ -29,7 +29,7 @@ _NOISE = re.compile(
 _REASONS = {
     Death.SHUT_OFF: ("destroyed",),
     Death.SAVED: ("saved",),
-    Death.SNAPSHOT: ("from-snapshot", "destroyed"),
+    Death.SNAPSHOT: ("from snapshot",),
     Death.KILLED: ("crashed", "daemon", "unknown"),
 }
 """What libvirt gives as reasons; of one that was killed while no daemon ran, the next one knows less."""

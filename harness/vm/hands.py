@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Protocol
+from xml.etree import ElementTree
 
 import libvirt
 
@@ -20,7 +21,7 @@ from harness.stack.image_server import ImageServer
 from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.storage.stores import path_of
 from harness.vm.domain import Domain
-from harness.vm.domain_view import alias_of, backing_chain, indices, targets
+from harness.vm.domain_view import alias_of, backing_chain, indices
 from harness.vm.jobs import Jobs
 from harness.vm.offline import OfflineWriter
 from harness.vm.takeover import start_daemon
@@ -130,7 +131,7 @@ class BindingHand:
             if "COPY" not in call.flags:
                 call = _by_index(domain, call, _has_no_path)
         if call.function == "virDomainBackupBegin":
-            for disk in targets(domain.xml()):
+            for disk in backed_up(call.xml):
                 things.jobs.expect(domain, disk)
         since = things.daemon.events.mark()
         answer = self._invoke(domain, call)
@@ -154,6 +155,12 @@ class BindingHand:
             return getattr(thing, face.method)(*arguments)
 
         return _named(domain.call(face.method, invoked))
+
+
+def backed_up(xml: str) -> Iterator[str]:
+    """The disks that a backup's XML names, and does not leave out."""
+    disks = ElementTree.fromstring(xml).iterfind("disks/disk")
+    yield from (disk.get("name", "") for disk in disks if disk.get("backup") != "no")
 
 
 def _records(domain: Domain, name: str) -> dict[str, str]:
