@@ -10,6 +10,7 @@ from harness.acts.calls import Await, Libvirt
 from harness.acts.checkpoint import CreateCheckpoint, checkpoint_xml, marked
 from harness.oracle.backup import BackedUp, Backup
 from harness.oracle.content import Content, Impossible
+from harness.oracle.image import Format
 from harness.oracle.job import End
 from harness.oracle.state import DIRECTORY, State
 from harness.storage.elements import backup_target, scratch_disk
@@ -22,23 +23,24 @@ SOCKET = DIRECTORY.parent / "backup.nbd"
 class BeginBackup(Act):
     """Begin a backup of disks, whole or of what was written `since` a checkpoint.
 
-    QEMU serves each at SOCKET under its target; or with `dests`, a new image for each disk, it writes them there. With
-    `checkpoint`, a checkpoint of these disks is made at the same instant.
+    QEMU serves each at SOCKET under its target; or with `dests`, a new image for each disk, it writes them there:
+    libvirt makes it, or with `reuse` it is there. With `checkpoint`, a checkpoint of these disks is made at the same
+    instant.
     """
 
     disks: tuple[str, ...] = ("vda",)
     dests: tuple[str, ...] = ()
     since: str = ""
     checkpoint: str = ""
+    reuse: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:
         """virDomainBackupBegin; libvirt makes the scratch files, and removes them."""
         since = f"<incremental>{self.since}</incremental>" if self.since else ""
         if self.dests:
-            form = {disk: state.disk(self.vm, disk).overlaid() for disk in self.disks}
             disks = [
-                backup_target(disk, state.store(dest), form[disk])
+                backup_target(disk, state.store(dest), self._form(state, disk, dest))
                 for disk, dest in zip(self.disks, self.dests, strict=True)
             ]
             server = ""
@@ -48,9 +50,14 @@ class BeginBackup(Act):
         disks += [f"<disk name='{disk}' backup='no'/>" for disk in state.vm(self.vm).disks if disk not in self.disks]
         mode = "push" if self.dests else "pull"
         xml = f"<domainbackup mode='{mode}'>{since}{server}<disks>{''.join(disks)}</disks></domainbackup>"
-        made = CreateCheckpoint(self.checkpoint, self.disks, self.vm)
+        made = CreateCheckpoint(self.checkpoint, self.disks, vm=self.vm)
         checkpoint = checkpoint_xml(state, self.vm, made) if self.checkpoint else None
-        return Libvirt("virDomainBackupBegin", self.vm, {"checkpoint": checkpoint}, (), xml)
+        flags = ("REUSE_EXTERNAL",) if self.reuse else ()
+        return Libvirt("virDomainBackupBegin", self.vm, {"checkpoint": checkpoint}, flags, xml)
+
+    def _form(self, state: State, disk: str, dest: str) -> Format:
+        content = state.disk(self.vm, disk)
+        return content.layer(dest).format if self.reuse else content.overlaid()
 
     def after(self, state: State) -> State:
         """The backup is on; the images that it writes to are in doubt."""
@@ -67,8 +74,9 @@ class BeginBackup(Act):
             dest = self.dests[number] if self.dests else ""
             found[disk] = BackedUp(content.guest(), content.size, since, dest)
             if dest:
-                state.require_free(dest)
-                content, held = content.backed_up(dest, since)
+                if not self.reuse:
+                    state.require_free(dest)
+                content, held = content.backed_up(dest, since, reuse=self.reuse)
                 found[disk] = replace(found[disk], held=held)
                 state = state.with_disk(self.vm, disk, content)
         state = state.with_vm(self.vm, replace(state.vm(self.vm), backup=Backup(found, bool(self.dests))))

@@ -59,7 +59,6 @@ class DeleteCheckpoint(Act):
         """No image of the chain has their bitmaps."""
         machine = state.vm(self.vm) if self.metadata_only else state.live(self.vm)
         state.served()
-        state.without_backup(self.vm)
         if self.name not in machine.checkpoints:
             raise Impossible(f"{self.vm} has no checkpoint {self.name}")
         known = list(machine.checkpoints)
@@ -95,7 +94,7 @@ class RedefineCheckpoint(Act):
 
     def call(self, state: State) -> Libvirt:
         """virDomainCheckpointCreateXML, REDEFINE."""
-        made = CreateCheckpoint(self.name, self.disks, self.vm)
+        made = CreateCheckpoint(self.name, self.disks, vm=self.vm)
         *_, parent = ["", *state.vm(self.vm).checkpoints]
         xml = checkpoint_xml(state, self.vm, made, parent)
         flags = ("REDEFINE", "REDEFINE_VALIDATE") if self.validate else ("REDEFINE",)

@@ -301,21 +301,28 @@ class Content:
         form = self.layer(self.active).format
         return _inherited(form) if isinstance(form, Qcow2) else QCOW2
 
-    def backed_up(self, dest: str, since: Bitmap | None) -> tuple[Content, Parts]:
-        """A backup to the new file `dest` begins, whole or of what a bitmap says was written; and what it will hold.
+    def backed_up(self, dest: str, since: Bitmap | None, *, reuse: bool = False) -> tuple[Content, Parts]:
+        """A backup to the file `dest` begins, whole or of what a bitmap says was written; and what it will hold.
+
+        The file is made, or with `reuse` is there, empty, with a backing file or without.
 
         QEMU copies units of 64 KiB, or of the target's clusters (block/backup.c, backup_calculate_cluster_size). Of a
         unit of zeros it tells the target only that: where nothing lies below, it may stay a hole. What is not whole has
         the active file as its backing file, until somebody puts it on the backup before (libvirt qemu_backup.c).
         """
-        form, shown = self.overlaid(), self.guest()
-        made = self.add(dest, form, self.active if since else None, self.size)
+        form, shown = self.layer(dest).format if reuse else self.overlaid(), self.guest()
+        made = self if reuse else self.add(dest, form, self.active if since else None, self.size)
+        if any(part is not HOLE for part in made.contains(dest)) or dest in self.chain():
+            raise Impossible(f"{dest} is not empty, or in use")
+        if made.layer(dest).size != self.size:
+            raise Impossible(f"{dest} is not as large as the disk")
         unit = max(_BACKUP_UNIT, form.discard_unit)
         own = list(made.contains(dest))
         for certain in (False, True):
             parts = range(self.geometry.parts) if since is None else _of_bitmap(since, self.geometry, certain=certain)
             for copied in {self.geometry.unit_around(part, unit) for part in parts}:
-                zeros = since is None and all(reads_zero(shown[part]) for part in copied)
+                below = made.layer(dest).backing
+                zeros = below is None and all(reads_zero(shown[part]) for part in copied)
                 for part in copied:
                     value = ZERO if shown[part] is HOLE else shown[part]
                     is_doubtful = zeros or not certain

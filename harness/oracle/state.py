@@ -60,8 +60,8 @@ class VmState:
     `current` is the snapshot that the next one comes after; `forgotten` are those that libvirt knows no more. Its disks
     have the same `driver`; where it is `write_through` a discard is not flushed as it ends, and the guest has no flush
     to ask for. `opaque` disks hold the guest's own files: the oracle knows their chain, not their bytes. `backup` is
-    the backup that is on; `checkpoints` are those that libvirt has, in order, with their disks. Without `persistent` it has
-    no definition, and is gone with its QEMU.
+    the backup that is on; `checkpoints` are those that libvirt has, in order, with their disks. Without `persistent` it
+    has no definition, and is gone with its QEMU.
 
     `detached` are disks that are not plugged in; their images lie there.
     `saved` is the file with the memory of its guest, or MANAGED, while it is off and may go on from there.

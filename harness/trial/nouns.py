@@ -146,11 +146,11 @@ class Vm:
 
     def checkpoint(self, name: str, *disks: str) -> None:
         """Make a checkpoint of these disks, or of all."""
-        self.stage.do(CreateCheckpoint(name, disks or tuple(self.state.disks), self.name))
+        self.stage.do(CreateCheckpoint(name, disks or tuple(self.state.disks), vm=self.name))
 
     def pull_backup(self, *disks: str, since: str = "", checkpoint: str = "") -> PullBackup:
         """Begin a backup of these disks, or of all, which QEMU serves over NBD until it is ended; see Disk."""
-        self.stage.do(BeginBackup(disks or tuple(self.state.disks), (), since, checkpoint, self.name))
+        self.stage.do(BeginBackup(disks or tuple(self.state.disks), (), since, checkpoint, vm=self.name))
         return PullBackup(self.disks[0] if not disks else self.disk(disks[0]))
 
     def ask(self, function: str, *flags: str, **args: str) -> object:
@@ -325,12 +325,12 @@ class Disk:
 
     def pull_backup(self, *, since: str = "", checkpoint: str = "") -> PullBackup:
         """Begin a backup, which QEMU serves over NBD until it is ended: a full one, or one `since` a checkpoint."""
-        self._do(BeginBackup((self.target,), (), since, checkpoint, self.vm.name))
+        self._do(BeginBackup((self.target,), (), since, checkpoint, vm=self.vm.name))
         return PullBackup(self)
 
     def backup(self, dest: str, *, since: str = "", checkpoint: str = "") -> None:
         """Have QEMU write a backup to the new image `dest`: a full one, or one `since` a checkpoint."""
-        self._do(BeginBackup((self.target,), (dest,), since, checkpoint, self.vm.name))
+        self._do(BeginBackup((self.target,), (dest,), since, checkpoint, vm=self.vm.name))
         self._do(AwaitBackup(self.vm.name))
 
     def read(self) -> bytes:

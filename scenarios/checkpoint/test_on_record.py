@@ -100,3 +100,15 @@ def _with_three(trial: Trial) -> Vm:
     vm.checkpoint("ck3")
     vda.zero((3,))
     return vm
+
+
+def test_a_checkpoint_that_is_deleted_during_a_backup_since_it_takes_nothing_of_that(trial: Trial) -> None:
+    """base <- sn1 <- sn2 (live), backed up since ck1, which is deleted   the backup is what it was."""
+    vm = _with_three(trial)
+    with vm.disk().pull_backup(since="ck1"):
+        trial.do(DeleteCheckpoint("ck1"))
+        vm.disk().write("D", (6,))
+        trial.verify_backup("without its checkpoint")
+    with vm.disk().pull_backup(since="ck2"):
+        trial.verify_backup("since the next one")
+    trial.verify("backed up")
