@@ -24,6 +24,8 @@ from harness.trial.nouns import Disk
 from harness.waiting import settled
 
 OWN_READER = "chainproof's qcow2 reader"
+_COPIED = 2.0
+"""Seconds after which a mirror that is in sync has copied what the guest has written."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,23 @@ def glance(disk: Disk, moment: str, readers: Readers, *, images: bool) -> None:
     With `images`, QEMU writes first what it keeps in memory: the guest must have flushed all that it wrote. Where the
     VM is off they are what there is to look at. Raises CheckFailed.
     """
+    if not images or disk.content.job is None:
+        _glanced(disk, moment, readers, images=images)
+        return
+
+    def seen() -> CheckFailed | None:
+        try:
+            _glanced(disk, moment, readers, images=True)
+        except CheckFailed as error:
+            return error
+        return None
+
+    error = settled(seen, lambda found: found is None, timeout=_COPIED)  # a mirror copies a moment after it is written
+    if error is not None:
+        raise error
+
+
+def _glanced(disk: Disk, moment: str, readers: Readers, *, images: bool) -> None:
     content, run = disk.content, readers.run
     awake = disk.is_on and disk.vm.state.power is Power.RUNNING
     witnesses = []
