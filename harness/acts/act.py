@@ -38,6 +38,10 @@ class Act(ABC):
     def after(self, state: State) -> State:
         """What is true afterwards. Raises Impossible if it cannot be done: then libvirt must refuse it, too."""
 
+    def learned(self, after: State, answer: object) -> State:  # noqa: ARG002
+        """What is true afterwards, with what only the `answer` of the hand tells."""
+        return after
+
     def __repr__(self) -> str:
         """The constructor call, without what is as by default."""
         given = [(field.name, getattr(self, field.name)) for field in fields(self) if not _is_default(self, field.name)]  # type: ignore[arg-type]

@@ -191,6 +191,13 @@ API: Mapping[str, Face] = {
     "virDomainCheckpointDelete": _of(
         "checkpoint", "delete", "checkpoint-delete", "VIR_DOMAIN_CHECKPOINT_DELETE_", _DELETED
     ),
+    "virDomainRevertToSnapshot": _of(
+        "snapshot",
+        "",
+        "snapshot-revert",
+        "VIR_DOMAIN_SNAPSHOT_REVERT_",
+        {"RUNNING": "--running", "PAUSED": "--paused", "FORCE": "--force", "RESET_NVRAM": "--reset-nvram"},
+    ),
     "virDomainSnapshotDelete": _of("snapshot", "delete", "snapshot-delete", "VIR_DOMAIN_SNAPSHOT_DELETE_", _DELETED),
     "virDomainCheckpointGetXMLDesc": _of(
         "checkpoint",

@@ -11,6 +11,7 @@ from harness.acts.act import VM, Act
 from harness.acts.calls import KEPT, Libvirt, chosen
 from harness.acts.power import ended
 from harness.oracle.content import Content, Impossible
+from harness.oracle.image import File
 from harness.oracle.state import Death, Power, SnapshotRecord, State
 from harness.storage.elements import snapshot_disk
 
@@ -193,6 +194,71 @@ class RedefineSnapshot(Act):
 
     def __str__(self) -> str:
         return f"defines the snapshot {self.name} again{', as the current one' if self.current else ''}"
+
+
+@dataclass(frozen=True, repr=False)
+class RevertToSnapshot(Act):
+    """Go back to a snapshot of disks: the VM is off, on new overlays (`dest`, by disk) of what was active then.
+
+    What was written since the current snapshot is gone, with the overlays that it was in.
+    """
+
+    name: str
+    dests: tuple[tuple[str, str], ...]
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainRevertToSnapshot."""
+        return Libvirt("virDomainRevertToSnapshot", self.vm, {"name": self.name})
+
+    def after(self, state: State) -> State:
+        """Each disk shows what it did at the instant."""
+        state.served()
+        machine = state.vm(self.vm)
+        if self.name not in machine.snapshots:
+            raise Impossible(f"{self.vm} has no snapshot {self.name}")
+        record = machine.snapshots[self.name]
+        self._require(state, record)
+        overlays = {}
+        for disk, dest in self.dests:
+            state.require_free(dest)
+            content = state.content(self.vm, disk)
+            state = state.with_disk(self.vm, disk, content.reverted(record.below[disk], dest))
+            overlays[disk] = dest
+        was_on = machine.is_on
+        known = {**machine.snapshots, self.name: replace(record, overlays=overlays)}
+        machine = replace(state.vm(self.vm), snapshots=known, current=self.name, saved="")
+        return state.with_vm(self.vm, ended(machine, Death.REVERTED) if was_on else machine)
+
+    def _require(self, state: State, record: SnapshotRecord) -> None:
+        machine = state.vm(self.vm)
+        if record.memory is not None:
+            raise Impossible(f"{self.name} has a memory, with which it would go on")
+        if machine.checkpoints:
+            raise Impossible(f"{self.vm} has checkpoints")
+        if not machine.persistent or machine.saved:
+            raise Impossible(f"{self.vm} is transient, or saved")
+        state.without_backup(self.vm)
+        current = machine.snapshots[machine.current].overlays if machine.current else {}
+        for disk, content in machine.disks.items():
+            if content.job is not None:
+                raise Impossible(f"{disk} has a job")
+            if disk not in record.below or current.get(disk) != content.active:
+                raise Impossible(f"{disk} goes on in {content.active}, which is of no snapshot that is current")
+            if record.below[disk] not in content.files() or not content.readable(record.below[disk]):
+                raise Impossible(f"{record.below[disk]} of {disk} is not there")
+        if set(dict(self.dests)) != set(machine.disks):
+            raise Impossible(f"a snapshot of {', '.join(record.below)} is reverted to on all of them")
+
+    def learned(self, after: State, answer: object) -> State:
+        """libvirt names the new overlays by the time: they lie where the hand has seen them."""
+        if not isinstance(answer, Mapping):
+            return after
+        stores = {dest: File(PurePosixPath(str(answer[disk]))) for disk, dest in self.dests}
+        return replace(after, stores={**after.stores, **stores})
+
+    def __str__(self) -> str:
+        return f"goes back to the snapshot {self.name}"
 
 
 def _folded(content: Content, overlay: str) -> Content:

@@ -28,7 +28,7 @@ from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
 from harness.acts.images import CompressImage, CopyImage, CreateImage, RemoveImage, served
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.saving import RemoveSaved, Restore, Save
-from harness.acts.snapshot import DeleteSnapshot, RedefineSnapshot, Snapshot
+from harness.acts.snapshot import DeleteSnapshot, RedefineSnapshot, RevertToSnapshot, Snapshot
 from harness.oracle.content import Content, Impossible
 from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.geometry import Geometry, Range
@@ -120,6 +120,9 @@ def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Itera
         yield from _of_backup(state)
     if offers("external-snapshot-delete"):
         yield from map(DeleteSnapshot, state.vm(VM).snapshots)
+    if offers("external-snapshot-revert"):
+        dests = tuple((disk, _fresh(state, number)) for number, disk in enumerate(disks))
+        yield from (RevertToSnapshot(name, dests) for name in state.vm(VM).snapshots)
     yield from (DeleteSnapshot(name, metadata_only=True) for name in list(state.vm(VM).snapshots)[-1:])
     yield from (RedefineSnapshot(name, current=True) for name in list(state.vm(VM).forgotten)[-1:])
     if len(disks) > 1 and all(len(content.chain()) < MOST_LAYERS for content in disks.values()):

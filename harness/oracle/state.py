@@ -35,6 +35,7 @@ class Death(StrEnum):
     SHUT_OFF = "shut off"
     SAVED = "saved"
     SNAPSHOT = "ended with a snapshot"
+    REVERTED = "ended by a revert"
     KILLED = "killed"
 
 

@@ -66,8 +66,7 @@ class Stage:
         for act in acts:
             after = act.after(self.state)
             with self._told(act, after):
-                self._perform(act, by)
-                self.state = after
+                self.state = act.learned(after, self._perform(act, by))
 
     def refused(self, act: Act, text: str, *, by: str = "") -> None:
         """Perform an act that must be refused with words that match the regex `text`; the state stays what it is.
@@ -140,13 +139,13 @@ class Stage:
             for listener in self.listeners:
                 listener.ended(act, self.state)
 
-    def _perform(self, act: Act, by: str) -> None:
+    def _perform(self, act: Act, by: str) -> object:
         hand = self.hands[by or self.by]
         call = act.call(self.state)
         waits = isinstance(call, Await) and call.status != "written"
         kind = Kind.GUEST if isinstance(call, Guest | Await) and not waits else Kind.EVENT if waits else Kind.ACT
         with self._entry(kind, str(act), act, hand.name):
-            hand.perform(call)
+            return hand.perform(call)
 
     @contextmanager
     def _entry(self, kind: Kind, text: str, act: Act, by: str) -> Iterator[Entry]:

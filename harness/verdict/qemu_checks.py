@@ -30,10 +30,11 @@ _REASONS = {
     Death.SHUT_OFF: ("destroyed",),
     Death.SAVED: ("saved",),
     Death.SNAPSHOT: ("from snapshot",),
+    Death.REVERTED: ("from snapshot",),
     Death.KILLED: ("crashed", "daemon", "unknown"),
 }
 """What libvirt gives as reasons; of one that was killed while no daemon ran, the next one knows less."""
-_STATUS = {Death.SHUT_OFF: 0, Death.SAVED: 0, Death.SNAPSHOT: 0, Death.KILLED: -signal.SIGKILL}
+_STATUS = {Death.SHUT_OFF: 0, Death.SAVED: 0, Death.SNAPSHOT: 0, Death.REVERTED: 0, Death.KILLED: -signal.SIGKILL}
 
 
 def words_of_qemu(subject: Subject) -> Iterator[Finding]:

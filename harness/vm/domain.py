@@ -222,6 +222,17 @@ class Domain:
         # libvirt polls for QEMU's exit every 0.2 s, but QEMU exits in 0.02 s: we watch the process ourselves
         self._await_exit(pid)
 
+    def revert(self, snapshot: str, flags: int) -> None:
+        """Go back to a snapshot of disks, which ends its QEMU, if it has one."""
+        runs = self.is_running()
+        pid, since = self.qemu_pid if runs else 0, self.daemon.events.mark()
+        if runs:
+            self._let_go_of_guest(for_good=True)
+        self.call("the revert", lambda handle: handle.revertToSnapshot(handle.snapshotLookupByName(snapshot), flags))
+        if runs:
+            self._await_exit(pid)
+            self.await_end(since)
+
     def await_shut_off(self) -> None:
         """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""
         pending, self._shut_off = self._shut_off, None

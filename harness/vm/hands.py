@@ -21,7 +21,7 @@ from harness.stack.image_server import ImageServer
 from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.storage.stores import path_of
 from harness.vm.domain import Domain
-from harness.vm.domain_view import alias_of, backing_chain, indices
+from harness.vm.domain_view import alias_of, backing_chain, indices, targets
 from harness.vm.jobs import Jobs
 from harness.vm.offline import OfflineWriter
 from harness.vm.takeover import start_daemon
@@ -122,8 +122,7 @@ class BindingHand:
         special = _SPECIAL.get(call.function)
         is_plain = call.function not in _HAVE_XML and any(flag.isdigit() for flag in call.flags)  # it must be refused
         if special is not None and not is_plain:
-            special(things, call)
-            return None
+            return special(things, call)
         domain = things.domain(call.vm)
         target = str(call.args.get("disk", ""))
         if call.function in _STARTS_A_JOB:
@@ -312,14 +311,23 @@ def _detach(things: Things, call: Libvirt) -> None:
     )
 
 
+def _revert(things: Things, call: Libvirt) -> Mapping[str, str]:
+    """Go back to a snapshot; where the disks lie then, as the definition says."""
+    domain = things.domain(call.vm)
+    domain.revert(str(call.args["name"]), _flags_of(call))
+    xml = domain.xml(inactive=True)
+    return {target: str(path_of(backing_chain(xml, target)[-1])) for target in targets(xml)}
+
+
 def _undefine(things: Things, call: Libvirt) -> None:
     things.domain(call.vm).undefine()
 
 
 _HAVE_XML = frozenset({"virDomainAttachDeviceFlags", "virDomainDetachDeviceFlags"})
-_SPECIAL: Mapping[str, Callable[[Things, Libvirt], None]] = {
+_SPECIAL: Mapping[str, Callable[[Things, Libvirt], object]] = {
     "virDomainDefineXML": _define,
     "virDomainUndefine": _undefine,
+    "virDomainRevertToSnapshot": _revert,
     "virDomainCreate": _create,
     "virDomainAttachDeviceFlags": _attach,
     "virDomainDetachDeviceFlags": _detach,

@@ -47,7 +47,7 @@ from harness.acts.images import (
 )
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.saving import RemoveSaved, Restore, Save
-from harness.acts.snapshot import DeleteSnapshot, RedefineSnapshot, Snapshot
+from harness.acts.snapshot import DeleteSnapshot, RedefineSnapshot, RevertToSnapshot, Snapshot
 from harness.oracle.content import Impossible
 from harness.oracle.driver import Driver
 from harness.oracle.geometry import Geometry
@@ -84,6 +84,10 @@ STORY: tuple[Act, ...] = (
     DeleteSnapshot("snap", metadata_only=True),
     RedefineSnapshot("snap", current=True),
     DeleteSnapshot("snap"),
+    Snapshot("vda", "sn2", name="point", also=(("vdb", "other"),)),
+    RevertToSnapshot("point", (("vda", "again"), ("vdb", "afresh"))),
+    Start(),
+    DeleteSnapshot("point"),
     CreateImage("sn3", backing="sn1"),
     Snapshot("vda", "sn3", reuse=True),
     ActiveCommit("vda", "base", bandwidth=1),
