@@ -83,8 +83,8 @@ BUGS: tuple[KnownBug, ...] = (
     ),
     KnownBug(
         scenario=r"test_what_was_committed_outlives_a_killed_qemu.*given up",
-        check="",
-        shows=r"the disk's content (at killed|after \w+\(.*\)) is as the oracle says.*\n(.*\n)*.*base contains: ",
+        check=r"|content",
+        shows=r"the disk's content (at killed|at the end|after \w+\(.*\)) is as the oracle says.*\n(.*\n)*.*base contains: ",
         component="QEMU",
         since="5.2.0",
         fixed=None,
@@ -93,6 +93,20 @@ BUGS: tuple[KnownBug, ...] = (
         measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18+b3, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1;"
         " no reference found: scenarios/findings/commit-after-a-cancelled-one-is-lost.md",
         acts=r"^(.*\n)*ActiveCommit\((.*\n)*Abort\((.*\n)*Commit\(",
+    ),
+    KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="inside images",
+        shows=r" has the bitmap \w+\nit is marked as in use",
+        component="QEMU",
+        since="7.2.0",  # older ones have no checkpoints here
+        fixed=None,
+        url="",
+        sentence="After an active commit that was cancelled, the bitmaps in its base are lost when QEMU dies: it is open.",
+        measured="shows on 1:7.2+dfsg-7+deb12u18+b3, in a walk; no reference found:"
+        " scenarios/findings/active-commit-cancelled-leaves-base-writable.md",
+        acts=r"^(.*\n)*ActiveCommit\((.*\n)*Abort\((.*\n)*KillQemu\(",
+        sometimes=r"(?!)",
     ),
     KnownBug(
         scenario=r"can_be_read_after_a_kill\[(.*-)?compressed|^scenarios/explore/",

@@ -17,18 +17,18 @@ _NO_FORMAT = "format of backing image '/export/images/sn1.qcow2' of image '/expo
 _FORGET = "printf '\\\\000\\\\000\\\\000\\\\000' | dd of=/export/images/sn2.qcow2 bs=1 seek=112 conv=notrunc"
 
 
-@pytest.mark.full
-def test_a_chain_of_more_than_200_images_is_refused(trial: Trial) -> None:
-    """base <- n1 <- ... <- n200   is refused;   base <- n1 <- ... <- n99 <- n200   starts."""
-    names = ["base", *(f"n{number}" for number in range(1, _LONGEST + 1))]
+@pytest.mark.parametrize("overlays", [3, pytest.param(_LONGEST, marks=pytest.mark.full)])
+def test_a_chain_of_more_than_200_images_is_refused(trial: Trial, overlays: int) -> None:
+    """base <- n1 <- ... <- nN (off)   is started; of more than 200 images it is refused."""
+    names = ["base", *(f"n{number}" for number in range(1, overlays + 1))]
     trial.create_base()
     for below, name in pairwise(names):
         trial.do(CreateImage(name, backing=below), Rebase(name, below))
     vm = trial.define()
+    if overlays >= _LONGEST:
+        trial.stage.refused(Start(), _TOO_LONG)
+        trial.do(Rebase(names[-1], names[99]))  # with 128 the answers of QEMU's monitor are too deep for libvirt 9.0
 
-    trial.stage.refused(Start(), _TOO_LONG)
-
-    trial.do(Rebase(names[-1], names[99]))  # with 128 the answers of QEMU's monitor are too deep for libvirt 9.0
     vm.bring_up().disk().write("A", (1,))
     trial.verify("started")
 
