@@ -84,7 +84,8 @@ BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"test_what_was_committed_outlives_a_killed_qemu.*given up",
         check=r"|content",
-        shows=r"the disk's content (at killed|at the end|after \w+\(.*\)) is as the oracle says.*\n(.*\n)*.*base contains: ",
+        shows=r"the disk's content (at killed|at the end|after \w+\(.*\)) is as the oracle says.*\n(.*\n)*"
+        r".*base contains: ",
         component="QEMU",
         since="5.2.0",
         fixed=None,
@@ -102,7 +103,7 @@ BUGS: tuple[KnownBug, ...] = (
         since="7.2.0",  # older ones have no checkpoints here
         fixed=None,
         url="",
-        sentence="After an active commit that was cancelled, the bitmaps in its base are lost when QEMU dies: it is open.",
+        sentence="After an active commit that was cancelled, the bitmaps in its base are lost when QEMU dies.",
         measured="shows on 1:7.2+dfsg-7+deb12u18+b3, in a walk; no reference found:"
         " scenarios/findings/active-commit-cancelled-leaves-base-writable.md",
         acts=r"^(.*\n)*ActiveCommit\((.*\n)*Abort\((.*\n)*KillQemu\(",
