@@ -90,12 +90,9 @@ def records_of_snapshots(subject: Subject) -> Iterator[Finding]:
     vm = subject.vm
     expected = sorted(vm.state.snapshots)
     listed = vm.domain.call("the snapshots", lambda handle: [str(each.getName()) for each in handle.listAllSnapshots()])
-    kept = [file.stem for file in _files(subject.trial.daemon, vm.name) if file.parent.parent.name == "snapshot"]
-    if not sorted(listed) == sorted(kept) == expected:
-        told = f"it has {', '.join(sorted(listed)) or 'none'}; in files: {', '.join(sorted(kept)) or 'none'}"
-        yield subject.wrong(f"libvirt has records of the snapshots {', '.join(expected) or 'none'}", told)
-        return
-    if not expected:
+    wrong = list(_recorded(subject, "snapshot", expected, listed))
+    if wrong or not expected:
+        yield from wrong
         return
     parents = {name: record.parent for name, record in vm.state.snapshots.items()}
     seen = {name: _parent(vm, name) for name in listed}
@@ -127,12 +124,16 @@ def _current(handle: libvirt.virDomain) -> str:
 def records_of_checkpoints(subject: Subject) -> Iterator[Finding]:
     """Ask libvirt for the checkpoints that it has a record of, and look for the files with them."""
     vm = subject.vm
-    expected = sorted(vm.state.checkpoints)
-    names = vm.domain.call("the checkpoints", lambda handle: [str(c.getName()) for c in handle.listAllCheckpoints()])
-    kept = [file.stem for file in _files(subject.trial.daemon, vm.name) if file.parent.parent.name == "checkpoint"]
-    if not sorted(names) == sorted(kept) == expected:
-        told = f"it has {', '.join(sorted(names)) or 'none'}; in files: {', '.join(sorted(kept)) or 'none'}"
-        yield subject.wrong(f"libvirt has records of the checkpoints {', '.join(expected) or 'none'}", told)
+    listed = vm.domain.call("the checkpoints", lambda handle: [str(c.getName()) for c in handle.listAllCheckpoints()])
+    yield from _recorded(subject, "checkpoint", sorted(vm.state.checkpoints), listed)
+
+
+def _recorded(subject: Subject, kind: str, expected: list[str], listed: list[str]) -> Iterator[Finding]:
+    """A finding unless libvirt lists the things of a kind that are expected, and has a file of each."""
+    kept = [file.stem for file in _files(subject.trial.daemon, subject.vm.name) if file.parent.parent.name == kind]
+    if not sorted(listed) == sorted(kept) == expected:
+        told = f"it has {', '.join(sorted(listed)) or 'none'}; in files: {', '.join(sorted(kept)) or 'none'}"
+        yield subject.wrong(f"libvirt has records of the {kind}s {', '.join(expected) or 'none'}", told)
 
 
 def left_of_vm(subject: Subject) -> Iterator[Finding]:

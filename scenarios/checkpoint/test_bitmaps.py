@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import pytest
 
@@ -20,22 +21,13 @@ def _snapshot(vda: Disk) -> None:
     vda.snapshot("sn1")
 
 
-def _active_commit(vda: Disk) -> None:
+def _active_commit(vda: Disk, *, pivots: bool = True) -> None:
     vda.snapshot("sn1")
     vda.write("M", (7, 8))
     with vda.active_commit("base") as job:
         job.wait_ready()
         vda.write("N", (9,))
-        job.pivot()
-
-
-def _aborted_commit(vda: Disk) -> None:
-    vda.snapshot("sn1")
-    vda.write("M", (7, 8))
-    with vda.active_commit("base") as job:
-        job.wait_ready()
-        vda.write("N", (9,))
-        job.abort()
+        job.pivot() if pivots else job.abort()
 
 
 def _commit(vda: Disk) -> None:
@@ -76,7 +68,7 @@ ACTS: Mapping[str, Callable[[Disk], None]] = {
     "nothing": _nothing,
     "snapshot": _snapshot,
     "active commit": _active_commit,
-    "aborted commit": _aborted_commit,
+    "aborted commit": partial(_active_commit, pivots=False),
     "commit": _commit,
     "pull": _pull,
     "copy": _copy,
