@@ -286,13 +286,9 @@ class Content:
 
     def reverted(self, below: str, overlay: str) -> Content:
         """The disk goes back to what `below` shows, on a new overlay of it; what was active is removed."""
-        gone = replace(self.rebase_active(below), unflushed=frozenset(), in_flight={}, acknowledged={})
+        self.layer(below)
+        gone = replace(self, active=below, unflushed=frozenset(), in_flight={}, acknowledged={})
         return gone._without((self.active,)).snapshot(overlay, QCOW2)
-
-    def rebase_active(self, name: str) -> Content:
-        """Another file is active."""
-        self.layer(name)
-        return replace(self, active=name)
 
     def reuse(self, overlay: str) -> Content:
         """Make `overlay`, an empty image that exists on the active file, the active file; that one is flushed."""

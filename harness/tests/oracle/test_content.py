@@ -508,3 +508,12 @@ def test_a_discard_that_need_not_be_passed_on_may_have_no_effect() -> None:
     disk = Content.new("base").write("A", (1,))
 
     assert set(disk.discard((1,), passed_on=False).guest()[16:32]) == {UNDEFINED}
+
+
+def test_a_revert_shows_the_instant_and_takes_what_was_active() -> None:
+    content = Content.new("base").write("A", (0,)).snapshot("o1").write("B", (0, 1)).snapshot("o2").write("C", (2,))
+    reverted = content.reverted("base", "r1")
+
+    assert reverted.chain() == ("base", "r1")
+    assert reverted.files() == ("base", "o1", "r1")
+    assert reverted.guest() == Content.new("base").write("A", (0,)).guest()
