@@ -174,9 +174,9 @@ def _records(domain: Domain, name: str) -> dict[str, str]:
 
 
 def _named(answer: object) -> object:
-    """An answer with the names of checkpoints and snapshots in their place."""
+    """An answer with the names of checkpoints and snapshots in their place, in the order in which they are told."""
     if isinstance(answer, list):
-        return sorted(map(str, map(_named, answer)))
+        return [str(_named(each)) for each in answer]
     return str(answer.getName()) if hasattr(answer, "getName") else answer
 
 
