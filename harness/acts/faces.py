@@ -217,6 +217,8 @@ API: Mapping[str, Face] = {
     ),
     "virDomainListAllSnapshots": Face("listAllSnapshots", (), "VIR_DOMAIN_SNAPSHOT_LIST_", "snapshot-list", _LISTED),
     "virDomainSnapshotListNames": Face("snapshotListNames", (), "VIR_DOMAIN_SNAPSHOT_LIST_", "", _LISTED),
+    "virDomainSnapshotNum": Face("snapshotNum", (), "VIR_DOMAIN_SNAPSHOT_LIST_", "", _LISTED),
+    "virDomainSnapshotNumChildren": _of("snapshot", "numChildren", "", "VIR_DOMAIN_SNAPSHOT_LIST_", _LISTED),
     "virDomainSnapshotLookupByName": Face("snapshotLookupByName", (("name", ""),), "", "snapshot-info"),
     "virDomainSnapshotCurrent": Face("snapshotCurrent", (), "", "snapshot-current"),
     "virDomainHasCurrentSnapshot": Face("hasCurrentSnapshot", (), "", ""),

@@ -70,7 +70,9 @@ def nothing_inside(subject: Subject) -> Iterator[Finding]:
     if header is None:
         return
     if header.own.snapshots.count:
-        yield subject.wrong(f"{subject.image} has no snapshots inside", f"it has {header.own.snapshots.count}")
+        yield subject.wrong(
+            f"{subject.image} has no snapshots inside", f"it has {header.own.snapshots.count} snapshots"
+        )
     yield from _bitmaps(subject)
     deaths = subject.vm.state.deaths
     if header.own.is_dirty and (not deaths or deaths[-1] is not Death.KILLED):

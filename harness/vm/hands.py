@@ -176,7 +176,7 @@ def _records(domain: Domain, name: str) -> dict[str, str]:
 def _named(answer: object) -> object:
     """An answer with the names of checkpoints and snapshots in their place, in the order in which they are told."""
     if isinstance(answer, list):
-        return [str(_named(each)) for each in answer]
+        return [_named(each) for each in answer]
     return str(answer.getName()) if hasattr(answer, "getName") else answer
 
 

@@ -81,7 +81,13 @@ def test_libvirt_tells_of_checkpoints_and_how_much_was_written_since(trial: Tria
     assert vm.ask("virDomainCheckpointGetParent", name="ck3") == "ck2"
     assert _names(vm, "virDomainCheckpointListAllChildren", name="ck2") == ["ck3"]
     assert _names(vm, "virDomainCheckpointListAllChildren", "DESCENDANTS", name="ck1") == ["ck2", "ck3"]
-    listed = {"ROOTS": ["ck1"], "LEAVES": ["ck3"], "NO_LEAVES": ["ck1", "ck2"], "TOPOLOGICAL": ["ck1", "ck2", "ck3"]}
+    listed = {
+        "ROOTS": ["ck1"],
+        "DESCENDANTS": ["ck1"],
+        "LEAVES": ["ck3"],
+        "NO_LEAVES": ["ck1", "ck2"],
+        "TOPOLOGICAL": ["ck1", "ck2", "ck3"],
+    }
     for flag, names in listed.items():
         assert _names(vm, "virDomainListAllCheckpoints", flag) == names
 

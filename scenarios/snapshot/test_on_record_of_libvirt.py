@@ -44,6 +44,7 @@ def test_libvirt_tells_of_snapshots(trial: Trial) -> None:
     trial.verify("as it is")
     listed = {
         "ROOTS": ["s1"],
+        "DESCENDANTS": ["s1"],  # the same bit: of a domain, it is the roots
         "LEAVES": ["s3"],
         "NO_LEAVES": ["s1", "s2"],
         "TOPOLOGICAL": ["s1", "s2", "s3"],
@@ -58,6 +59,8 @@ def test_libvirt_tells_of_snapshots(trial: Trial) -> None:
     for flag, names in listed.items():
         assert _names(vm, "virDomainListAllSnapshots", flag) == names, flag
     assert _names(vm, "virDomainSnapshotListNames") == ["s1", "s2", "s3"]
+    assert vm.ask("virDomainSnapshotNum") == 3
+    assert vm.ask("virDomainSnapshotNumChildren", "DESCENDANTS", name="s1") == 2
     assert vm.ask("virDomainSnapshotCurrent") == "s3"
     assert vm.ask("virDomainHasCurrentSnapshot") == 1
     assert vm.ask("virDomainSnapshotLookupByName", name="s2") == "s2"
