@@ -234,8 +234,8 @@ class RevertToSnapshot(Act):
         machine = state.vm(self.vm)
         if record.memory is not None:
             raise Impossible(f"{self.name} has a memory, with which it would go on")
-        if machine.checkpoints:
-            raise Impossible(f"{self.vm} has checkpoints")
+        if machine.checkpoints or any(content.bitmaps for content in machine.disks.values()):
+            raise Impossible(f"{self.vm} has checkpoints, or bitmaps that are left of them")
         if not machine.persistent or machine.saved:
             raise Impossible(f"{self.vm} is transient, or saved")
         state.without_backup(self.vm)
