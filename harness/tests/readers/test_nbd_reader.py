@@ -18,6 +18,7 @@ from harness.oracle.pattern import fill
 from harness.process import NOWHERE, PIPE, kill, read_until
 from harness.readers.nbd_reader import NbdReader
 from harness.readers.own import Reader
+from harness.readers.served import read_export
 from harness.stack.run_directory import RunDirectory
 from harness.stack.sandbox import IMAGES, Isolation, Sandbox
 from harness.stack.storage_daemon import StorageDaemon
@@ -298,3 +299,36 @@ def test_a_backing_file_is_the_same_file_whatever_the_header_calls_it(bench: Ben
     rows = bench.over_nbd.measure(images, GEOMETRY, RUN)
     assert rows == bench.own.measure(images, GEOMETRY, RUN)
     assert rows[1].backing == "base"
+
+
+def _served(bench: Bench, bitmap: str = "") -> None:
+    """Have the storage daemon serve `base` under the name `vda`, with the bitmap `ck`, if that is wanted."""
+    file = {"driver": "file", "filename": str(bench.path("base"))}
+    export: dict[str, object] = {"id": "vda", "type": "nbd", "node-name": "base", "name": "vda", "writable": True}
+    if bitmap:
+        export["bitmaps"] = [bitmap]
+    image: dict[str, object] = {"driver": "qcow2", "node-name": "base", "file": file}
+    bench.storage.execute([("blockdev-add", image), ("block-export-add", export)])
+
+
+def test_a_client_reads_an_export_whole_and_what_its_bitmap_says(bench: Bench) -> None:
+    bench.create("base", None, GEOMETRY.size)
+    bench.sandbox.run(["qemu-img", "bitmap", "--add", str(bench.path("base")), "ck"], timeout=30).check()
+    bench.mark("base", "A", 1)
+    bench.mark("base", "B", 5)
+    _served(bench, "ck")
+    export = read_export(bench.storage.socket, "vda", bench.storage.close, "ck")
+
+    size = GEOMETRY.cell_size
+    assert export.dirty == ((size, size), (5 * size, size))
+    assert export.data == bench.own.shows(image_at(bench.path("base")))
+
+
+def test_an_export_without_the_bitmap_or_that_is_not_there_is_an_image_error(bench: Bench) -> None:
+    bench.create("base", None, GEOMETRY.size)
+    _served(bench)
+
+    with pytest.raises(ImageError, match="vda: is served without the bitmap ck"):
+        read_export(bench.storage.socket, "vda", bench.storage.close, "ck")
+    with pytest.raises(ImageError, match="vdz: cannot be read from its server"):
+        read_export(bench.storage.socket, "vdz", bench.storage.close)
