@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from difflib import unified_diff
 
 from harness.acts.act import Act, read
 from harness.errors import CheckFailed
-from harness.journal import Kind
+from harness.journal import DONE, Kind
 from harness.stack.held import HeldCommand
 from harness.trial.trial import Trial
 
@@ -56,6 +57,9 @@ def _again(line: Line, later: Sequence[Line], trial: Trial, held: list[_Held]) -
             if _detail(line).get("interrupted"):
                 command.interrupt()
             begun.__exit__(None, None, None)
+        case _ if act is not None and line["outcome"] != DONE:
+            words = str(line["outcome"]).splitlines()[0].rpartition(": ")[2]
+            trial.stage.refused(act, re.escape(words), by=str(line["by"]))
         case _ if act is not None:
             trial.do(act, by=str(line["by"]))
 
@@ -82,7 +86,12 @@ def _told(lines: Iterator[Line] | Sequence[Line]) -> Iterator[str]:
         if kind is Kind.TABLE:  # what nobody can expect differs from run to run
             yield from f"{kind} {_detail(line).get('certain') or line['text']}".splitlines()
         elif line["act"] or kind in (Kind.STEP, Kind.COMMAND):
-            yield from f"{kind} {line['text']} {json.dumps(line['act'])} {line['by']} {line['outcome']}".splitlines()
+            yield from f"{kind} {line['text']} {json.dumps(line['act'])} {line['by']} {_first(line['outcome'])}".splitlines()
+
+
+def _first(outcome: object) -> str:
+    """The first line of what became of an act: what follows is of the run."""
+    return str(outcome).partition("\n")[0]
 
 
 def _act(line: Line) -> Act | None:
