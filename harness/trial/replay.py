@@ -86,7 +86,8 @@ def _told(lines: Iterator[Line] | Sequence[Line]) -> Iterator[str]:
         if kind is Kind.TABLE:  # what nobody can expect differs from run to run
             yield from f"{kind} {_detail(line).get('certain') or line['text']}".splitlines()
         elif line["act"] or kind in (Kind.STEP, Kind.COMMAND):
-            yield from f"{kind} {line['text']} {json.dumps(line['act'])} {line['by']} {_first(line['outcome'])}".splitlines()
+            outcome = _first(line["outcome"])
+            yield from f"{kind} {line['text']} {json.dumps(line['act'])} {line['by']} {outcome}".splitlines()
 
 
 def _first(outcome: object) -> str:

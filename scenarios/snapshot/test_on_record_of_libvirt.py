@@ -27,7 +27,11 @@ _FORGOTTEN: Mapping[str, tuple[Act, ...]] = {
 }
 
 
-@pytest.mark.parametrize("which", _FORGOTTEN)
+_FULL = ("the newest, not current", "children")
+ROWS = [pytest.param(which, marks=[pytest.mark.full] if which in _FULL else []) for which in _FORGOTTEN]
+
+
+@pytest.mark.parametrize("which", ROWS)
 def test_records_that_are_forgotten_and_defined_again_change_no_image(trial: Trial, which: str) -> None:
     """base <- o1 <- o2 <- o3 (live), a record of each   stays   base <- o1 <- o2 <- o3 (live)."""
     vm = _with_three(trial)
