@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 from xml.sax.saxutils import quoteattr
 
 from harness.acts.act import VM, Act
 from harness.acts.calls import Await, Libvirt
 from harness.acts.checkpoint import CreateCheckpoint, checkpoint_xml, marked
 from harness.oracle.backup import BackedUp, Backup
-from harness.oracle.content import Content, Impossible
+from harness.oracle.content import Impossible
 from harness.oracle.image import Format
 from harness.oracle.job import End
 from harness.oracle.state import DIRECTORY, State
@@ -133,12 +134,11 @@ class EndBackup(Act):
         return "the backup ends"
 
 
-def _ended(state: State, vm: str, how: str) -> State:
+def _ended(state: State, vm: str, how: Literal["completed", "canceled"]) -> State:
     backup = state.vm(vm).backup
     assert backup is not None
     for disk, each in backup.disks.items():
-        end = End("backup", "canceled" if how == "canceled" else "completed", certain=not backup.unheard)
-        content: Content = state.disk(vm, disk).with_end(end)
+        content = state.disk(vm, disk).with_end(End("backup", how, certain=not backup.unheard))
         if each.dest:
             content = content.holding(each.dest, each.held)
         state = state.with_disk(vm, disk, content)

@@ -97,8 +97,7 @@ class Snapshot(Act):
         if self.name in machine.snapshots:
             raise Impossible(f"{self.vm} has a snapshot {self.name}")
         memory = PurePosixPath(self.memory) if self.memory else None
-        was = machine.power.value if self.memory else "disk-snapshot"
-        record = SnapshotRecord(self.overlays, memory, below, machine.current, was)
+        record = SnapshotRecord(self.overlays, memory, below, machine.current)
         kept = {**machine.snapshots, self.name: record}
         return state.with_vm(self.vm, replace(state.vm(self.vm), snapshots=kept, current=self.name))
 

@@ -104,15 +104,9 @@ def _of(span: Span, disk: Disk, after: Content, last: Promise | None) -> Iterato
         values = tuple(map(_or, values, guest))
         sizes = frozenset({size})
     if last is None or _flushes(span.act, span.before, disk):
-        waiting = _unflushed(after) if last is None else frozenset()
+        waiting = after.in_memory() if last is None else set()  # nobody has kept what they read as before
         values = tuple(None if part in waiting else _certain(value) for part, value in enumerate(guest))
     yield Promise(span.ended, f"after: {span.act}", after.geometry, values, sizes, active, act)
-
-
-def _unflushed(content: Content) -> frozenset[int]:
-    """The parts that may read as anything until the next flush, where nobody has kept what they read as before."""
-    unit = content.layer(content.active).format.unit
-    return frozenset(other for part in content.unflushed for other in content.geometry.unit_around(part, unit))
 
 
 def _disks(state: State) -> Iterator[tuple[Disk, Content]]:

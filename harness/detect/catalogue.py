@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.detect.saboteur import CLAIM, Family, Saboteur
-from harness.detect.saboteurs import NOT_YET, SABOTEURS
+from harness.detect.saboteurs import SABOTEURS
 
 _HEAD = f"""\
 # What the harness is seen to notice
@@ -30,9 +30,6 @@ def document(saboteurs: Sequence[Saboteur] = SABOTEURS) -> str:
             lines += ["| saboteur | what it breaks | noticed by | in these words |", "|---|---|---|---|"]
             lines += [_line(saboteur) for saboteur in mine]
             parts.append("\n".join([*lines, ""]))
-    if NOT_YET:
-        lines = ["## Not yet", "", *(f"- {name[0].upper()}{name[1:]}: {why}" for name, why in NOT_YET.items()), ""]
-        parts.append("\n".join(lines))
     return "\n".join(parts)
 
 

@@ -38,8 +38,6 @@ IN_QEMU: tuple[Saboteur, ...] = of_writes.ROWS
 ELSEWHERE: tuple[Saboteur, ...] = (*of_programs.ROWS, *dying.ROWS)
 """Those that have a test of their own."""
 SABOTEURS: tuple[Saboteur, ...] = (*ON_A_VM, *ON_A_DAEMON, *IN_QEMU, *ELSEWHERE)
-NOT_YET: dict[str, str] = {}
-"""What nothing in today's acts could notice, and why."""
 
 
 def named(name: str) -> Saboteur:

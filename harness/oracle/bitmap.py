@@ -31,20 +31,15 @@ class Bitmap:
 
     def wrote(self, parts: Iterable[int], geometry: Geometry, *, certain: bool = True) -> Bitmap:
         """The bitmap after a write to `parts` of the image; unless that is `certain`, they are only perhaps dirty."""
-        size = geometry.part_size
-        found = frozenset(
-            granule
-            for part in parts
-            for granule in range(part * size // self.granularity, -(-((part + 1) * size) // self.granularity))
-        )
+        found = _touched(parts, geometry.part_size, self.granularity)
         if certain:
             return replace(self, dirty=self.dirty | found, perhaps=self.perhaps - found)
         return replace(self, perhaps=self.perhaps | (found - self.dirty))
 
     def joined(self, other: Bitmap) -> Bitmap:
         """The bitmap after the `other` was merged into it; its granularity stays what it is."""
-        dirty = self.dirty | self._granules(other, other.dirty)
-        perhaps = self.perhaps | self._granules(other, other.perhaps)
+        dirty = self.dirty | _touched(other.dirty, other.granularity, self.granularity)
+        perhaps = self.perhaps | _touched(other.perhaps, other.granularity, self.granularity)
         return replace(self, dirty=dirty, perhaps=perhaps - dirty, kept=self.kept and other.kept)
 
     def either(self, other: Bitmap) -> Bitmap:
@@ -55,26 +50,13 @@ class Bitmap:
 
     def parts(self, granules: Granules, geometry: Geometry) -> frozenset[int]:
         """The parts of the disk that these granules cover."""
-        size = geometry.part_size
-        found = (
-            part
-            for granule in granules
-            for part in range(granule * self.granularity // size, -(-((granule + 1) * self.granularity) // size))
-        )
+        found = _touched(granules, self.granularity, geometry.part_size)
         return frozenset(part for part in found if part < geometry.parts)
 
-    def _granules(self, other: Bitmap, granules: Granules) -> Granules:
-        """Granules of another bitmap in those of this one."""
-        if other.granularity == self.granularity:
-            return granules
-        return frozenset(
-            found
-            for granule in granules
-            for found in range(
-                granule * other.granularity // self.granularity,
-                -(-((granule + 1) * other.granularity) // self.granularity),
-            )
-        )
+
+def _touched(units: Iterable[int], size: int, other: int) -> frozenset[int]:
+    """The units of `other` bytes that lie in these of `size` bytes, whole or in part."""
+    return frozenset(found for unit in units for found in range(unit * size // other, -(-((unit + 1) * size) // other)))
 
 
 Bitmaps = Mapping[str, Mapping[str, Bitmap]]

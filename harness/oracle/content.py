@@ -496,7 +496,7 @@ class Content:
         which takes a flush. A job is gone with the process. The guest's flush does not flush the job's target: its
         copied parts may be lost. The guest sees no difference, since the overlays still hold them.
         """
-        lost = self._in_memory()
+        lost = self.in_memory()
         known = {part: label for part, label in self.acknowledged.items() if part not in lost}
         opened = (self.active,) if self.job is None else (self.active, self.job.target)
         bitmaps = self.bitmaps if closed else bitmap.lost(self.bitmaps, opened)
@@ -516,9 +516,10 @@ class Content:
     def unsettled(self) -> Content:
         """This content as its files are while QEMU runs: what the guest has not flushed may be in them or not."""
         own = self.layer(self.active).own
-        return self.holding(self.active, _changed(own, dict.fromkeys(self._in_memory(), UNDEFINED)))
+        return self.holding(self.active, _changed(own, dict.fromkeys(self.in_memory(), UNDEFINED)))
 
-    def _in_memory(self) -> set[int]:
+    def in_memory(self) -> set[int]:
+        """The parts of clusters that the guest wrote to, and did not flush: QEMU may have the only copy."""
         unit = self.layer(self.active).format.unit
         return {other for part in self.unflushed for other in self.geometry.unit_around(part, unit)}
 

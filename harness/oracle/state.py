@@ -44,14 +44,13 @@ class SnapshotRecord:
     """A snapshot that libvirt keeps a record of: the overlay of each disk, and the file with the memory, if any.
 
     `below` is the image that was active before, of each disk: libvirt deletes the snapshot only if it still is.
-    `parent` is the snapshot that was current before. `state` is that of the VM at the instant, as libvirt says it.
+    `parent` is the snapshot that was current before.
     """
 
     overlays: Mapping[str, str]
     memory: PurePosixPath | None = None
     below: Mapping[str, str] = field(default_factory=dict)
     parent: str = ""
-    state: str = "disk-snapshot"
 
 
 @dataclass(frozen=True)

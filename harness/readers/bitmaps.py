@@ -10,7 +10,8 @@ from harness.errors import ImageError
 from harness.readers.extents import OpenFile
 from harness.readers.qcow2_header import Header
 
-_ENTRY = struct.Struct(">QIIBBHI")
+ENTRY = struct.Struct(">QIIBBHI")
+"""An entry of the directory of bitmaps, before what is more in it and its name."""
 _IN_USE, _AUTO = 1, 2
 _OFFSET = 0x00FF_FFFF_FFFF_FE00
 _ALL_ONES = 1
@@ -37,14 +38,14 @@ def stored_bitmaps(file: OpenFile, header: Header) -> Mapping[str, StoredBitmap]
     at, end = table.offset, table.offset + header.own.bitmap_bytes
     for number in range(table.count):
         what = f"bitmap {number}"
-        if at + _ENTRY.size > end:
+        if at + ENTRY.size > end:
             raise ImageError(file.image, f"has a directory of bitmaps that ends before {what}")
-        fields = _ENTRY.unpack(file.read(at, _ENTRY.size, what))
+        fields = ENTRY.unpack(file.read(at, ENTRY.size, what))
         offset, entries, flags, _, bits, name_length, more = fields
-        name = file.read(at + _ENTRY.size + more, name_length, what).decode(errors="replace")
+        name = file.read(at + ENTRY.size + more, name_length, what).decode(errors="replace")
         dirty = frozenset(_set_bits(file, header, offset, entries, what))
         found[name] = StoredBitmap(1 << bits, dirty, bool(flags & _IN_USE), bool(flags & _AUTO))
-        at += -(-(_ENTRY.size + more + name_length) // 8) * 8
+        at += -(-(ENTRY.size + more + name_length) // 8) * 8
     return found
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from harness.errors import ImageError
 from harness.readers import qcow2
+from harness.readers.bitmaps import ENTRY
 from harness.readers.extents import OpenFile
 from harness.readers.qcow2 import is_zero, without_tail
 from harness.readers.qcow2_header import Header, Table
@@ -25,7 +26,6 @@ _COPIED, _COMPRESSED, _ZERO = 1 << 63, 1 << 62, 1
 # bits that must be 0 (QEMU block/qcow2.h)
 _RESERVED_L1, _RESERVED_L2, _RESERVED_TABLE = 0x7F00_0000_0000_01FF, 0x3F00_0000_0000_01FE, 0x1FF
 _SNAPSHOT = struct.Struct(">QIHHIIQII")
-_BITMAP = struct.Struct(">QIIBBHI")
 
 
 @dataclass(frozen=True)
@@ -211,11 +211,11 @@ class Bookkeeper:
         for number in range(table.count):
             what = f"bitmap {number}"
             self._spend("tables", 4096, TABLE_BYTES)
-            offset, entries, *_, name_length, more = _BITMAP.unpack(self._read(at, _BITMAP.size, what))
+            offset, entries, *_, name_length, more = ENTRY.unpack(self._read(at, ENTRY.size, what))
             for _, entry in _entries(self._table(Table(offset, entries), 8, f"the table of {what}")):
                 if entry & _OFFSET:
                     self._refer(self._aligned(entry & _OFFSET, what), self._header.cluster_size, what)
-            at += -(-(_BITMAP.size + more + name_length) // 8) * 8
+            at += -(-(ENTRY.size + more + name_length) // 8) * 8
 
     def _spend(self, what: str, length: int, most: int) -> None:
         """Count bytes that are read. Raises ImageError if they are too many: time has an end."""

@@ -157,6 +157,13 @@ class Vm:
         """What one of libvirt's functions that change nothing answers about it; `args` are the function's others."""
         return self.stage.ask(Libvirt(function, self.name, args, flags))
 
+    def names(self, function: str, *flags: str, **args: str) -> list[str]:
+        """The names that such a function lists: in order, or in libvirt's where that is promised."""
+        answer = self.ask(function, *flags, **args)
+        if not isinstance(answer, list):
+            raise TypeError(f"{function} lists nothing: it answers {answer!r}")
+        return answer if "TOPOLOGICAL" in flags else sorted(answer)
+
     def delete_checkpoint(self, name: str) -> None:
         """Delete a checkpoint."""
         self.stage.do(DeleteCheckpoint(name, vm=self.name))

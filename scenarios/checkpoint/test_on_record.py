@@ -79,8 +79,8 @@ def test_libvirt_tells_of_checkpoints_and_how_much_was_written_since(trial: Tria
     assert "<domain " not in str(vm.ask("virDomainCheckpointGetXMLDesc", "NO_DOMAIN", name="ck1"))
     assert "<domain " in str(vm.ask("virDomainCheckpointGetXMLDesc", "SECURE", name="ck1"))
     assert vm.ask("virDomainCheckpointGetParent", name="ck3") == "ck2"
-    assert _names(vm, "virDomainCheckpointListAllChildren", name="ck2") == ["ck3"]
-    assert _names(vm, "virDomainCheckpointListAllChildren", "DESCENDANTS", name="ck1") == ["ck2", "ck3"]
+    assert vm.names("virDomainCheckpointListAllChildren", name="ck2") == ["ck3"]
+    assert vm.names("virDomainCheckpointListAllChildren", "DESCENDANTS", name="ck1") == ["ck2", "ck3"]
     listed = {
         "ROOTS": ["ck1"],
         "DESCENDANTS": ["ck1"],
@@ -89,7 +89,7 @@ def test_libvirt_tells_of_checkpoints_and_how_much_was_written_since(trial: Tria
         "TOPOLOGICAL": ["ck1", "ck2", "ck3"],
     }
     for flag, names in listed.items():
-        assert _names(vm, "virDomainListAllCheckpoints", flag) == names
+        assert vm.names("virDomainListAllCheckpoints", flag) == names
 
 
 def _with_three(trial: Trial) -> Vm:
@@ -118,10 +118,3 @@ def test_a_checkpoint_that_is_deleted_during_a_backup_since_it_takes_nothing_of_
     with vm.disk().pull_backup(since="ck2"):
         trial.verify_backup("since the next one")
     trial.verify("backed up")
-
-
-def _names(vm: Vm, function: str, *flags: str, **args: str) -> list[str]:
-    """What libvirt lists, in its order where that is promised."""
-    answer = vm.ask(function, *flags, **args)
-    assert isinstance(answer, list)
-    return answer if "TOPOLOGICAL" in flags else sorted(answer)

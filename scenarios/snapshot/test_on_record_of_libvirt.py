@@ -61,8 +61,8 @@ def test_libvirt_tells_of_snapshots(trial: Trial) -> None:
         "EXTERNAL": ["s1", "s2", "s3"],
     }
     for flag, names in listed.items():
-        assert _names(vm, "virDomainListAllSnapshots", flag) == names, flag
-    assert _names(vm, "virDomainSnapshotListNames") == ["s1", "s2", "s3"]
+        assert vm.names("virDomainListAllSnapshots", flag) == names, flag
+    assert vm.names("virDomainSnapshotListNames") == ["s1", "s2", "s3"]
     assert vm.ask("virDomainSnapshotNum") == 3
     assert vm.ask("virDomainSnapshotNumChildren", "DESCENDANTS", name="s1") == 2
     assert vm.ask("virDomainSnapshotCurrent") == "s3"
@@ -72,8 +72,8 @@ def test_libvirt_tells_of_snapshots(trial: Trial) -> None:
     assert vm.ask("virDomainSnapshotGetParent", name="s2") == "s1"
     assert vm.ask("virDomainSnapshotHasMetadata", name="s2") == 1
     assert [vm.ask("virDomainSnapshotIsCurrent", name=name) for name in ("s2", "s3")] == [0, 1]
-    assert _names(vm, "virDomainSnapshotListAllChildren", "DESCENDANTS", name="s1") == ["s2", "s3"]
-    assert _names(vm, "virDomainSnapshotListChildrenNames", name="s1") == ["s2"]
+    assert vm.names("virDomainSnapshotListAllChildren", "DESCENDANTS", name="s1") == ["s2", "s3"]
+    assert vm.names("virDomainSnapshotListChildrenNames", name="s1") == ["s2"]
     assert "<memory snapshot='external' file='/export/images/memory'/>" in str(
         vm.ask("virDomainSnapshotGetXMLDesc", "SECURE", name="s2")
     )
@@ -118,10 +118,3 @@ def _with_three(trial: Trial) -> Vm:
     vda.write("C", (2,))
     trial.do(Snapshot("vda", "o3", "s3"))
     return vm
-
-
-def _names(vm: Vm, function: str, *flags: str, **args: str) -> list[str]:
-    """What libvirt lists, in its order where that is promised."""
-    answer = vm.ask(function, *flags, **args)
-    assert isinstance(answer, list)
-    return answer if "TOPOLOGICAL" in flags else sorted(answer)
