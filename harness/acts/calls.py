@@ -86,6 +86,14 @@ class Await:
     disk: str = ""
 
 
+@dataclass(frozen=True)
+class WentBack:
+    """What a hand answers to a revert: where each disk lies then, and whether QEMU is the one that it was before."""
+
+    places: Mapping[str, str]
+    same_qemu: bool
+
+
 Call = Libvirt | Guest | Host | Signal | Await
 
 

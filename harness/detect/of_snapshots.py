@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import libvirt
 
-from harness.acts.snapshot import DeleteSnapshot, Snapshot
+from harness.acts.records import DeleteSnapshot
+from harness.acts.snapshot import Snapshot
 from harness.detect import traces
 from harness.detect.lies import pretend
 from harness.detect.saboteur import COMMITTED, DEFINED, LIVE, OPENED, Family, Saboteur, Scene

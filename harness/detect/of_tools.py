@@ -18,7 +18,6 @@ from harness.process import Completed
 from harness.readers.own import Reader
 from harness.readers.qemu_img import QemuImg
 from harness.stack.sandbox import BUSYBOX, IMAGES
-from harness.trial.measure import Readers
 
 _PROGRAM, _LIES = IMAGES.parent / "qemu-img", IMAGES.parent / "lies"
 _SCRIPT = f"""
@@ -101,7 +100,7 @@ def _own_reader_is_stale(scene: Scene) -> None:
         return copy if path == base else sandbox.outside(path)
 
     readers = scene.trial.readers
-    scene.trial.readers = Readers(Reader(resolve, copy.parent), readers.storage, readers.run)
+    scene.trial.readers = replace(readers, own=Reader(resolve, copy.parent))
     _commit_and_verify(scene)
 
 

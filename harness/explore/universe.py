@@ -27,8 +27,10 @@ from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
 from harness.acts.images import CompressImage, CopyImage, CreateImage, RemoveImage, served
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
+from harness.acts.records import DeleteSnapshot, RedefineSnapshot
+from harness.acts.revert import RevertToSnapshot
 from harness.acts.saving import RemoveSaved, Restore, Save
-from harness.acts.snapshot import DeleteSnapshot, RedefineSnapshot, RevertToSnapshot, Snapshot
+from harness.acts.snapshot import Snapshot
 from harness.oracle.content import Content, Impossible
 from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.geometry import Geometry, Range

@@ -7,7 +7,7 @@ block/qcow2-cluster.c for what a write or a discard does to a cluster.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.oracle import bitmap
@@ -16,12 +16,14 @@ from harness.oracle.geometry import Geometry, Range
 from harness.oracle.image import QCOW2, Format, Qcow2, Raw, mirror_granularity
 from harness.oracle.job import TWO_PHASES, End, Job, Kind, Phase
 from harness.oracle.layer import (
+    Inside,
     Layer,
     Parts,
     alike,
     discarded,
     doubtful,
     either,
+    either_inside,
     in_doubt,
     is_certain,
     may_be_hole,
@@ -32,7 +34,7 @@ from harness.oracle.layer import (
     written,
 )
 from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Blank, Part, Perhaps, check_label
-from harness.oracle.table import Row, Table
+from harness.oracle.table import Row, Table, inside_name
 
 _BACKUP_UNIT = 65536
 
@@ -144,9 +146,25 @@ class Content:
             )
             for name, layer in self.layers.items()
         ]
+        rows += [row for name in self.layers for row in self._rows_inside(name)]
         if guest:
             rows.append(Row("guest", None, self.guest(), size=self.size))
         return Table(tuple(rows), self.geometry)
+
+    def _rows_inside(self, name: str) -> Iterator[Row]:
+        """Those of the snapshots inside an image, through its backing files as they are now."""
+        layer = self.layer(name)
+        for snapshot, held in layer.inside.items():
+            if not held.certain:
+                continue
+            shown = self.shows_inside(name, snapshot) if self.readable(name) else None
+            yield Row(inside_name(name, snapshot), held.own, shown, layer.backing, size=held.size)
+
+    def shows_inside(self, name: str, snapshot: str) -> Parts:
+        """What a snapshot inside file `name` shows, through the backing files that there are now."""
+        layer = self.layer(name)
+        then = replace(layer, own=layer.inside[snapshot].own)
+        return replace(self, layers={**self.layers, name: then}).shows(name)
 
     # what the guest does
 
@@ -216,6 +234,41 @@ class Content:
     def flush(self) -> Content:
         """The guest flushes: what it wrote to the active file survives. It does not flush the target of a mirror."""
         return replace(self, unflushed=frozenset())
+
+    # snapshots inside images
+
+    def keep(self, snapshot: str, *, memory: bool = False) -> Content:
+        """Make a snapshot inside the active file, which is flushed; with `memory`, that of the guest, too."""
+        self._idle("a snapshot")
+        layer = self.layer(self.active)
+        if not isinstance(layer.format, Qcow2) or layer.format.data_file:
+            raise Impossible(f"{self.active} can have no snapshots inside")
+        if snapshot in layer.inside:
+            raise Impossible(f"{self.active} has a snapshot {snapshot} inside")
+        kept = {**layer.inside, snapshot: Inside(layer.own, layer.size, memory)}
+        held = replace(layer, inside=kept, had_memory=layer.had_memory or memory)
+        return replace(self, layers={**self.layers, self.active: held}, unflushed=frozenset())
+
+    def go_back(self, snapshot: str) -> Content:
+        """The active file holds again what it did when a snapshot was made inside it."""
+        layer, held = self.layer(self.active), self.inside(snapshot)
+        restored = replace(layer, own=held.own, size=held.size)
+        gone = replace(self, unflushed=frozenset(), in_flight={}, acknowledged={})
+        return replace(gone, layers={**self.layers, self.active: restored})
+
+    def let_go(self, snapshot: str) -> Content:
+        """Delete a snapshot inside the active file."""
+        self.inside(snapshot)
+        layer = self.layer(self.active)
+        kept = {name: held for name, held in layer.inside.items() if name != snapshot}
+        return replace(self, layers={**self.layers, self.active: replace(layer, inside=kept)})
+
+    def inside(self, snapshot: str) -> Inside:
+        """The snapshot of this name inside the active file; raises Impossible unless it is certainly there."""
+        held = self.layer(self.active).inside.get(snapshot)
+        if held is None or not held.certain:
+            raise Impossible(f"{self.active} has no snapshot {snapshot} inside")
+        return held
 
     # what the host does
 
@@ -526,7 +579,7 @@ class Content:
     def either(self, other: Content) -> Content:
         """This content or the `other`, which has the same files: UNDEFINED where they differ."""
         held = {
-            name: replace(layer, own=either(layer.own, other.contains(name))) if name in other.layers else layer
+            name: _either(layer, other.layers[name]) if name in other.layers else layer
             for name, layer in self.layers.items()
         }
         perhaps = tuple(replace(end, certain=False) for end in other.ends[len(self.ends) :])
@@ -703,6 +756,12 @@ class Content:
         if first > chain.index(top):
             raise Impossible(f"{base} is not below {top} in the chain {' <- '.join(chain)}")
         return chain[first : chain.index(top) + 1]
+
+
+def _either(one: Layer, other: Layer) -> Layer:
+    had = one.had_memory or other.had_memory
+    inside = either_inside(one.inside, other.inside)
+    return replace(one, own=either(one.own, other.own), inside=inside, had_memory=had)
 
 
 def _changed(own: Parts, values: Mapping[int, Part]) -> Parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import QCOW2, Format, Qcow2, mirror_granularity
@@ -14,11 +14,25 @@ Parts = tuple[Part, ...]
 
 
 @dataclass(frozen=True)
+class Inside:
+    """A snapshot inside an image: the image's own contents at the instant, and the size of its virtual disk in bytes.
+
+    With `memory` it has the guest's memory, too. Unless it is `certain`, nobody knows whether it is there.
+    """
+
+    own: Parts
+    size: int
+    memory: bool = False
+    certain: bool = True
+
+
+@dataclass(frozen=True)
 class Layer:
     """An image file: its own contents, and the name of the file that its header names as backing file.
 
     `size` is that of its virtual disk in bytes. `backing_format` is the name of the backing file's format that the
-    header has; with `relative`, it names that file by its place beside it.
+    header has; with `relative`, it names that file by its place beside it. `inside` are the snapshots inside it, by
+    name; `had_memory`: one of them had a guest's memory, for which the file has room.
     """
 
     own: Parts
@@ -27,6 +41,8 @@ class Layer:
     format: Format = QCOW2
     backing_format: str | None = None
     relative: bool = False
+    inside: Mapping[str, Inside] = field(default_factory=dict)
+    had_memory: bool = False
 
 
 def reads_zero(part: Part) -> bool:
@@ -160,6 +176,14 @@ def _in_doubt(before: Part, after: Part, read: Part) -> Part:
         if isinstance(before, Perhaps) and before.value == copied:
             return before
     return UNDEFINED
+
+
+def either_inside(one: Mapping[str, Inside], other: Mapping[str, Inside]) -> Mapping[str, Inside]:
+    """The snapshots inside an image that has these or the others: those that only one has are not certain."""
+    return {
+        name: found if one.get(name) == other.get(name) else replace(found, certain=False)
+        for name, found in {**other, **one}.items()
+    }
 
 
 def either(one: Parts, other: Parts) -> Parts:

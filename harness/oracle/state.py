@@ -43,14 +43,32 @@ class Death(StrEnum):
 class SnapshotRecord:
     """A snapshot that libvirt keeps a record of: the overlay of each disk, and the file with the memory, if any.
 
-    `below` is the image that was active before, of each disk: libvirt deletes the snapshot only if it still is.
-    `parent` is the snapshot that was current before.
+    `below` is the image that was active before, of each disk: libvirt deletes the snapshot only if it still is. One
+    that is `inside` has no overlays: those images have it, and the memory, if the VM was on.
+    `parent` is the snapshot that was current before. `power`, `boot` and `service` are the VM's at the instant.
     """
 
     overlays: Mapping[str, str]
     memory: PurePosixPath | None = None
     below: Mapping[str, str] = field(default_factory=dict)
     parent: str = ""
+    inside: bool = False
+    power: Power = Power.RUNNING
+    boot: int = 0
+    service: object = None
+
+    @classmethod
+    def of(
+        cls, machine: VmState, overlays: Mapping[str, str], memory: PurePosixPath | None, below: Mapping[str, str]
+    ) -> SnapshotRecord:
+        """That of a VM as it is."""
+        at = machine.power, machine.boot, machine.service
+        return cls(overlays, memory, below, machine.current, False, *at)
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether the guest can go on from it."""
+        return self.memory is not None or (self.inside and self.power is not Power.OFF)
 
 
 @dataclass(frozen=True)
@@ -89,6 +107,11 @@ class VmState:
     driver: Driver = DRIVER
     turns: tuple[str, ...] = field(default=(), compare=False)
     deaths: tuple[Death, ...] = field(default=(), compare=False)
+
+    @property
+    def service(self) -> object:
+        """How its disks are served, as a value to compare: a snapshot keeps the definition with it."""
+        return self.driver, dict(self.throttled), dict(self.throttled_next), tuple(self.disks)
 
     @property
     def may_leak(self) -> bool:

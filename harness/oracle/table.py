@@ -13,9 +13,14 @@ Cells = tuple[Part | Seen, ...]
 """A value for every part of the disk."""
 
 
+def inside_name(image: str, snapshot: str) -> str:
+    """What a table calls a snapshot inside an image."""
+    return f"{image}@{snapshot}"
+
+
 @dataclass(frozen=True)
 class Row:
-    """One image file, or what the guest sees.
+    """One image file, a snapshot inside one, or what the guest sees.
 
     `contains` is None if there is no file to look into (the guest), `shows` if it cannot be read (a file of its backing
     chain was removed). `backing` is the name of the backing file; without one, holes and zeros are the same.

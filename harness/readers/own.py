@@ -14,14 +14,15 @@ from harness.errors import ImageError, in_one_line
 from harness.oracle.content import Content
 from harness.oracle.geometry import SECTOR, Geometry
 from harness.oracle.image import Image, Raw
-from harness.oracle.table import Row
+from harness.oracle.table import Row, inside_name
 from harness.readers.bitmaps import StoredBitmap, stored_bitmaps
 from harness.readers.extents import Extent
+from harness.readers.inside import StoredSnapshot, stored_snapshots
 from harness.readers.named import DEEPEST
 from harness.readers.qcow2_header import Header, read_header
 from harness.readers.refcounts import Bookkeeper, Wrong
 from harness.readers.rows import Measured, row_of
-from harness.readers.session import OpenImage, Session, backing_of, here, open_image, relative
+from harness.readers.session import OpenImage, Session, backing_of, here, open_image, open_inside, relative
 from harness.readers.shown import shown_by, shown_once, stray_in, vacant_in
 from harness.storage.stores import path_of
 
@@ -76,6 +77,14 @@ class Reader:
         with self._session(image) as session:
             file = session.open(_path(image))
             return stored_bitmaps(file, read_header(file))
+
+    def inside(self, image: Image) -> Mapping[str, StoredSnapshot]:
+        """The snapshots inside an image, by their names; a raw one has none."""
+        if isinstance(image.format, Raw):
+            return {}
+        with self._session(image) as session:
+            file = session.open(_path(image))
+            return {each.name: each for each in stored_snapshots(file, read_header(file))}
 
     def in_use(self, image: Image) -> int:
         """The bytes of a qcow2 image that something in it refers to: whole clusters, or BLOCKs if they are smaller."""
@@ -151,13 +160,19 @@ class Reader:
             shown: dict[PurePosixPath, bytes] = {}
             rows = []
             for image in files:
-                measured = self._measured(image, known[_path(image)], chains[image.name], files, geometry.size, shown)
-                rows.append(row_of(measured, geometry, run))
+                held, chain = known[_path(image)], chains[image.name]
+                rows.append(row_of(self._measured(image.name, held, chain, files, geometry.size, shown), geometry, run))
+                for snapshot, kept in open_inside(held, session):
+                    below = {path: piece for path, piece in shown.items() if path != held.path}
+                    through = [*chain[:-1], kept] if chain else []
+                    name = inside_name(image.name, snapshot)
+                    then = self._measured(name, kept, through, files, geometry.size, below)
+                    rows.append(row_of(then, geometry, run))
         return tuple(rows)
 
     def _measured(
         self,
-        image: Image,
+        name: str,
         held: OpenImage,
         chain: Sequence[OpenImage],
         files: Sequence[Image],
@@ -166,7 +181,7 @@ class Reader:
     ) -> Measured:
         """What `held` has in `window` bytes, and whether there is anything past them: a disk may be large and empty."""
         return Measured(
-            image.name,
+            name,
             shown_by([held], window),
             held.extents,
             shown_once(chain, shown, window) if chain else None,

@@ -97,6 +97,12 @@ class QemuImg:
         self._require_inside(image)
         return self.converted(image, "-f", image.format.name, file_name(image.store))
 
+    def shows_inside(self, image: Image, snapshot: str) -> bytes:
+        """What the image showed when a snapshot was made inside it, through its backing files as they are now."""
+        self._require_inside(image)
+        which = ("-l", f"snapshot.name={snapshot}")
+        return self.converted(image, *which, "-f", image.format.name, file_name(image.store))
+
     def converted(self, image: Image, *source: str) -> bytes:
         """What `qemu-img convert` makes of `source`, by way of a file beside the image, which must not be there yet.
 

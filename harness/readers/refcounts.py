@@ -5,7 +5,6 @@ After QEMU's docs/interop/qcow2.rst, with no code of QEMU's: an independent witn
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from harness.errors import ImageError
 from harness.readers import qcow2
 from harness.readers.bitmaps import ENTRY
 from harness.readers.extents import OpenFile
+from harness.readers.inside import stored_snapshots
 from harness.readers.qcow2 import is_zero, without_tail
 from harness.readers.qcow2_header import Header, Table
 
@@ -25,7 +25,6 @@ _OFFSET = 0x00FF_FFFF_FFFF_FE00
 _COPIED, _COMPRESSED, _ZERO = 1 << 63, 1 << 62, 1
 # bits that must be 0 (QEMU block/qcow2.h)
 _RESERVED_L1, _RESERVED_L2, _RESERVED_TABLE = 0x7F00_0000_0000_01FF, 0x3F00_0000_0000_01FE, 0x1FF
-_SNAPSHOT = struct.Struct(">QIHHIIQII")
 
 
 @dataclass(frozen=True)
@@ -192,14 +191,13 @@ class Bookkeeper:
         """The snapshots inside the image: their entries have no fixed length."""
         if not table.count:
             return
-        at = self._aligned(table.offset, "the snapshot table")
-        for number in range(table.count):
-            what = f"snapshot {number}"
+        self._aligned(table.offset, "the snapshot table")
+        end = table.offset
+        for snapshot in stored_snapshots(self._file, self._header):
             self._spend("tables", 4096, TABLE_BYTES)  # what it takes besides its L1 table
-            offset, entries, id_length, name_length, *_, more = _SNAPSHOT.unpack(self._read(at, _SNAPSHOT.size, what))
-            self._l1(Table(offset, entries), f"the L1 table of {what}")
-            at += -(-(_SNAPSHOT.size + more + id_length + name_length) // 8) * 8
-        self._refer(table.offset, at - table.offset, "the snapshot table")
+            self._l1(snapshot.l1, f"the L1 table of snapshot {snapshot.name}")
+            end = snapshot.end
+        self._refer(table.offset, end - table.offset, "the snapshot table")
 
     def _bitmaps(self, table: Table, length: int) -> None:
         """The bitmaps: a directory of them, a table for each, clusters with the bits."""

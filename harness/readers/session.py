@@ -16,6 +16,7 @@ from harness.errors import ImageError, in_one_line
 from harness.oracle.geometry import SECTOR
 from harness.oracle.image import Nbd
 from harness.readers.extents import Extent, Kind, OpenFile, merged, opened
+from harness.readers.inside import as_header, stored_snapshots
 from harness.readers.qcow2 import Qcow2, Run
 from harness.readers.qcow2_header import MAGIC, Header, read_header
 from harness.storage.stores import UnknownStore, path_of, store_named
@@ -29,7 +30,7 @@ _PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")
 class OpenImage:
     """One image, open: what its header says and what it holds, in files that take `taken` bytes.
 
-    `data_of` reads a run of kind DATA.
+    `data_of` reads a run of kind DATA. A raw one has no `header`.
     """
 
     path: PurePosixPath
@@ -40,6 +41,7 @@ class OpenImage:
     runs: list[Run]
     data_of: Callable[[Run], bytes]
     taken: int
+    header: Header | None = None
     extents: list[Extent] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -120,7 +122,19 @@ def open_image(path: PurePosixPath, is_raw: bool, session: Session, named_by: Pu
 
 
 def _qcow2(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
-    header = read_header(file)
+    return _mapped(path, file, read_header(file), session)
+
+
+def open_inside(image: OpenImage, session: Session) -> Iterator[tuple[str, OpenImage]]:
+    """What each snapshot inside an open image has kept of it, by name, as if it were the image. Raises ImageError."""
+    if image.header is None or not image.header.own.snapshots.count:
+        return
+    file = session.open(image.path)
+    for snapshot in stored_snapshots(file, image.header):
+        yield snapshot.name, _mapped(image.path, file, as_header(file, image.header, snapshot), session)
+
+
+def _mapped(path: PurePosixPath, file: OpenFile, header: Header, session: Session) -> OpenImage:
     data = file
     if header.data_file is not None and header.has_data_file:
         data = session.open(relative(header.data_file, path), path)
@@ -129,9 +143,8 @@ def _qcow2(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
     backing_is_raw = backing is not None and is_raw(backing, header.backing_format, path, session)
     form = header.backing_format
     taken = file.taken + (0 if data is file else data.taken)
-    return OpenImage(
-        path, header.size, backing, backing_is_raw, form, session.listed(path, image.runs()), image.read, taken
-    )
+    runs = session.listed(path, image.runs())
+    return OpenImage(path, header.size, backing, backing_is_raw, form, runs, image.read, taken, header)
 
 
 def is_raw(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, session: Session) -> bool:

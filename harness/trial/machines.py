@@ -91,6 +91,17 @@ class Machines:
         domain.restore(file)
         self._is_up(domain, "restored from where it was saved")
 
+    def revert(self, domain: Domain, snapshot: str, flags: int) -> bool:
+        """Have it go back to a snapshot; whether its QEMU is the one that it was before."""
+        self._keep_log(domain)
+        before = domain.first_qemu_pid if domain.is_on else 0
+        domain.revert(snapshot, flags)
+        if not domain.is_on:
+            return False
+        if domain.first_qemu_pid != before:
+            self.qemus.setdefault(domain.name, []).append(domain.first_qemu_pid)
+        return domain.first_qemu_pid == before
+
     def _sizes(self, vm: str) -> list[int]:
         return [content.size for content in self._state().vm(vm).disks.values()]
 

@@ -13,10 +13,11 @@ from harness.journal import Kind
 from harness.oracle.bitmap import Bitmap
 from harness.oracle.content import Content
 from harness.oracle.state import Power
-from harness.oracle.table import Row, Table, difference, known
+from harness.oracle.table import Row, Table, difference, inside_name, known
 from harness.readers.nbd_reader import NbdReader
 from harness.readers.offline import Offline
 from harness.readers.own import Reader
+from harness.readers.qemu_img import QemuImg
 from harness.readers.rows import read_row
 from harness.readers.served import Export, read_export
 from harness.storage.stores import file_name
@@ -30,10 +31,14 @@ _COPIED = 2.0
 
 @dataclass(frozen=True)
 class Readers:
-    """The independent eyes; `run` is the id in this trial's markers: another trial's bytes are foreign."""
+    """The independent eyes; `run` is the id in this trial's markers: another trial's bytes are foreign.
+
+    QEMU opens no snapshot inside an image over NBD: `qemu_img` reads those.
+    """
 
     own: Reader
     storage: NbdReader
+    qemu_img: QemuImg
     run: str
 
 
@@ -125,7 +130,7 @@ def _glanced(disk: Disk, moment: str, readers: Readers, *, images: bool) -> None
     if images:
         if awake:
             disk.vm.domain.port.flush(disk.target)
-        ours = [image.name for image in disk.images() if readers.own.reads(image)]
+        ours = [*(image.name for image in disk.images() if readers.own.reads(image)), *_inside(content)]
         witnesses.append(_read(OWN_READER, ours, disk, readers.own, run))
     if awake:
         witnesses.append(Witness("the guest", ["guest"], (_guest_row(disk, run),)))
@@ -159,16 +164,22 @@ def _require(disk: Disk) -> None:
 
 @dataclass(frozen=True)
 class Witness:
-    """One that has looked: the `rows` that it read of those that it can read (`names`), or why it could read none."""
+    """One that has looked: the `rows` that it read of those that it can read (`names`), or why it could read none.
+
+    With `shown_only`, it cannot tell what images contain.
+    """
 
     who: str
     names: Sequence[str]
     rows: tuple[Row, ...] = ()
     failure: str = ""
+    shown_only: bool = False
 
     def difference(self, expected: Table) -> str:
         """In what it saw something else than is expected; "" if it did not."""
-        return self.failure or difference(expected.of(self.names), Table(self.rows, expected.geometry))
+        known = expected.of(self.names)
+        known = known.without_contents() if self.shown_only else known
+        return self.failure or difference(known, Table(self.rows, expected.geometry))
 
 
 def held_to(expected: Table, witnesses: Sequence[Witness], claim: str) -> None:
@@ -191,11 +202,14 @@ def _verified(disk: Disk, moment: str, readers: Readers) -> Table:
     content, run = disk.content, readers.run
     images = disk.images()
     files, ours = ([i.name for i in some] for some in (images, filter(readers.own.reads, images)))
+    ours += _inside(content)
     with ThreadPoolExecutor(2) as aside:  # while QEMU reads for us, the guest reads its device, and we the images
         guest = aside.submit(lambda: (_guest_row(disk, run),)) if running else None
         own = aside.submit(_read, OWN_READER, ours, disk, readers.own, run)
         by_qemu = _read("QEMU over NBD", files, disk, readers.storage, run)
     witnesses = [own.result(), by_qemu]
+    if _inside(content) and content.job is None:  # one keeps others from the images that it works on
+        witnesses.append(_read_inside(disk, readers))
     if guest is not None:
         try:
             witnesses.insert(0, Witness("the guest", ["guest"], guest.result()))
@@ -205,7 +219,33 @@ def _verified(disk: Disk, moment: str, readers: Readers) -> Table:
             raise
     claim = f"the disk's content at {moment} is as the oracle says{_of(disk)}"
     held_to(_expected(content, guest=running), witnesses, claim)
-    return Table((*by_qemu.rows, *(guest.result() if guest else ())), content.geometry)
+    inside = Table(own.result().rows, content.geometry).of(_inside(content)).rows
+    return Table((*by_qemu.rows, *inside, *(guest.result() if guest else ())), content.geometry)
+
+
+def _inside(content: Content, *, certain: bool = True) -> list[str]:
+    """What the table calls the snapshots that are certainly inside the images, or perhaps."""
+    return [
+        inside_name(name, snapshot)
+        for name, layer in content.layers.items()
+        for snapshot, held in layer.inside.items()
+        if held.certain == certain
+    ]
+
+
+def _read_inside(disk: Disk, readers: Readers) -> Witness:
+    """What qemu-img says that the snapshots inside images show, of those that can be shown."""
+    content, names, rows = disk.content, list[str](), list[Row]()
+    for image in disk.images():
+        for snapshot, held in content.layer(image.name).inside.items():
+            name = inside_name(image.name, snapshot)
+            if not held.certain or not content.readable(image.name):
+                continue
+            names.append(name)
+            data = readers.qemu_img.shows_inside(image, snapshot)
+            should = content.shows_inside(image.name, snapshot)
+            rows.append(read_row(name, data, content.geometry, readers.run, should, len(data)))
+    return Witness("qemu-img", names, tuple(rows), shown_only=True)
 
 
 def _expected(content: Content, *, guest: bool) -> Table:
@@ -219,7 +259,8 @@ def _expected(content: Content, *, guest: bool) -> Table:
 def _read(who: str, names: Sequence[str], disk: Disk, reader: Reader | NbdReader, run: str) -> Witness:
     content, images = disk.content, disk.images()
     try:
-        return Witness(who, names, reader.measure(images, content.geometry, run, content))
+        rows = reader.measure(images, content.geometry, run, content)
+        return Witness(who, names, tuple(row for row in rows if row.name not in _inside(content, certain=False)))
     except ImageError as error:
         layer = next((f"{i.name}: " for i in images if file_name(i.store) == error.image), "")
         return Witness(who, names, failure=f"{layer}it cannot be read: {error}")

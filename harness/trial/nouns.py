@@ -28,8 +28,9 @@ from harness.acts.device import Attach, Detach
 from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
 from harness.acts.images import CreateImage, RemoveImage
 from harness.acts.power import Redefine, Reset, ShutOff, Start, Undefine
+from harness.acts.records import DeleteSnapshot
 from harness.acts.saving import RemoveSaved, Restore, Save
-from harness.acts.snapshot import DeleteSnapshot, Snapshot
+from harness.acts.snapshot import Snapshot
 from harness.journal import Kind
 from harness.oracle.chain import Chain
 from harness.oracle.content import Content

@@ -69,8 +69,8 @@ class Trial:
         self.run = secrets.token_hex(4)
         self.journal = Journal()
         self.reader = Reader(daemon.sandbox.outside, daemon.sandbox.outside(IMAGES))
-        self.readers = Readers(self.reader, NbdReader(daemon.storage, self.reader), self.run)
         self.qemu_img = QemuImg(daemon.sandbox.run, daemon.sandbox.outside, daemon.sandbox.outside(IMAGES))
+        self.readers = Readers(self.reader, NbdReader(daemon.storage, self.reader), self.qemu_img, self.run)
         self.daemon_log_start = daemon.log.stat().st_size if daemon.log.exists() else 0
         logs = daemon.qemu_log(VM).parent.glob("*.log")
         self._qemu_logs = {log: log.stat().st_size for log in logs}
@@ -89,6 +89,7 @@ class Trial:
             self.machines.boot,
             self.machines.bring_up,
             self.machines.restore,
+            self.machines.revert,
             OfflineWriter(
                 lambda images: appliance(daemon, appliances, images, readonly=False),
                 lambda place: written_together(self.state, place),

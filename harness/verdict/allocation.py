@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import Qcow2, mirror_granularity
-from harness.oracle.layer import Layer
+from harness.oracle.layer import Layer, Parts
 from harness.oracle.parts import HOLE
 from harness.readers.own import BLOCK
 
@@ -18,10 +18,11 @@ def most_bytes(layer: Layer, geometry: Geometry, bitmaps: int = 0) -> int:
 
     The rules are those of docs/interop/qcow2.rst: one header; an L1 table with an entry for each L2 table of the disk;
     an L2 table (a cluster) where data are; a refcount table, and a block for each so many clusters; a directory of the
-    `bitmaps`, a table and a cluster of bits for each. They are written anew before what was there is freed.
+    `bitmaps`, a table and a cluster of bits for each. They are written anew before what was there is freed. Snapshots
+    inside may share nothing with it any more; each has an L1 table, and they have a table of their own.
     """
     part = geometry.part_size
-    held = [number for number, value in enumerate(layer.own) if value is not HOLE]
+    held = _held(layer.own)
     if not isinstance(layer.format, Qcow2):
         # a mirror copies as data, and not as zeros, what lies on both sides of the end of a smaller image below
         across = mirror_granularity(layer.format) if layer.size > geometry.disk_size else 0
@@ -33,6 +34,9 @@ def most_bytes(layer: Layer, geometry: Geometry, bitmaps: int = 0) -> int:
     l1 = _clusters(-(-layer.size // covered) * _ENTRY, cluster)
     # a disk that has grown leaves its former L1 table behind: freed, still in the file, smaller than the new one
     known = 1 + 2 * l1 + l2 + data + 2 * _of_bitmaps(bitmaps)
+    for each in layer.inside.values():
+        kept = _held(each.own)
+        known += 2 + l1 + sum(len({number * part // size for number in kept}) for size in (cluster, covered))
     blocks = -(-known * form.refcount_bits // (8 * cluster)) + 1
     table = _clusters(blocks * _ENTRY, cluster)
     return cluster * (known + blocks + table) + _SLACK * max(cluster, BLOCK)
@@ -50,6 +54,10 @@ def most_kept(form: Qcow2, in_use: int, bitmaps: int = 0) -> int:
 def _of_bitmaps(bitmaps: int) -> int:
     """Clusters of a directory of bitmaps, and of a table and bits for each."""
     return 1 + 2 * bitmaps if bitmaps else 0
+
+
+def _held(own: Parts) -> list[int]:
+    return [number for number, value in enumerate(own) if value is not HOLE]
 
 
 def _clusters(size: int, cluster: int) -> int:

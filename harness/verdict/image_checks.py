@@ -65,18 +65,28 @@ def refcounts(subject: Subject) -> Iterator[Finding]:
 
 
 def nothing_inside(subject: Subject) -> Iterator[Finding]:
-    """Read in the header what no act makes, snapshots in the image and a mark that it is in use; and the bitmaps."""
+    """Read what is inside besides the disk: snapshots, bitmaps, and a mark that it is in use."""
     header = subject.trial.reader.header(subject.image)
     if header is None:
         return
-    if header.own.snapshots.count:
-        yield subject.wrong(
-            f"{subject.image} has no snapshots inside", f"it has {header.own.snapshots.count} snapshots"
-        )
+    yield from _snapshots(subject)
     yield from _bitmaps(subject)
     deaths = subject.vm.state.deaths
     if header.own.is_dirty and (not deaths or deaths[-1] is not Death.KILLED):
         yield subject.wrong(f"{subject.image} is not marked as dirty", "it is: whoever wrote to it did not close it")
+
+
+def _snapshots(subject: Subject) -> Iterator[Finding]:
+    """Compare the snapshots inside the image with those that were made there; what they keep is read with the disk."""
+    expected = subject.disk.content.layer(subject.image.name).inside
+    certain = {name for name, held in expected.items() if held.certain}
+    seen = subject.trial.reader.inside(subject.image)
+    if not certain <= seen.keys() <= expected.keys():
+        names = ", ".join(certain) or "none"
+        yield subject.wrong(f"{subject.image} has the snapshots {names} inside", f"it has {', '.join(seen) or 'none'}")
+    memory = sorted(name for name, held in expected.items() if name in seen and seen[name].memory and not held.memory)
+    if memory:
+        yield subject.wrong(f"{', '.join(memory)} inside {subject.image} are without memory", "they have one")
 
 
 def _bitmaps(subject: Subject) -> Iterator[Finding]:
@@ -188,6 +198,8 @@ IMAGE_CHECKS: tuple[Check, ...] = (
         _libvirt_can_look,
     ),
     Check("refcounts", "O5: they are right, by our own count", "image", OFF, refcounts, _has_bookkeeping),
-    Check("inside images", "O10: no act leaves snapshots or bitmaps in one", "image", OFF, nothing_inside, _is_qcow2),
+    Check(
+        "inside images", "O10: an image has what was made inside it, no more", "image", OFF, nothing_inside, _is_qcow2
+    ),
     Check("holes", "O13: what nobody wrote to is not allocated", "image", OFF, holes, _holes_are_known),
 )

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
+from xml.etree import ElementTree
 
 import libvirt
 import libvirt_qemu
@@ -46,6 +47,7 @@ class Domain:
 
     As a context it is gone at the end: destroyed, and its definition with it. Its images are its owner's. `note` is
     called with what happens that no scenario means. `hung_in` is the call in which QEMU hung, and was killed, if any.
+    `boots` are the kernel's names of the boots that snapshots were made of, by their names.
     """
 
     def __init__(self, daemon: Daemon, name: str, note: Callable[[str], None] = lambda _: None) -> None:
@@ -62,6 +64,8 @@ class Domain:
         self.hung_in = ""
         self._ends = 0
         self._boot = ""
+        self._owed: tuple[int, bool] | None = None
+        self.boots: dict[str, str] = {}
         self._persistent = False
         self._port: DiskPort | None = None
         self._handle: libvirt.virDomain | None = None
@@ -128,6 +132,11 @@ class Domain:
         """QEMU's answer (JSON text) to a QMP command without arguments; taints the domain, so for checks only."""
         text = f'{{"execute": "{command}"}}'
         return str(self.call(command, lambda handle: libvirt_qemu.qemuMonitorCommand(handle, text, 0)))
+
+    def remember_boot(self, snapshot: str) -> None:
+        """Keep which boot of the guest a snapshot is of, if it runs."""
+        if self._port is not None:
+            self.boots[snapshot] = self._boot
 
     def state(self) -> tuple[int, int]:
         """virDomainState and its reason."""
@@ -223,15 +232,57 @@ class Domain:
         self._await_exit(pid)
 
     def revert(self, snapshot: str, flags: int) -> None:
-        """Go back to a snapshot of disks, which ends its QEMU, if it has one."""
+        """Go back to a snapshot, which ends its QEMU, if it has one, or gives it another guest; reach that if it runs.
+
+        Raises ChainproofError if a guest goes on that is of another boot than the one that the snapshot was made of.
+        """
         runs = self.is_running()
-        pid, since = self.qemu_pid if runs else 0, self.daemon.events.mark()
+        pid = self.qemu_pid if runs else 0
         if runs:
             self._let_go_of_guest(for_good=True)
-        self.call("the revert", lambda handle: handle.revertToSnapshot(handle.snapshotLookupByName(snapshot), flags))
-        if runs:
+        since = self._before_start()
+
+        def reverted(handle: libvirt.virDomain) -> bool:
+            found = handle.snapshotLookupByName(snapshot)
+            has_memory = ElementTree.fromstring(found.getXMLDesc()).findtext("state") in ("running", "paused")
+            handle.revertToSnapshot(found, flags)
+            return has_memory
+
+        has_memory = self.call("the revert", reverted)
+        if self.is_running():
+            if self.qemu_pid != pid:  # the end of the former one is told, too
+                since = self._told_of_start(since)
+            self._is_up(since)
+            self._owed = since, has_memory
+            if self.state()[0] == libvirt.VIR_DOMAIN_RUNNING:
+                self._reach_owed()
+            if has_memory and snapshot in self.boots and self._port is not None and self._boot != self.boots[snapshot]:
+                raise ChainproofError(f"the guest that goes on is not the one of the snapshot {snapshot}: another boot")
+        elif runs:
             self._await_exit(pid)
             self.await_end(since)
+
+    def _told_of_start(self, since: int) -> int:
+        """Where in the events libvirt tells of the start of its QEMU."""
+
+        def started(event: Event) -> bool:
+            return event.domain == self.name and event.kind is EventKind.LIFECYCLE and event.status == "started"
+
+        event = self.daemon.events.wait(
+            f"libvirt to tell of the start of {self.name}", started, since=since, timeout=10
+        )
+        return self.daemon.events.events.index(event, since)
+
+    def resume(self) -> None:
+        """Let its processors go on; reach a guest that has not been reached before."""
+        self.call("the resumption", lambda handle: handle.resume())
+        self._reach_owed()
+
+    def _reach_owed(self) -> None:
+        """Reach the guest that a revert has brought, and that runs now."""
+        if self._owed is not None:
+            (since, has_memory), self._owed = self._owed, None
+            self.reach(since, restored=has_memory)
 
     def await_shut_off(self) -> None:
         """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""

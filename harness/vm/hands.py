@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import libvirt
 
-from harness.acts.calls import KEPT, Argument, Await, Call, Guest, Host, Libvirt, Signal
+from harness.acts.calls import KEPT, Argument, Await, Call, Guest, Host, Libvirt, Signal, WentBack
 from harness.acts.faces import Face, face_of
 from harness.oracle import pattern
 from harness.oracle.image import Store
@@ -40,7 +40,8 @@ class Things:
 
     `run` is the id that patterns carry. `definition` gives the XML of a domain from its name and the arguments of the
     call, `disk` that of one of its disks. `boot` starts one, `bring_up` does from a guest that was saved for all,
-    `restore` from where it was saved itself: a file, or None. `server` serves images over NBD. `daemon_pid` is the last
+    `restore` from where it was saved itself: a file, or None; `revert` has it go back to a snapshot, and says whether
+    its QEMU is the same. `server` serves images over NBD. `daemon_pid` is the last
     started daemon's. `forgotten` are the XMLs of snapshots that libvirt was told to forget.
     """
 
@@ -51,6 +52,7 @@ class Things:
     boot: Callable[[Domain], None]
     bring_up: Callable[[Domain], None]
     restore: Callable[[Domain, PurePosixPath | None], None]
+    revert: Callable[[Domain, str, int], bool]
     offline: OfflineWriter
     server: ImageServer
     note: Callable[[str], None]
@@ -134,6 +136,8 @@ class BindingHand:
                 things.jobs.expect(domain, disk)
         since = things.daemon.events.mark()
         answer = self._invoke(domain, call)
+        if call.function == "virDomainSnapshotCreateXML" and "REDEFINE" not in call.flags:
+            domain.remember_boot(str(answer))
         if call.function == "virDomainAbortJob":
             _await_no_job(domain)
         if call.until:
@@ -311,12 +315,16 @@ def _detach(things: Things, call: Libvirt) -> None:
     )
 
 
-def _revert(things: Things, call: Libvirt) -> Mapping[str, str]:
+def _revert(things: Things, call: Libvirt) -> WentBack:
     """Go back to a snapshot; where the disks lie then, as the definition says."""
     domain = things.domain(call.vm)
-    domain.revert(str(call.args["name"]), _flags_of(call))
+    same_qemu = things.revert(domain, str(call.args["name"]), _flags_of(call))
     xml = domain.xml(inactive=True)
-    return {target: str(path_of(backing_chain(xml, target)[-1])) for target in targets(xml)}
+    return WentBack({target: str(path_of(backing_chain(xml, target)[-1])) for target in targets(xml)}, same_qemu)
+
+
+def _resume(things: Things, call: Libvirt) -> None:
+    things.domain(call.vm).resume()
 
 
 def _undefine(things: Things, call: Libvirt) -> None:
@@ -328,6 +336,7 @@ _SPECIAL: Mapping[str, Callable[[Things, Libvirt], object]] = {
     "virDomainDefineXML": _define,
     "virDomainUndefine": _undefine,
     "virDomainRevertToSnapshot": _revert,
+    "virDomainResume": _resume,
     "virDomainCreate": _create,
     "virDomainAttachDeviceFlags": _attach,
     "virDomainDetachDeviceFlags": _detach,

@@ -11,8 +11,9 @@ from harness.acts.backup import BeginBackup, EndBackup
 from harness.acts.chain import Abort, ActiveCommit, AwaitCompleted, AwaitReady, Commit, Copy, Pivot, Pull
 from harness.acts.device import Attach, Detach
 from harness.acts.power import Redefine, Resume, ShutOff, Suspend, Undefine
+from harness.acts.records import DeleteSnapshot
 from harness.acts.saving import Save
-from harness.acts.snapshot import DeleteSnapshot, Snapshot
+from harness.acts.snapshot import Snapshot
 from harness.explore.mortal import Deaths
 from harness.run import exploring
 

@@ -16,7 +16,8 @@ from harness.acts.chain import ActiveCommit, Pull
 from harness.acts.checkpoint import CreateCheckpoint
 from harness.acts.images import CreateImage
 from harness.acts.power import ShutOff, Undefine
-from harness.acts.snapshot import DeleteSnapshot, Snapshot
+from harness.acts.records import DeleteSnapshot
+from harness.acts.snapshot import Snapshot
 from harness.oracle.content import Impossible
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.acts.snapshot import DeleteSnapshot, Snapshot
+from harness.acts.records import DeleteSnapshot
+from harness.acts.snapshot import Snapshot
 from harness.oracle.chain import Chain
 from harness.trial.nouns import Disk
 from harness.trial.trial import Trial

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from harness.acts.act import Act
-from harness.acts.snapshot import DeleteSnapshot, RedefineSnapshot, Snapshot
+from harness.acts.records import DeleteSnapshot, RedefineSnapshot
+from harness.acts.snapshot import Snapshot
 from harness.oracle.chain import Chain
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.acts.snapshot import DeleteSnapshot, RevertToSnapshot, Snapshot
+from harness.acts.records import DeleteSnapshot
+from harness.acts.revert import RevertToSnapshot
+from harness.acts.snapshot import Snapshot
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 

@@ -46,8 +46,10 @@ from harness.acts.images import (
     WriteImage,
 )
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
+from harness.acts.records import DeleteSnapshot, RedefineSnapshot
+from harness.acts.revert import RevertToSnapshot
 from harness.acts.saving import RemoveSaved, Restore, Save
-from harness.acts.snapshot import DeleteSnapshot, RedefineSnapshot, RevertToSnapshot, Snapshot
+from harness.acts.snapshot import Snapshot
 from harness.oracle.content import Impossible
 from harness.oracle.driver import Driver
 from harness.oracle.geometry import Geometry
