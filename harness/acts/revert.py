@@ -19,7 +19,8 @@ class RevertToSnapshot(Act):
 
     With `paused` the guest stands still there, or before it boots. Of an external one the disks are on new overlays
     (`dests`, by disk) of what was active at the instant; what was written since the current snapshot is gone, with the
-    overlays that it was in. With `force` libvirt does it where it would rather not.
+    overlays that it was in. Overlays that came after one inside an image stay. With `force` libvirt does it where it
+    would rather not.
     """
 
     name: str
@@ -42,14 +43,14 @@ class RevertToSnapshot(Act):
             raise Impossible(f"{self.vm} has no snapshot {self.name}")
         record = machine.snapshots[self.name]
         self._require(state, record)
-        state = self._inside(state) if record.inside else self._on_overlays(state, record)
+        state = self._inside(state, record) if record.inside else self._on_overlays(state, record)
         gone_back = replace(state.vm(self.vm), current=self.name)
         gone_back = ended(gone_back, Death.REVERTED) if machine.is_on else gone_back
         return self._powered(state.with_vm(self.vm, gone_back), record)
 
-    def _inside(self, state: State) -> State:
+    def _inside(self, state: State, record: SnapshotRecord) -> State:
         for disk, content in state.vm(self.vm).disks.items():
-            state = state.with_disk(self.vm, disk, content.go_back(self.name))
+            state = state.with_disk(self.vm, disk, content.go_back(self.name, record.below[disk]))
         return state
 
     def _on_overlays(self, state: State, record: SnapshotRecord) -> State:
@@ -99,9 +100,10 @@ class RevertToSnapshot(Act):
         if self.dests:
             raise Impossible(f"{self.name} is inside its images: it takes no overlays")
         for disk, content in machine.disks.items():
-            if content.active != record.below[disk]:
-                raise Impossible(f"{disk} goes on in {content.active}, and {self.name} is inside {record.below[disk]}")
-            content.inside(self.name)
+            below = record.below[disk]
+            if below not in content.files() or not content.readable(below):
+                raise Impossible(f"{below} of {disk} cannot be read")
+            content.go_back(self.name, below)
 
     def _require_external(self, machine: VmState, record: SnapshotRecord) -> None:
         current = machine.snapshots[machine.current].overlays if machine.current else {}

@@ -106,15 +106,21 @@ class Snapshot(Act):
 
 @dataclass(frozen=True, repr=False)
 class InternalSnapshot(Act):
-    """Keep what all disks hold inside their active images, and the memory of a VM that is on: an internal snapshot."""
+    """Keep what all disks hold inside their active images, and the memory of a VM that is on: an internal snapshot.
+
+    With `unrecorded` libvirt keeps no record of it; with `halt` QEMU ends afterwards.
+    """
 
     name: str
+    unrecorded: bool = False
+    halt: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainSnapshotCreateXML; internal is what libvirt takes where nothing is said."""
         xml = f"<domainsnapshot><name>{self.name}</name></domainsnapshot>"
-        return Libvirt("virDomainSnapshotCreateXML", self.vm, {}, (), xml)
+        flags = chosen(NO_METADATA=self.unrecorded, HALT=self.halt)
+        return Libvirt("virDomainSnapshotCreateXML", self.vm, {}, flags, xml)
 
     def after(self, state: State) -> State:
         """Each active image has it inside; QEMU has flushed them, and its guest stood still meanwhile."""
@@ -127,14 +133,20 @@ class InternalSnapshot(Act):
             raise Impossible(f"{self.vm} has a snapshot {self.name}")
         below = {}
         for disk, content in machine.disks.items():
-            if content.in_flight:
-                raise Impossible(f"its guest has a write to {disk} in flight")
+            if content.in_flight or content.acknowledged:
+                raise Impossible(f"nobody knows what of {disk} is in which image")
             below[disk] = content.active
             state = state.with_disk(self.vm, disk, content.keep(self.name, memory=machine.is_on))
-        record = replace(SnapshotRecord.of(machine, {}, None, below), inside=True)
-        known = {**machine.snapshots, self.name: record}
-        state = state.with_vm(self.vm, replace(state.vm(self.vm), snapshots=known, current=self.name))
-        return state.with_turns(self.vm, "suspended", "resumed") if machine.power is Power.RUNNING else state
+        if not self.unrecorded:
+            record = replace(SnapshotRecord.of(machine, {}, None, below), inside=True)
+            known = {**machine.snapshots, self.name: record}
+            state = state.with_vm(self.vm, replace(state.vm(self.vm), snapshots=known, current=self.name))
+        if machine.power is Power.RUNNING:
+            state = state.with_turns(self.vm, "suspended", *([] if self.halt else ["resumed"]))
+        if not self.halt:
+            return state
+        state.endable(self.vm)
+        return state.with_vm(self.vm, ended(state.vm(self.vm), Death.SNAPSHOT))
 
     def __str__(self) -> str:
         return f"makes the snapshot {self.name} inside the images of {self.vm}"

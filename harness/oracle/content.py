@@ -249,12 +249,11 @@ class Content:
         held = replace(layer, inside=kept, had_memory=layer.had_memory or memory)
         return replace(self, layers={**self.layers, self.active: held}, unflushed=frozenset())
 
-    def go_back(self, snapshot: str) -> Content:
-        """The active file holds again what it did when a snapshot was made inside it."""
-        layer, held = self.layer(self.active), self.inside(snapshot)
-        restored = replace(layer, own=held.own, size=held.size)
-        gone = replace(self, unflushed=frozenset(), in_flight={}, acknowledged={})
-        return replace(gone, layers={**self.layers, self.active: restored})
+    def go_back(self, snapshot: str, image: str) -> Content:
+        """The disk goes on in `image`, which holds again what it did when a snapshot was made inside it."""
+        there = replace(self, active=image, unflushed=frozenset(), in_flight={}, acknowledged={})
+        layer, held = there.layer(image), there.inside(snapshot)
+        return replace(there, layers={**self.layers, image: replace(layer, own=held.own, size=held.size)})
 
     def let_go(self, snapshot: str) -> Content:
         """Delete a snapshot inside the active file."""
@@ -324,9 +323,12 @@ class Content:
     def resize(self, size: int) -> Content:
         """The active file's virtual disk is `size` bytes from now on; it may not lose a cell."""
         self._idle("a resize")
+        layer = self.layer(self.active)
+        if layer.inside and isinstance(layer.format, Qcow2) and layer.format.compat == "0.10":
+            raise Impossible(f"{self.active} has snapshots inside, and version 2 keeps no sizes of theirs")
         if size < self.geometry.size:
             raise Impossible(f"a disk of {size} bytes has no room for {self.geometry.cells} cells")
-        return replace(self, layers={**self.layers, self.active: replace(self.layer(self.active), size=size)})
+        return replace(self, layers={**self.layers, self.active: replace(layer, size=size)})
 
     def snapshot(self, overlay: str, form: Format | None = None) -> Content:
         """Make `overlay` the active file, with the present one as its backing file; that one is flushed.

@@ -57,6 +57,13 @@ OFFERS = {
         Offer("external-snapshot-delete", "libvirt", "9.0.0", f"{_NEWS}, 9.0.0"),
         Offer("external-snapshot-revert", "libvirt", "9.9.0", f"{_NEWS}, 9.9.0"),
         Offer(
+            "internal-revert-below",
+            "libvirt",
+            "9.0.0",
+            "7.0.0 looks for the snapshot in the present active image, and leaves the VM paused; between them nobody "
+            "looked",
+        ),
+        Offer(
             "hotplug",
             "QEMU",
             "6.1.0",
