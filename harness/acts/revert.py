@@ -50,7 +50,7 @@ class RevertToSnapshot(Act):
 
     def _inside(self, state: State, record: SnapshotRecord) -> State:
         for disk, content in state.vm(self.vm).disks.items():
-            state = state.with_disk(self.vm, disk, content.go_back(self.name, record.below[disk]))
+            state = state.with_disk(self.vm, disk, content.go_back(self.name, record.chains[disk]))
         return state
 
     def _on_overlays(self, state: State, record: SnapshotRecord) -> State:
@@ -100,10 +100,10 @@ class RevertToSnapshot(Act):
         if self.dests:
             raise Impossible(f"{self.name} is inside its images: it takes no overlays")
         for disk, content in machine.disks.items():
-            below = record.below[disk]
-            if below not in content.files() or not content.readable(below):
-                raise Impossible(f"{below} of {disk} cannot be read")
-            content.go_back(self.name, below)
+            gone = [name for name in record.chains[disk] if name not in content.files()]
+            if gone:
+                raise Impossible(f"{', '.join(gone)} of {disk} is not there")
+            content.go_back(self.name, record.chains[disk])
 
     def _require_external(self, machine: VmState, record: SnapshotRecord) -> None:
         current = machine.snapshots[machine.current].overlays if machine.current else {}

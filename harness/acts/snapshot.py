@@ -138,7 +138,8 @@ class InternalSnapshot(Act):
             below[disk] = content.active
             state = state.with_disk(self.vm, disk, content.keep(self.name, memory=machine.is_on))
         if not self.unrecorded:
-            record = replace(SnapshotRecord.of(machine, {}, None, below), inside=True)
+            chains = {disk: content.chain() for disk, content in machine.disks.items()}
+            record = replace(SnapshotRecord.of(machine, {}, None, below), chains=chains)
             known = {**machine.snapshots, self.name: record}
             state = state.with_vm(self.vm, replace(state.vm(self.vm), snapshots=known, current=self.name))
         if machine.power is Power.RUNNING:

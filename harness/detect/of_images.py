@@ -139,7 +139,7 @@ ROWS = (
         "a snapshot inside an image",
         "cur has an internal snapshot",
         ("inside images",),
-        "it has 1 snapshots",
+        "it has left",
         lambda scene: patches.leave_snapshot_inside(scene.trial, "cur"),
         traces.image("cur"),
     ),

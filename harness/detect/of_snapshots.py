@@ -1,14 +1,17 @@
-"""Saboteurs of snapshots: not made, without a record, not deleted, one too many."""
+"""Saboteurs of snapshots: not made, without a record, not deleted, one too many; inside images, and reverts."""
 
 from __future__ import annotations
 
 import libvirt
 
+from harness.acts.guest import Write
+from harness.acts.power import Reset, ShutOff
 from harness.acts.records import DeleteSnapshot
-from harness.acts.snapshot import Snapshot
-from harness.detect import traces
+from harness.acts.revert import RevertToSnapshot
+from harness.acts.snapshot import InternalSnapshot, Snapshot
+from harness.detect import patches, traces
 from harness.detect.lies import pretend
-from harness.detect.saboteur import COMMITTED, DEFINED, LIVE, OPENED, Family, Saboteur, Scene
+from harness.detect.saboteur import CLAIM, COMMITTED, DEFINED, LIVE, OPENED, Family, Saboteur, Scene
 
 
 def _extra_image(scene: Scene) -> None:
@@ -40,8 +43,82 @@ def _record_left(scene: Scene) -> None:
     pretend(scene.trial, DeleteSnapshot("late"))
 
 
+def _inside_put_back(scene: Scene) -> None:
+    """What the snapshot has kept of cell 1 is what was there before: QEMU lost the write that it waited for."""
+    scene.trial.do(Write("vda", "X", (5,)), Write("vda", "Y", (5,)), InternalSnapshot("late"), Write("vda", "Z", (5,)))
+    scene.begin()
+    patches.put_back(scene.trial, "cur", "Y", 5, "X")
+
+
+def _inside_not_made(scene: Scene) -> None:
+    pretend(scene.trial, InternalSnapshot("late"))
+
+
+def _inside_left(scene: Scene) -> None:
+    scene.trial.do(InternalSnapshot("late"))
+    pretend(scene.trial, DeleteSnapshot("late"))
+
+
+def _not_gone_back(scene: Scene) -> None:
+    scene.trial.do(InternalSnapshot("late"), Write("vda", "X", (5,)))
+    pretend(scene.trial, RevertToSnapshot("late"))
+
+
+def _another_loaded(scene: Scene) -> None:
+    """Of the guest of another boot; the disk is the same."""
+    scene.trial.do(InternalSnapshot("one"), Reset(), InternalSnapshot("two"), ShutOff())
+    scene.begin()
+    patches.swap_names_inside(scene.trial, "cur", b"one", b"two")
+    scene.trial.do(RevertToSnapshot("one"))
+
+
 _J = Family.JOB
 ROWS = (
+    Saboteur(
+        "a write that a snapshot inside has lost",
+        Family.IMAGE,
+        "what a snapshot inside an image has kept is older than what was flushed before it",
+        ("content",),
+        "cur@late contains: cell 5 should be Y, is X",
+        _inside_put_back,
+        traces.image("cur"),
+    ),
+    Saboteur(
+        "a snapshot inside that is not made",
+        _J,
+        "an internal snapshot is reported made, and there is none",
+        ("content", "snapshots"),
+        "cur@late was not measured",
+        _inside_not_made,
+        traces.lies,
+    ),
+    Saboteur(
+        "a snapshot inside that is not deleted",
+        _J,
+        "an internal snapshot is reported deleted, and is still there",
+        ("content", "snapshots"),
+        "cur@late should not be there",
+        _inside_left,
+        traces.lies,
+    ),
+    Saboteur(
+        "a revert that is not done",
+        _J,
+        "the disk and the guest are what they were before the revert",
+        ("content",),
+        "cell 5 should be a hole, is X",
+        _not_gone_back,
+        traces.lies,
+    ),
+    Saboteur(
+        "a revert to another snapshot's guest",
+        Family.GUEST,
+        "a guest goes on that is not the one of the snapshot",
+        (CLAIM,),
+        "the guest that goes on is the one of the snapshot one",
+        _another_loaded,
+        traces.image("cur"),
+    ),
     Saboteur(
         "an extra image in the chain",
         _J,

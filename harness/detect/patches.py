@@ -63,6 +63,19 @@ def leave_snapshot_inside(trial: Trial, image: str) -> None:
     trial.daemon.sandbox.run(["qemu-img", "snapshot", "-c", "left", str(trial.path(image))], timeout=60).check()
 
 
+def swap_names_inside(trial: Trial, image: str, one: bytes, other: bytes) -> None:
+    """Give two snapshots inside `image`, whose names are as long, each the other's name."""
+    header = trial.reader.header(trial.state.image("vm1", "vda", image))
+    assert header is not None
+    with _file(trial, image).open("r+b") as stream:
+        stream.seek(header.own.snapshots.offset)
+        table = stream.read(4096)
+        places = {name: table.index(name) for name in (one, other)}
+        for name, at in zip((other, one), places.values(), strict=True):
+            stream.seek(header.own.snapshots.offset + at)
+            stream.write(name)
+
+
 def leave_bitmap(trial: Trial, image: str) -> None:
     """Make a dirty bitmap inside `image`."""
     command = ["qemu-img", "bitmap", "--add", "-f", "qcow2", str(trial.path(image)), "left"]

@@ -249,11 +249,19 @@ class Content:
         held = replace(layer, inside=kept, had_memory=layer.had_memory or memory)
         return replace(self, layers={**self.layers, self.active: held}, unflushed=frozenset())
 
-    def go_back(self, snapshot: str, image: str) -> Content:
-        """The disk goes on in `image`, which holds again what it did when a snapshot was made inside it."""
+    def go_back(self, snapshot: str, chain: Sequence[str]) -> Content:
+        """The disk goes on in the last image of `chain`, which holds again what it did when a snapshot was made in it.
+
+        The chain is what it was then: each image has its backing file again.
+        """
+        *_, image = chain
         there = replace(self, active=image, unflushed=frozenset(), in_flight={}, acknowledged={})
         layer, held = there.layer(image), there.inside(snapshot)
-        return replace(there, layers={**self.layers, image: replace(layer, own=held.own, size=held.size)})
+        there = replace(there, layers={**self.layers, image: replace(layer, own=held.own, size=held.size)})
+        for name, backing in zip(chain[1:], chain, strict=False):
+            if there.layer(name).backing != backing:
+                there = replace(there.rebase(name, backing), active=image)
+        return there
 
     def let_go(self, snapshot: str) -> Content:
         """Delete a snapshot inside the active file."""

@@ -44,18 +44,18 @@ class SnapshotRecord:
     """A snapshot that libvirt keeps a record of: the overlay of each disk, and the file with the memory, if any.
 
     `below` is the image that was active before, of each disk: libvirt deletes the snapshot only if it still is. One
-    that is `inside` has no overlays: those images have it, and the memory, if the VM was on.
-    `parent` is the snapshot that was current before. `power`, `boot` and `service` are the VM's at the instant.
+    that is `inside` has no overlays: those images have it, and the memory, if the VM was on; `chains` are those of its
+    disks. `parent` is the snapshot that was current before. `power`, `boot` and `service` are the VM's at the instant.
     """
 
     overlays: Mapping[str, str]
     memory: PurePosixPath | None = None
     below: Mapping[str, str] = field(default_factory=dict)
     parent: str = ""
-    inside: bool = False
     power: Power = Power.RUNNING
     boot: int = 0
     service: object = None
+    chains: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -63,7 +63,12 @@ class SnapshotRecord:
     ) -> SnapshotRecord:
         """That of a VM as it is."""
         at = machine.power, machine.boot, machine.service
-        return cls(overlays, memory, below, machine.current, False, *at)
+        return cls(overlays, memory, below, machine.current, *at)
+
+    @property
+    def inside(self) -> bool:
+        """Whether it is inside images."""
+        return bool(self.chains)
 
     @property
     def has_memory(self) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.acts.backup import SOCKET
 from harness.acts.guest import Flush
-from harness.errors import ChainproofError, CheckFailed, ImageError
+from harness.errors import ChainproofError, CheckFailed, CommandFailed, ImageError
 from harness.journal import Kind
 from harness.oracle.bitmap import Bitmap
 from harness.oracle.content import Content
@@ -242,7 +242,10 @@ def _read_inside(disk: Disk, readers: Readers) -> Witness:
             if not held.certain or not content.readable(image.name):
                 continue
             names.append(name)
-            data = readers.qemu_img.shows_inside(image, snapshot)
+            try:
+                data = readers.qemu_img.shows_inside(image, snapshot)
+            except (ImageError, CommandFailed) as error:
+                return Witness("qemu-img", names, failure=f"{name} cannot be read: {error}")
             should = content.shows_inside(image.name, snapshot)
             rows.append(read_row(name, data, content.geometry, readers.run, should, len(data)))
     return Witness("qemu-img", names, tuple(rows), shown_only=True)

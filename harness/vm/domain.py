@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import libvirt
 import libvirt_qemu
 
-from harness.errors import Ailing, ChainproofError, WaitTimeout, how_ended
+from harness.errors import Ailing, ChainproofError, CheckFailed, WaitTimeout, how_ended
 from harness.stack.daemon import CALL_TIMEOUT, Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.sandbox import BUSYBOX, IMAGES
@@ -234,13 +234,12 @@ class Domain:
     def revert(self, snapshot: str, flags: int) -> None:
         """Go back to a snapshot, which ends its QEMU, if it has one, or gives it another guest; reach that if it runs.
 
-        Raises ChainproofError if a guest goes on that is of another boot than the one that the snapshot was made of.
+        Raises CheckFailed if a guest goes on that is of another boot than the one that the snapshot was made of.
         """
         runs = self.is_running()
         pid = self.qemu_pid if runs else 0
-        if runs:
-            self._let_go_of_guest(for_good=True)
         since = self._before_start()
+        self._is_on = False  # its end is meant
 
         def reverted(handle: libvirt.virDomain) -> bool:
             found = handle.snapshotLookupByName(snapshot)
@@ -248,7 +247,12 @@ class Domain:
             handle.revertToSnapshot(found, flags)
             return has_memory
 
-        has_memory = self.call("the revert", reverted)
+        try:
+            has_memory = self.call("the revert", reverted)
+        except libvirt.libvirtError:
+            self._is_on = runs  # or that was not meant
+            raise
+        self._let_go_of_guest(for_good=True)
         if self.is_running():
             if self.qemu_pid != pid:  # the end of the former one is told, too
                 since = self._told_of_start(since)
@@ -257,7 +261,8 @@ class Domain:
             if self.state()[0] == libvirt.VIR_DOMAIN_RUNNING:
                 self._reach_owed()
             if has_memory and snapshot in self.boots and self._port is not None and self._boot != self.boots[snapshot]:
-                raise ChainproofError(f"the guest that goes on is not the one of the snapshot {snapshot}: another boot")
+                claim = f"the guest that goes on is the one of the snapshot {snapshot}"
+                raise CheckFailed(claim, "it is one of another boot")
         elif runs:
             self._await_exit(pid)
             self.await_end(since)

@@ -44,8 +44,9 @@ _POWER: Mapping[Power, Sequence[Act]] = {
 _FEW = ["running then, off now, as it was", "off then, running now, running", "paused then, running now, as it was"]
 _FLAGS: Mapping[str, RevertToSnapshot] = {
     "as it was": RevertToSnapshot("s1"),
-    "running": RevertToSnapshot("s1", running=True),
-    "paused": RevertToSnapshot("s1", paused=True),
+    # libvirt 7.0 wants to be forced where a VM that is on is to boot
+    "running": RevertToSnapshot("s1", running=True, force=True),
+    "paused": RevertToSnapshot("s1", paused=True, force=True),
 }
 WAYS = {
     f"{then} then, {now} now, {how}": (_POWER[then], _POWER[now], _FLAGS[how])
