@@ -46,10 +46,7 @@ class DeleteSnapshot(Act):
         if busy:
             raise Impossible(f"a job of {', '.join(busy)} is on")
         for disk, overlay in record.overlays.items():
-            below = state.disk(self.vm, disk).layer(overlay).backing
-            if below != record.below[disk]:
-                raise Impossible(f"{overlay} is on {below} by now, and not on {record.below[disk]}")
-            state = state.with_disk(self.vm, disk, _folded(state.operated(self.vm, disk), overlay))
+            state = state.with_disk(self.vm, disk, _deleted(state.operated(self.vm, disk), overlay, record.below[disk]))
         state = state.with_vm(self.vm, state.vm(self.vm).without_snapshot(self.name))
         return replace(state, files=state.files - {record.memory}) if record.memory else state
 
@@ -123,10 +120,16 @@ class RedefineSnapshot(Act):
         return f"defines the snapshot {self.name} again{', as the current one' if self.current else ''}"
 
 
-def _folded(content: Content, overlay: str) -> Content:
-    below = content.layer(overlay).backing
-    if below is None:
-        raise Impossible(f"{overlay} has nothing below it")
+def _deleted(content: Content, overlay: str, below: str) -> Content:
+    """The disk without an overlay: folded into what is `below` it, or removed where the disk goes on elsewhere."""
+    on = content.layer(overlay).backing
+    if overlay not in content.chain():
+        above = [name for name, layer in content.layers.items() if layer.backing == overlay]
+        if above:
+            raise Impossible(f"{', '.join(above)} is on {overlay}")
+        return content.remove(overlay)
+    if on != below:
+        raise Impossible(f"{overlay} is on {on} by now, and not on {below}")
     if overlay == content.active:
         return content.active_commit(below).ready().pivot().remove(overlay)
     return content.commit(overlay, below).completed().remove(overlay)

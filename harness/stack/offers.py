@@ -64,6 +64,13 @@ OFFERS = {
             "looked",
         ),
         Offer(
+            "deletion-aside",
+            "libvirt",
+            "11.3.0",
+            "9.0.0 deletes no external snapshot that the disk does not go on in; between them it removed the image "
+            "below in place of the overlay: https://gitlab.com/libvirt/libvirt/-/issues/734",
+        ),
+        Offer(
             "hotplug",
             "QEMU",
             "6.1.0",

@@ -392,4 +392,40 @@ BUGS: tuple[KnownBug, ...] = (
         " scenarios/findings/libvirtd-killed-in-an-attachment-leaves-half-of-it.md",
         acts=r"^(.*\n)*(Attach|Detach)\(.*\nKillDaemon\(",
     ),
+    KnownBug(
+        scenario=r"test_a_job_changes_no_instant_that_the_active_layer_keeps",
+        check="",
+        shows=r"cur should have sn1 as backing file, has (none|base)",
+        component="libvirt",
+        since="7.0.0",
+        fixed=None,
+        url="",
+        sentence="A pull, or a commit below, takes from snapshots inside the active image what they stand on.",
+        measured="shows on 7.0.0-3+deb11u3 (the guest reads zeros), 9.0.0-4+deb12u2, 11.3.0-3+deb13u3, 12.8.0-1 (the "
+        "header names another backing file than QEMU has open); no reference found:"
+        " scenarios/findings/pull-takes-from-internal-snapshots-what-they-stand-on.md",
+    ),
+    KnownBug(
+        scenario=r"test_a_vm_with_a_checkpoint_runs_on_when_it_cannot_go_back",
+        check="",
+        shows=r"vm1 runs until it is shut off",
+        component="libvirt",
+        since="9.0.0",  # before, there are no checkpoints of VMs that run
+        fixed=None,
+        url="",
+        sentence="A revert to an internal snapshot that QEMU refuses, because of a checkpoint, ends the VM.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1; no reference found:"
+        " scenarios/findings/revert-that-qemu-refuses-ends-the-vm.md",
+    ),
+    KnownBug(
+        scenario=r"test_a_snapshot_aside_is_deleted_without_what_is_below",
+        check="files",
+        shows=r"the files are base.qcow2\nthey are base.qcow2, cur.qcow2\n$",
+        component="libvirt",
+        since="11.3.0",
+        fixed=None,
+        url="https://gitlab.com/libvirt/libvirt/-/issues/734",
+        sentence="An external snapshot that is deleted after a revert to an internal one leaves its overlay behind.",
+        measured="shows on 11.3.0-3+deb13u3 and 12.8.0-1; before 11.0, says upstream, the image below was removed",
+    ),
 )

@@ -300,4 +300,15 @@ BUGS: tuple[KnownBug, ...] = (
         " scenarios/findings/commit-begun-while-paused-keeps-a-disk-off-its-iothread.md",
         acts=r"^(.*\n)*Suspend\((.*\n)*Commit\(",
     ),
+    KnownBug(
+        scenario=r"test_it_is_gone_back_to_whatever_came_later.*[\[-]reset",
+        check="DomainFailed",
+        shows=r"waited \d+ s for the guest agent to connect",
+        component="QEMU",
+        since="5.2.0",
+        fixed="7.2.0",  # with libvirt 9.0, which starts another QEMU; between them nobody looked
+        url="",
+        sentence="After a reset, a guest that is loaded from a snapshot in the same QEMU opens no port any more.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3 with libvirt 7.0.0; no reference found",
+    ),
 )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
+from harness.acts.act import Act
+from harness.acts.guest import RunInGuest, Write
+from harness.acts.power import Resume, Suspend
 from harness.acts.records import DeleteSnapshot
 from harness.acts.revert import RevertToSnapshot
 from harness.acts.snapshot import Snapshot
+from harness.oracle.state import DIRECTORY, Power
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 
@@ -37,6 +43,47 @@ def test_a_snapshot_that_was_gone_back_to_is_deleted(trial: Trial) -> None:
     trial.do(DeleteSnapshot("s3"))
 
     trial.verify("deleted")
+
+
+_MEMORY = str(DIRECTORY / "memory")
+STATES: Mapping[str, tuple[Sequence[Act], str, RevertToSnapshot]] = {
+    "memory": ((), _MEMORY, RevertToSnapshot("s1", (("vda", "r1"),))),
+    "memory, paused": ((), _MEMORY, RevertToSnapshot("s1", (("vda", "r1"),), paused=True)),
+    "memory of a paused one": ((Suspend(),), _MEMORY, RevertToSnapshot("s1", (("vda", "r1"),))),
+    "memory of a paused one, running": ((Suspend(),), _MEMORY, RevertToSnapshot("s1", (("vda", "r1"),), running=True)),
+    "running": ((), "", RevertToSnapshot("s1", (("vda", "r1"),), running=True)),
+    "paused": ((), "", RevertToSnapshot("s1", (("vda", "r1"),), paused=True)),
+}
+_FEW = ("memory", "paused")
+
+
+@pytest.mark.parametrize("on", [True, False], ids=["running", "off"])
+@pytest.mark.parametrize(
+    "state", [pytest.param(name, marks=[] if name in _FEW else [pytest.mark.full]) for name in STATES]
+)
+def test_the_guest_goes_on_as_it_is_asked_for(trial: Trial, state: str, on: bool) -> None:
+    """base <- o1 (live)   becomes   base <- r1 (live), with the guest of then if its memory was saved."""
+    before, memory, revert = STATES[state]
+    trial.create_base()
+    vm = trial.define().bring_up()
+    vda = vm.disk()
+    vda.write("A", (0, 1, 2), flush=False)
+    instant = vda.content.guest()
+    trial.do(RunInGuest("echo s1 >/run/token", "keeps a word in memory"), *before, Snapshot("vda", "o1", "s1", memory))
+    if vm.state.power is Power.PAUSED:
+        trial.do(Resume())
+    trial.do(RunInGuest("echo later >/run/token", "keeps another word"), Write("vda", "B", (1, 2, 3)))
+    if not on:
+        vm.shut_off()
+    trial.do(revert)
+    if vm.state.power is Power.PAUSED:
+        trial.do(Resume())
+    assert vda.content.guest() == instant
+    assert vm.domain.agent.run("cat /run/token 2>/dev/null || true") == (b"s1\n" if memory else b"")
+    trial.verify("gone back to s1")
+    vda.write("C", (2, 4))
+
+    trial.verify("written after it")
 
 
 def _with_three(trial: Trial) -> tuple[Vm, dict[str, tuple[object, ...]]]:
