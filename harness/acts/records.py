@@ -32,6 +32,7 @@ class DeleteSnapshot(Act):
     def after(self, state: State) -> State:
         """The overlays' data is below, their files and that of the memory are gone."""
         state.served()
+        state.without_backup(self.vm)
         if self.name not in state.vm(self.vm).snapshots:
             raise Impossible(f"{self.vm} has no snapshot {self.name}")
         if self.metadata_only:
@@ -57,7 +58,6 @@ class DeleteSnapshot(Act):
 
     def _let_go(self, state: State) -> State:
         """The state without snapshots inside images, which their present active ones must have."""
-        state.without_backup(self.vm)
         machine = state.vm(self.vm)
         gone = self._gone(machine)
         for name in gone:
@@ -105,6 +105,7 @@ class RedefineSnapshot(Act):
     def after(self, state: State) -> State:
         """It comes after what it came after before."""
         state.served()
+        state.without_backup(self.vm)
         machine = state.vm(self.vm)
         if self.name not in machine.forgotten:
             raise Impossible(f"libvirt has forgotten no snapshot {self.name} of {self.vm}")

@@ -206,7 +206,7 @@ def _corruption(file: OpenFile) -> str:
         header = read_header(file)
         if header.own.is_dirty:  # QEMU counts all anew before it writes to it
             return ""
-        wrong = [each for each in Bookkeeper(file, header).wrong() if not each.is_leak]
+        wrong = [each for each in Bookkeeper(file, header).wrong() if each.endangers]
     except ImageError as error:
         return error.problem
     return f"{len(wrong)} clusters, first: {wrong[0]}" if wrong else ""

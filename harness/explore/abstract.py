@@ -34,6 +34,9 @@ _FLAGS = (
     "quiesce",
     "halt",
     "live",
+    "running",
+    "paused",
+    "unrecorded",
 )
 
 _MADE = ("overlay", "dest", "dests")
@@ -94,6 +97,7 @@ def _of_disk(target: str, content: Content) -> Abstract:
             layer.size,
             layer.relative,
             "".join(map(_kind, layer.own)),
+            tuple((held.memory, "".join(map(_kind, held.own))) for held in layer.inside.values()),
         )
         for name, role in roles.items()
         for layer in [content.layer(name)]

@@ -44,6 +44,17 @@ class Wrong:
         """Whether no data is in danger: the cluster is only not used again."""
         return self.stored > self.counted and not self.flags
 
+    @property
+    def endangers(self) -> bool:
+        """Whether data may be lost: the cluster may be used again while it is in use, or be written to for one of two.
+
+        An entry that says that it is written in place, though its refcount is more, is right as long as nothing else
+        refers to it: a snapshot was being made inside, or removed.
+        """
+        if self.flags:
+            return self.stored != 1 and self.counted > 1
+        return not self.is_leak
+
     def __str__(self) -> str:
         if self.flags:
             said = "is not" if self.stored == 1 else "is"

@@ -10,10 +10,12 @@ from harness.acts.act import Act
 from harness.acts.backup import BeginBackup, EndBackup
 from harness.acts.chain import Abort, ActiveCommit, AwaitCompleted, AwaitReady, Commit, Copy, Pivot, Pull
 from harness.acts.device import Attach, Detach
+from harness.acts.guest import Write
 from harness.acts.power import Redefine, Resume, ShutOff, Suspend, Undefine
 from harness.acts.records import DeleteSnapshot
+from harness.acts.revert import RevertToSnapshot
 from harness.acts.saving import Save
-from harness.acts.snapshot import Snapshot
+from harness.acts.snapshot import InternalSnapshot, Snapshot
 from harness.explore.mortal import Deaths
 from harness.run import exploring
 
@@ -26,6 +28,9 @@ OPERATIONS: Mapping[str, tuple[Sequence[Act], Act]] = {
     "snapshot": ((), Snapshot("vda", "n1")),
     "snapshot with a record": ((), Snapshot("vda", "n1", name="one")),
     "deletion of a snapshot": ((Snapshot("vda", "n1", name="one"),), DeleteSnapshot("one")),
+    "internal snapshot": ((), InternalSnapshot("one")),
+    "deletion of an internal snapshot": ((InternalSnapshot("one"),), DeleteSnapshot("one")),
+    "revert": ((InternalSnapshot("one"), Write("vda", "X", (1,))), RevertToSnapshot("one")),
     "active commit": ((), ActiveCommit("vda", "base")),
     "pivot": (_READY, Pivot("vda")),
     "abort": (_READY, Abort("vda")),

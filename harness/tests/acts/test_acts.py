@@ -49,7 +49,7 @@ from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, 
 from harness.acts.records import DeleteSnapshot, RedefineSnapshot
 from harness.acts.revert import RevertToSnapshot
 from harness.acts.saving import RemoveSaved, Restore, Save
-from harness.acts.snapshot import Snapshot
+from harness.acts.snapshot import InternalSnapshot, Snapshot
 from harness.oracle.content import Impossible
 from harness.oracle.driver import Driver
 from harness.oracle.geometry import Geometry
@@ -88,6 +88,10 @@ STORY: tuple[Act, ...] = (
     Snapshot("vda", "sn2", name="point", also=(("vdb", "other"),)),
     RevertToSnapshot("point", (("vda", "again"), ("vdb", "afresh"))),
     Start(),
+    InternalSnapshot("inside"),
+    RevertToSnapshot("inside", paused=True, force=True),
+    Resume(),
+    DeleteSnapshot("inside"),
     DeleteSnapshot("point"),
     CreateImage("spare"),
     AddBitmap("spare", "ck"),

@@ -8,14 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from harness.acts import backup, chain, checkpoint, device, faults, guest, images, power, saving, snapshot
+from harness.acts import (
+    backup,
+    chain,
+    checkpoint,
+    device,
+    faults,
+    guest,
+    images,
+    power,
+    records,
+    revert,
+    saving,
+    snapshot,
+)
 from harness.acts.act import Act
 
 ROOT = Path(__file__).resolve().parents[3]
 STAGE = "harness/trial/stage.py"
 ACTS = {
     name
-    for module in (backup, chain, checkpoint, device, faults, guest, images, power, saving, snapshot)
+    for module in (backup, chain, checkpoint, device, faults, guest, images, power, records, revert, saving, snapshot)
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Act) and value is not Act and not name.startswith("_")
 }
