@@ -300,8 +300,22 @@ class ToolsHand(BenchHand):
         """There is nothing to start."""
 
     def virDomainSnapshotCreateXML(self, call: Libvirt) -> None:  # noqa: N802
-        """Make the overlay."""
-        self.overlay(call)
+        """Make the overlay, or the snapshot inside the active image."""
+        if "<disks>" in call.xml:
+            self.overlay(call)
+        else:
+            self._inside("-c", str(ElementTree.fromstring(call.xml).findtext("name")))
+
+    def virDomainRevertToSnapshot(self, call: Libvirt) -> None:  # noqa: N802
+        """Go back to a snapshot inside the active image."""
+        self._inside("-a", str(call.args["name"]))
+
+    def virDomainSnapshotDelete(self, call: Libvirt) -> None:  # noqa: N802
+        """Delete it there."""
+        self._inside("-d", str(call.args["name"]))
+
+    def _inside(self, option: str, name: str) -> None:
+        qemu_img("snapshot", option, name, self.bench.path(self.bench.content.active))
 
     def virDomainBlockCommit(self, call: Libvirt) -> None:  # noqa: N802
         """qemu-img commits the data; the layer above is rebased by hand, as a live commit in mid-chain does."""

@@ -10,6 +10,9 @@ import pytest
 
 from harness.acts.chain import ActiveCommit, AwaitCompleted, AwaitReady, Commit, Pivot, Pull
 from harness.acts.guest import Discard, Write
+from harness.acts.records import DeleteSnapshot
+from harness.acts.revert import RevertToSnapshot
+from harness.acts.snapshot import InternalSnapshot
 from harness.oracle.content import Content
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import QCOW2, Format, Qcow2, Raw
@@ -18,7 +21,7 @@ from harness.oracle.table import Table, difference
 from harness.process import run
 from harness.readers.qemu_img import QemuImg
 from harness.tests.oracle.bench import Bench, ToolsHand
-from harness.tests.oracle.tools import RUN, needs_qemu_img
+from harness.tests.oracle.tools import READER, RUN, needs_qemu_img
 from harness.tests.readers.qemu_img_reader import QemuImgReader
 
 pytestmark = needs_qemu_img
@@ -96,7 +99,37 @@ def test_a_raw_base_takes_what_an_active_commit_brings(tmp_path: Path) -> None:
         assert bench.difference() == ""
 
 
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("kind", KINDS)
+def test_snapshots_inside_keep_what_was_there_and_are_gone_back_to(kind: str, seed: int, tmp_path: Path) -> None:
+    geometry, forms = KINDS[kind]
+    chance = random.Random(f"{kind} {seed} inside")
+    with Bench(tmp_path, ToolsHand, geometry, forms[0]) as bench:
+        chain(bench, forms, chance, 2)
+        for name in ("s1", "s2", "s3"):
+            bench.do(InternalSnapshot(name))
+            bench.guest(chance, 3)
+        assert bench.difference() == ""
+        bench.do(RevertToSnapshot("s2"), DeleteSnapshot("s1"))
+        bench.guest(chance, 3)
+        assert bench.difference() == ""
+        bench.do(RevertToSnapshot("s3"), DeleteSnapshot("s2"))
+
+        assert bench.difference() == ""
+        assert [READER.wrong_refcounts(image) for image in bench.images()] == [[]] * 2
+
+
 # each check is seen to fail
+
+
+def test_a_snapshot_that_the_oracle_takes_for_another_is_found_out(tmp_path: Path) -> None:
+    with Bench(tmp_path, ToolsHand, Geometry(cells=6), QCOW2) as bench:
+        bench.do(Write("vda", "A", (0,)), InternalSnapshot("s1"), Write("vda", "B", (0,)))
+        later = bench.content.let_go("s1").keep("s1")
+
+        assert "l0@s1 contains: cell 0 should be B, is A" in bench.difference(later)
+        assert "l0@s1 should not be there" in bench.difference(bench.content.let_go("s1"))
+        assert "l0@s2 was not measured" in bench.difference(bench.content.keep("s2"))
 
 
 def broken_commit(content: Content, top: str, base: str) -> Content:
