@@ -80,7 +80,9 @@ class BeginBackup(Act):
                 content, held = content.backed_up(dest, since, reuse=self.reuse)
                 found[disk] = replace(found[disk], held=held)
                 state = state.with_disk(self.vm, disk, content)
-        state = state.with_vm(self.vm, replace(state.vm(self.vm), backup=Backup(found, bool(self.dests))))
+        state = state.with_vm(
+            self.vm, replace(state.vm(self.vm), backup=Backup(found, bool(self.dests), made=not self.reuse))
+        )
         return marked(state, self.vm, self.checkpoint, self.disks) if self.checkpoint else state
 
     def __str__(self) -> str:
@@ -113,7 +115,8 @@ class AwaitBackup(Act):
 
 @dataclass(frozen=True, repr=False)
 class EndBackup(Act):
-    """End the backup, which is how one in pull mode ends well."""
+    """End the backup, which is how one in pull mode ends well; what one in push mode has written is of no instant,
+    and removed, if libvirt has made the image."""
 
     vm: str = VM
 
@@ -126,21 +129,25 @@ class EndBackup(Act):
         backup = state.live(self.vm).backup
         if backup is None:
             raise Impossible(f"{self.vm} has no backup that is on")
-        if backup.push:
+        if not backup.push:
+            return _ended(state, self.vm, "canceled")
+        if not any(state.is_slow(self.vm, disk) and each.since is None for disk, each in backup.disks.items()):
             raise Impossible("it may have ended by itself")
-        return _ended(state, self.vm, "canceled")
+        return _ended(state, self.vm, "canceled", held=False)
 
     def __str__(self) -> str:
         return "the backup ends"
 
 
-def _ended(state: State, vm: str, how: Literal["completed", "canceled"]) -> State:
+def _ended(state: State, vm: str, how: Literal["completed", "canceled"], *, held: bool = True) -> State:
     backup = state.vm(vm).backup
     assert backup is not None
     for disk, each in backup.disks.items():
         content = state.disk(vm, disk).with_end(End("backup", how, certain=not backup.unheard))
-        if each.dest:
+        if each.dest and held:
             content = content.holding(each.dest, each.held)
+        elif each.dest and backup.made:
+            content = content.remove(each.dest)
         state = state.with_disk(vm, disk, content)
     return state.with_vm(vm, replace(state.vm(vm), backup=None))
 

@@ -54,7 +54,8 @@ class Host:
     """A command on the host, inside the stack; or a write of a pattern into an image that no VM uses (libguestfs).
 
     `made` is a file that the command makes for the command `then`, which is run next; it is removed afterwards.
-    `serves` is a file that an NBD server serves from then on; `lets_go` is the name of one that it serves no longer.
+    `serves` is a file that an NBD server serves from then on; `lets_go` is the name of one that it serves no longer;
+    `pace` are the bytes a second that it lets pass, 0 for no limit.
     """
 
     command: tuple[str, ...]
@@ -66,6 +67,7 @@ class Host:
     then: tuple[str, ...] = ()
     serves: str = ""
     lets_go: str = ""
+    pace: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,10 +81,13 @@ class Signal:
 
 @dataclass(frozen=True)
 class Await:
-    """Wait until the disk's job is `ready` or `completed`, or until the guest's writer has got on (`written`)."""
+    """Wait until the disk's job is `ready` or `completed`, or until the guest's writer has got on (`written`).
+
+    `under way` is a job that has copied a part of what there is to copy: that of the disk, or else the VM's backup.
+    """
 
     vm: str
-    status: Literal["ready", "completed", "written", "backed up"]
+    status: Literal["ready", "completed", "written", "backed up", "under way"]
     disk: str = ""
 
 

@@ -206,6 +206,31 @@ class Copy(_OfDisk):
 
 
 @dataclass(frozen=True, repr=False)
+class AwaitUnderWay(Act):
+    """Wait until the disk's job, or the VM's backup if none is named, has copied a part of what there is to copy."""
+
+    disk: str = ""
+    vm: str = VM
+
+    def call(self, state: State) -> Await:  # noqa: ARG002
+        """Wait."""
+        return Await(self.vm, "under way", self.disk)
+
+    def after(self, state: State) -> State:
+        """It is between its beginning and its end; raises Impossible unless it takes its time."""
+        machine = state.live(self.vm)
+        disks = (self.disk,) if self.disk else tuple(machine.backup.disks) if machine.backup else ()
+        if self.disk and state.disk(self.vm, self.disk).job is None:
+            raise Impossible(f"{self.disk} has no job")
+        if not any(state.is_slow(self.vm, disk) for disk in disks):
+            raise Impossible("nothing slows it down: it may have ended")
+        return state
+
+    def __str__(self) -> str:
+        return f"the job of {self.disk or self.vm} is under way"
+
+
+@dataclass(frozen=True, repr=False)
 class AwaitReady(_OfDisk):
     """Wait until the disk's job is in sync: by its READY event, or by its state if the daemon was started since."""
 

@@ -279,6 +279,26 @@ class RemoveImage(Act):
 
 
 @dataclass(frozen=True, repr=False)
+class PaceServer(Act):
+    """Have the trial's NBD server let so many bytes a second pass, of all its images together; 0: as many as come."""
+
+    rate: int
+
+    def call(self, state: State) -> Host:  # noqa: ARG002
+        """QEMU's storage daemon throttles them."""
+        return Host((), pace=self.rate)
+
+    def after(self, state: State) -> State:
+        """What reads them or writes to them takes its time."""
+        if SERVER not in state.files:
+            raise Impossible("no image is served")
+        return replace(state, pace=self.rate)
+
+    def __str__(self) -> str:
+        return f"lets {self.rate or 'all'} bytes a second pass through the NBD server"
+
+
+@dataclass(frozen=True, repr=False)
 class RemoveFile(Act):
     """Delete a file that is no image of a disk, and lies beside them."""
 

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from harness.oracle.backup import Backup
 from harness.oracle.content import Content, Impossible
 from harness.oracle.driver import DRIVER, Driver
-from harness.oracle.image import QCOW2, File, Image, Store
+from harness.oracle.image import QCOW2, File, Image, Nbd, Store
 
 DIRECTORY = PurePosixPath("/export/images")
 """Where images lie, as the stack under test sees it, by default."""
@@ -154,7 +154,8 @@ class State:
     """Everything at one moment. `daemon` counts the daemons from 1 on; None while none runs.
 
     `stores` are where images lie that are not simply files in DIRECTORY. `files` lie there besides images.
-    `noise` are regular expressions of what the daemon may log as errors by now.
+    `noise` are regular expressions of what the daemon may log as errors by now. `pace` are the bytes a second that the
+    NBD server of images lets pass, 0 for no limit.
     """
 
     vms: Mapping[str, VmState] = field(default_factory=dict)
@@ -163,6 +164,7 @@ class State:
     files: frozenset[PurePosixPath] = frozenset()
     noise: frozenset[str] = frozenset()
     daemons: int = 1
+    pace: int = 0
 
     def vm(self, name: str) -> VmState:
         """The VM of this name: undefined, and without a disk, if nothing was done to it yet."""
@@ -240,6 +242,10 @@ class State:
         self.live(vm)
         self.without_backup(vm)
         return self.disk(vm, target)
+
+    def is_slow(self, vm: str, target: str) -> bool:
+        """Whether what reads all of the disk takes long: an image of its chain lies with a server that is slow."""
+        return self.pace > 0 and any(isinstance(self.store(name), Nbd) for name in self.content(vm, target).chain())
 
     def served(self) -> None:
         """Raise Impossible while no daemon runs."""

@@ -392,6 +392,9 @@ def _on_host(things: Things, call: Host) -> None:
     if call.serves:
         directory = str(PurePosixPath(call.serves).parent)
         things.daemon.sandbox.run([BUSYBOX, "mkdir", "-p", directory], timeout=COMMAND_TIMEOUT).check()
+    if call.pace is not None:
+        things.server.pace(call.pace)
+        return
     # a tree of a release has no coreutils of its own
     command = [BUSYBOX, *call.command] if call.command[0] == "rm" else call.command
     things.daemon.sandbox.run(command, timeout=COMMAND_TIMEOUT).check()
@@ -428,5 +431,7 @@ def _await(things: Things, call: Await) -> None:
         for disk in call.disk.split():
             things.jobs.await_status(domain, disk, "completed")
         _await_no_job(domain)
+    elif call.status == "under way":
+        things.jobs.await_under_way(domain, call.disk)
     else:
         things.jobs.await_status(domain, call.disk, call.status)

@@ -55,6 +55,22 @@ class Jobs:
 
         wait_until(f"a job of {target} to begin", begun, self.timeout, interval=0.01)
 
+    def await_under_way(self, domain: Domain, target: str) -> None:
+        """Wait until a part is copied of what the disk's job, or the VM's backup if there is no target, has to copy.
+
+        Raises BlockJobFailed if there is no such job, any more or at all.
+        """
+        whose = target or domain.name
+
+        def under_way() -> None:
+            done, total = _progress(domain, target)
+            if not total:
+                raise BlockJobFailed(f"there is no job of {whose} that could be under way")
+            if not 0 < done < total:
+                raise NotYet(f"{done} of {total} bytes")
+
+        wait_until(f"the job of {whose} to be under way", under_way, self.timeout, interval=0.005)
+
     def await_event(self, domain: Domain, target: str, status: str, since: int) -> None:
         """Wait for the event, later than `since`, that the job is `status`. Raises BlockJobFailed if it ends else."""
 
@@ -121,6 +137,15 @@ class Jobs:
             mine = event.kind is EventKind.BLOCK_JOB_2 and (event.domain, event.subject) == (domain.name, target)
             if mine and event.status in ("failed", "canceled"):
                 raise BlockJobFailed(f"the {event.reason} of {target}: waited for its end, but it {event.status}")
+
+
+def _progress(domain: Domain, target: str) -> tuple[int, int]:
+    """How many bytes are copied, and of how many; 0 and 0 if there is no job."""
+    if target:
+        info = domain.call("blockJobInfo", lambda handle: handle.blockJobInfo(target))
+        return (int(info["cur"]), int(info["end"])) if info else (0, 0)
+    stats = domain.call("jobStats", lambda handle: handle.jobStats())
+    return int(stats.get("disk_processed", 0)), int(stats.get("disk_total", 0))
 
 
 def _reasons(events: Sequence[Event], name: str) -> list[str]:
