@@ -63,6 +63,7 @@ class BeginBackup(Act):
     def after(self, state: State) -> State:
         """The backup is on; the images that it writes to are in doubt."""
         found = {}
+        state.without_backup(self.vm)
         if self.since and self.since not in state.live(self.vm).checkpoints:
             raise Impossible(f"{self.vm} has no checkpoint {self.since}")
         for number, disk in enumerate(self.disks):

@@ -63,6 +63,7 @@ class Snapshot(Act):
     def after(self, state: State) -> State:
         """The overlays are active, and empty."""
         state.live(self.vm)
+        state.without_backup(self.vm)
         below = {}
         for disk, overlay in self.overlays.items():
             before = state.operated(self.vm, disk)

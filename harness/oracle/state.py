@@ -238,9 +238,10 @@ class State:
             raise Impossible(f"a backup of {machine.backup} is on")
 
     def operated(self, vm: str, target: str) -> Content:
-        """The disk, for what libvirt does to it live; raises Impossible if it cannot now."""
-        self.live(vm)
-        self.without_backup(vm)
+        """The disk, for what libvirt does to it live; raises Impossible if it cannot now: a backup of it is on."""
+        machine = self.live(vm)
+        if machine.backup and target in machine.backup.disks:
+            raise Impossible(f"a backup of {machine.backup} is on")
         return self.disk(vm, target)
 
     def is_slow(self, vm: str, target: str) -> bool:
