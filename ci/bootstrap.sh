@@ -15,7 +15,7 @@ fail() {
 }
 
 # The table of needs. First column: venv (all verbs), unit (also the harness's own tests), run (also VMs),
-# trees (also other releases than this machine's).
+# trees (also other releases than this machine's), clients (also programs of others that are run against a release).
 # Names for other distributions than Debian and Ubuntu are from memory: not verified.
 #     kind    name                           Debian, Ubuntu             Fedora                     Arch              openSUSE
 needs() {
@@ -47,6 +47,8 @@ run   program dpkg-deb                       dpkg                       dpkg    
 run   lists   apt                            -                          -                          -                 -
 trees program mmdebstrap                     mmdebstrap                 mmdebstrap                 -                 -
 trees keyring debian-archive-keyring.gpg     debian-archive-keyring     debian-keyring             debian-archive-keyring  -
+clients program virtnbdbackup                virtnbdbackup              -                          -                 -
+clients program nbdcopy                      libnbd-bin                 libnbd                     libnbd            libnbd
 EOT
 }
 
@@ -115,7 +117,7 @@ EOT
 
 # wanted FOR: does the first column of a need include the level that is looked at?
 wanted() {
-    case $level:$1 in venv:unit | venv:run | unit:run | venv:trees | unit:trees | run:trees) return 1 ;; esac
+    case $level:$1 in venv:unit | venv:run | unit:run | venv:trees | unit:trees | run:trees | [vurt]*:clients) return 1 ;; esac
 }
 
 # packages COLUMN: what has everything that is lacking; 1 is Debian's name, 2 Fedora's, 3 Arch's, 4 openSUSE's

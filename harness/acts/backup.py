@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Literal
 from xml.sax.saxutils import quoteattr
 
 from harness.acts.act import VM, Act
-from harness.acts.calls import Await, Libvirt
+from harness.acts.calls import Await, Host, Libvirt
 from harness.acts.checkpoint import CreateCheckpoint, checkpoint_xml, marked
 from harness.oracle.backup import BackedUp, Backup
 from harness.oracle.content import Impossible
@@ -138,6 +139,33 @@ class EndBackup(Act):
 
     def __str__(self) -> str:
         return "the backup ends"
+
+
+@dataclass(frozen=True, repr=False)
+class ClientBackup(Act):
+    """Have a `command` of others back up all disks of a VM, into the directory `into`: it begins and ends the backup.
+
+    It makes a `checkpoint`, and copies what was written `since` another, if one is named.
+    """
+
+    command: tuple[str, ...]
+    into: str
+    since: str = ""
+    checkpoint: str = ""
+    vm: str = VM
+
+    def call(self, state: State) -> Host:  # noqa: ARG002
+        """The command, inside the stack."""
+        return Host(self.command)
+
+    def after(self, state: State) -> State:
+        """The disks are as they were, libvirt has the checkpoint, and the directory is there."""
+        begun = BeginBackup(tuple(state.vm(self.vm).disks), (), self.since, self.checkpoint, vm=self.vm).after(state)
+        ended = EndBackup(self.vm).after(begun)
+        return replace(ended, files=ended.files | {PurePosixPath(self.into)})
+
+    def __str__(self) -> str:
+        return f"{self.command[0]} backs {self.vm} up"
 
 
 def _ended(state: State, vm: str, how: Literal["completed", "canceled"], *, held: bool = True) -> State:

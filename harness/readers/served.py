@@ -6,11 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
 
 import nbd
 
 from harness.errors import ImageError
 from harness.waiting import watchdog
+
+T = TypeVar("T")
 
 TIMEOUT = 60.0
 _PIECE = 1 << 20
@@ -47,6 +51,44 @@ def read_export(socket: Path, name: str, give_up: Callable[[], None], bitmap: st
         except nbd.Error as error:
             raise ImageError(name, f"cannot be read from its server: {error}") from None
     return Export(data, dirty)
+
+
+class SlowClient:
+    """A client that reads an export piece by piece, and takes its time. As a context it leaves at the end.
+
+    Every method raises ImageError; `give_up` ends the server, if that does not answer in time.
+    """
+
+    def __init__(self, socket: Path, name: str, give_up: Callable[[], None]) -> None:
+        self._name = name
+        self._give_up = give_up
+        self._handle = nbd.NBD()
+        self._handle.set_export_name(name)
+        self._call("connects", lambda: self._handle.connect_unix(str(socket)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._call("leaves", self._handle.shutdown)
+
+    def size(self) -> int:
+        """That of the export, in bytes."""
+        return int(self._handle.get_size())
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Some bytes of it."""
+        return bytes(self._call("reads", lambda: self._handle.pread(length, offset)))
+
+    def _call(self, what: str, call: Callable[[], T]) -> T:
+        with watchdog(f"the export {self._name}", TIMEOUT, self._give_up):
+            try:
+                return call()
+            except nbd.Error as error:
+                raise ImageError(self._name, f"a client that {what} gets: {error}") from None
 
 
 def _dirty(handle: nbd.NBD, size: int) -> list[tuple[int, int]]:

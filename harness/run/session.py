@@ -41,6 +41,7 @@ _platform = pytest.StashKey[str]()
 _narrated = pytest.StashKey[NarratedRun]()
 _MARKERS = (
     "needs(capability, ...): what a release must offer (harness.stack.offers)",
+    "program(name, ...): what must be installed where the stack's own programs are (see ci/bootstrap.sh, clients)",
     "cold: the guest is booted, never restored",
     "sabotaged: something is broken on purpose: the universal checks are the scenario's own affair",
     "recorded: the power is lost at every write, whatever the options",

@@ -9,7 +9,7 @@ import pytest
 from harness.errors import Unusable
 from harness.stack import kinds
 from harness.stack.kinds import Kinds
-from harness.stack.offers import require
+from harness.stack.offers import require, require_programs
 from harness.stack.stack import Stack
 from harness.trial.ground import Ground
 
@@ -119,3 +119,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def require_needs(item: pytest.Item, stack: Stack) -> None:
     """Raise NotOffered if the stack lacks a capability that an item's marks say it needs."""
     require(stack, *(name for mark in item.iter_markers("needs") for name in mark.args))
+    require_programs(stack, *(name for mark in item.iter_markers("program") for name in mark.args))

@@ -103,6 +103,13 @@ def require(stack: Stack, *names: str) -> None:
             raise NotOffered(f"{name} is not offered by {stack}: {offer}")
 
 
+def require_programs(stack: Stack, *names: str) -> None:
+    """Raise NotOffered for the first program of others that is not installed where the stack's own are."""
+    for name in names:
+        if not (stack.tree / "usr/bin" / name).exists():
+            raise NotOffered(f"{name} is not installed in {stack.tree}: it is no part of libvirt and QEMU")
+
+
 # (libvirt from, the oldest QEMU that it drives): libvirt's NEWS
 _LEAST_QEMU = (("12.4.0", "7.2.0"), ("11.2.0", "6.2.0"))
 

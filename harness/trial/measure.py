@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.acts.backup import SOCKET
 from harness.acts.guest import Flush
 from harness.errors import ChainproofError, CheckFailed, CommandFailed, ImageError
 from harness.journal import Kind
+from harness.oracle.backup import BackedUp
 from harness.oracle.bitmap import Bitmap
 from harness.oracle.content import Content
 from harness.oracle.state import Power
@@ -19,7 +22,7 @@ from harness.readers.offline import Offline
 from harness.readers.own import Reader
 from harness.readers.qemu_img import QemuImg
 from harness.readers.rows import read_row
-from harness.readers.served import Export, read_export
+from harness.readers.served import Export, SlowClient, read_export
 from harness.storage.stores import file_name
 from harness.trial.nouns import Disk
 from harness.waiting import settled
@@ -72,23 +75,56 @@ def verify_guest(disk: Disk, moment: str, readers: Readers) -> Table:
 
 def verify_backup(disk: Disk, moment: str, readers: Readers) -> Table:
     """Read a disk that a backup serves, and what it says was written, and hold both to the oracle: see `verify`."""
-    backup, content = disk.vm.state.backup, disk.content
-    if backup is None or backup.push or disk.target not in backup.disks:
-        raise ValueError(f"no backup serves {disk}")
-    known = backup.disks[disk.target]
+    known = _served(disk)
     with disk.vm.stage.journal.timed("verification"):
-        socket = disk.vm.things.daemon.sandbox.outside(SOCKET)
         bitmap = f"backup-{disk.target}" if known.since else ""
-        export = read_export(socket, disk.target, disk.vm.domain.kill_qemu, bitmap)
-        data = export.data[: content.geometry.size]
-        row = read_row("backup", data, content.geometry, readers.run, known.shows, len(export.data))
-    seen = Table((row,), content.geometry)
-    wrong = difference(Table((Row("backup", None, known.shows, size=known.size),), content.geometry), seen)
-    if wrong:
-        raise CheckFailed(f"the backup shows at {moment} the disk of the instant{_of(disk)}", "otherwise", wrong)
+        export = read_export(_socket(disk), disk.target, disk.vm.domain.kill_qemu, bitmap)
+        seen = _held_to_backup(disk, moment, export.data, readers)
     if known.since is not None:
         _require_dirty(known.since, export, f"the backup says at {moment} what was written{_of(disk)}")
     _enter(disk, "verify_backup", moment, seen, "an NBD client")
+    return seen
+
+
+@contextmanager
+def slow_client(disk: Disk, moment: str, readers: Readers) -> Iterator[Callable[[Iterable[int]], None]]:
+    """A client that reads a disk that a backup serves as it is told to: these cells now; in the end all are held.
+
+    Raises CheckFailed with the cells that differ, or were not read, and ImageError.
+    """
+    _served(disk)
+    cell = disk.content.geometry.cell_size
+    with SlowClient(_socket(disk), disk.target, disk.vm.domain.kill_qemu) as client:
+        data = bytearray(b"unread! " * (client.size() // 8))
+
+        def read(cells: Iterable[int]) -> None:
+            for number in cells:
+                at = number * cell
+                data[at : at + cell] = client.read(at, min(cell, len(data) - at))
+
+        yield read
+    seen = _held_to_backup(disk, moment, bytes(data), readers)
+    _enter(disk, "verify_backup", moment, seen, "an NBD client that takes its time")
+
+
+def _served(disk: Disk) -> BackedUp:
+    backup = disk.vm.state.backup
+    if backup is None or backup.push or disk.target not in backup.disks:
+        raise ValueError(f"no backup serves {disk}")
+    return backup.disks[disk.target]
+
+
+def _socket(disk: Disk) -> Path:
+    return disk.vm.things.daemon.sandbox.outside(SOCKET)
+
+
+def _held_to_backup(disk: Disk, moment: str, data: bytes, readers: Readers) -> Table:
+    known, geometry = _served(disk), disk.content.geometry
+    row = read_row("backup", data[: geometry.size], geometry, readers.run, known.shows, len(data))
+    seen = Table((row,), geometry)
+    wrong = difference(Table((Row("backup", None, known.shows, size=known.size),), geometry), seen)
+    if wrong:
+        raise CheckFailed(f"the backup shows at {moment} the disk of the instant{_of(disk)}", "otherwise", wrong)
     return seen
 
 

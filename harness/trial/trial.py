@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -27,6 +27,7 @@ from harness.process import Completed
 from harness.readers.nbd_reader import NbdReader
 from harness.readers.own import Reader
 from harness.readers.qemu_img import QemuImg
+from harness.stack.configuration import SOCKETS, uri_of
 from harness.stack.daemon import GUEST, Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.held import HeldCommand
@@ -235,6 +236,15 @@ class Trial:
         """Delete image files that no chain needs any more."""
         self.do(*map(RemoveImage, names))
 
+    def filled(self, command: Sequence[str]) -> tuple[str, ...]:
+        """A command of others, with where it finds libvirt in place of {uri}."""
+        uri = uri_of(self.daemon.mode, SOCKETS)
+        return tuple(uri if word == "{uri}" else word for word in command)
+
+    def shown(self, path: str) -> bytes:
+        """What an image shows that others have made, at `path` as the stack sees it."""
+        return self.reader.shows(Image(PurePosixPath(path).stem, QCOW2, File(PurePosixPath(path))))
+
     def put(self, name: str, text: str) -> None:
         """Put a file of this name into /export, for a line that is typed."""
         self.daemon.sandbox.outside(IMAGES.parent / name).write_text(text)
@@ -316,6 +326,12 @@ class Trial:
         disks = [vm.disk(target) for vm, backup in backups if backup for target in backup.disks]
         tables = [measure.verify_backup(disk, moment, self.readers) for disk in disks]
         return tables[0]
+
+    @contextmanager
+    def slow_client(self, moment: str, disk: Disk) -> Iterator[Callable[[Iterable[int]], None]]:
+        """A client that reads a disk that a backup serves, these cells at a time; in the end it is as verify_backup."""
+        with measure.slow_client(disk, moment, self.readers) as read:
+            yield read
 
     def verify_offline(self, moment: str) -> Table:
         """Hold what every image shows, read by libguestfs, to the oracle. The VMs must be shut off."""

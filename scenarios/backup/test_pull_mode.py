@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 import pytest
@@ -13,8 +14,21 @@ from harness.trial.trial import Trial
 pytestmark = pytest.mark.needs("backup")
 
 
+CLIENTS: Mapping[str, tuple[str, ...]] = {
+    "qemu-img": ("qemu-img", "convert", "-f", "raw", "-O", "raw"),
+    "nbdcopy": ("nbdcopy",),
+    "nbdcopy, one request at a time": ("nbdcopy", "--connections=1", "--requests=1", "--sparse=65536"),
+}
+ROWS = [
+    pytest.param(client, marks=[pytest.mark.program("nbdcopy")] if "nbdcopy" in client else []) for client in CLIENTS
+]
+
+
+@pytest.mark.parametrize("client", ROWS)
 @pytest.mark.parametrize("iothread", [False, True], ids=["main thread", "iothread"])
-def test_a_client_reads_the_instant_at_which_the_backup_began_and_leaves(trial: Trial, iothread: bool) -> None:
+def test_a_client_reads_the_instant_at_which_the_backup_began_and_leaves(
+    trial: Trial, iothread: bool, client: str
+) -> None:
     """base (live)   stays   base (live), whatever the guest writes meanwhile."""
     trial.create_base()
     vda = trial.define(driver=Driver(iothread=iothread)).bring_up().disk("vda")
@@ -24,8 +38,7 @@ def test_a_client_reads_the_instant_at_which_the_backup_began_and_leaves(trial: 
 
     with vda.pull_backup() as backup:
         vda.write("B", (1, 2))
-        convert = ("qemu-img", "convert", "-f", "raw", "-O", "raw", backup.url, str(copy))
-        trial.do(LeaveFile(convert, str(copy)))
+        trial.do(LeaveFile((*CLIENTS[client], backup.url, str(copy)), str(copy)))
     read = trial.daemon.sandbox.outside(copy).read_bytes()
     trial.do(RemoveFile(str(copy)))
 

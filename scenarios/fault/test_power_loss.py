@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from harness.acts.guest import Write
+from harness.acts.power import ShutOff, Start
+from harness.acts.revert import RevertToSnapshot
+from harness.acts.snapshot import InternalSnapshot
 from harness.oracle.documented import AFTER_SYNC_IS_BROKEN
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
@@ -37,5 +41,14 @@ def test_a_power_loss_at_any_write_of_a_pull_loses_nothing(trial: Trial, layered
     with vda.pull() as job:
         job.wait_completed()
     layered.shut_off()
+
+    explore_power_loss(trial).check()
+
+
+@pytest.mark.recorded
+def test_a_power_loss_at_any_write_of_a_revert_endangers_nothing(trial: Trial, layered: Vm) -> None:
+    """base <- sn1 <- sn2 <- cur with s1 inside (off)   becomes   cur as at s1 (off), and loses the power meanwhile."""
+    layered.shut_off()
+    trial.do(InternalSnapshot("s1"), Start(), Write("vda", "E", (1, 3)), ShutOff(), RevertToSnapshot("s1"))
 
     explore_power_loss(trial).check()
