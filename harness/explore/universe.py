@@ -173,14 +173,13 @@ def _of_backup(state: State) -> Iterator[Act]:
 
 
 def _of_snapshots_inside(state: State) -> Iterator[Act]:
-    """Snapshots inside images: one with the memory at most, which takes much room, and on the chain that there was.
+    """Snapshots inside images: of a VM that is off, since a memory is a thousand writes; on the chain that there was.
 
     On another chain the header of the image is not what it was: a known bug.
     """
     machine = state.vm(VM)
     inside = {name: record for name, record in machine.snapshots.items() if record.inside}
-    layers = [layer for content in machine.known.values() for layer in content.layers.values()]
-    if len(inside) < _MOST_INSIDE and not (machine.is_on and any(layer.had_memory for layer in layers)):
+    if len(inside) < _MOST_INSIDE and not machine.is_on:
         yield InternalSnapshot(next(name for number in range(len(inside) + 1) if (name := f"in{number}") not in inside))
     for name, record in inside.items():
         yield DeleteSnapshot(name)

@@ -443,6 +443,7 @@ class Domain:
 
     def _is_up(self, since: int) -> None:
         self.first_qemu_pid, self._is_on, self._since = self.qemu_pid, True, since
+        self._owed = None
         self.hung_in = ""
 
     def _pause(self) -> str:
