@@ -11,13 +11,14 @@ import pytest
 
 from harness.acts.act import Act, after_all, read
 from harness.acts.asked import Ask
-from harness.acts.backup import AwaitBackup, BeginBackup, EndBackup
+from harness.acts.backup import AwaitBackup, BeginBackup, ClientBackup, EndBackup
 from harness.acts.calls import Libvirt
 from harness.acts.chain import (
     Abort,
     ActiveCommit,
     AwaitCompleted,
     AwaitReady,
+    AwaitUnderWay,
     Commit,
     Copy,
     Pivot,
@@ -40,10 +41,12 @@ from harness.acts.images import (
     CopyImage,
     CreateImage,
     LeaveFile,
+    PaceServer,
     Rebase,
     RemoveFile,
     RemoveImage,
     WriteImage,
+    served,
 )
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.records import DeleteSnapshot, RedefineSnapshot
@@ -61,7 +64,7 @@ from harness.vm.hands import spelt
 STORY: tuple[Act, ...] = (
     CreateImage("base", geometry=Geometry(cells=20), format=Qcow2(cluster_size=4096)),
     CreateImage("over", backing="base", format=Qcow2(cluster_size=131072, subclusters=True)),
-    CreateImage("data", disk="vdb", format=Raw()),
+    CreateImage("data", disk="vdb", format=Raw(), store=served("data")),
     WriteImage("base", "A", (0, 1)),
     RemoveImage("over"),
     CompressImage("base"),
@@ -93,6 +96,11 @@ STORY: tuple[Act, ...] = (
     Resume(),
     DeleteSnapshot("inside"),
     DeleteSnapshot("point"),
+    PaceServer(4096),
+    Copy("vdb", "far"),
+    AwaitUnderWay("vdb"),
+    PaceServer(0),
+    Abort("vdb"),
     CreateImage("spare"),
     AddBitmap("spare", "ck"),
     CreateImage("sn3", backing="sn1"),
@@ -113,6 +121,7 @@ STORY: tuple[Act, ...] = (
     Resize("vda", 1 << 22),
     BeginBackup(checkpoint="ck1"),
     EndBackup(),
+    ClientBackup(("client",), "/export/images/kept"),
     CreateCheckpoint("ck2"),
     BeginBackup(dests=("inc",), since="ck1"),
     AwaitBackup(),
