@@ -221,7 +221,8 @@ class CopyImage(Act):
     def after(self, state: State) -> State:
         """The copy holds the same, and is not in the chain."""
         content = state.content(self.vm, self.disk)
-        if content.active == self.name:
+        stands_still = state.vm(self.vm).power is Power.PAUSED and not content.unflushed and content.job is None
+        if content.active == self.name and not stands_still:
             state.at_rest(self.vm, self.disk)
         state.require_free(self.dest)
         store = file_image(DIRECTORY, self.dest, Raw()).store

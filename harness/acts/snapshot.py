@@ -22,7 +22,8 @@ class Snapshot(Act):
     `also` are other disks with their overlays: all are of the same instant. With a `name` libvirt keeps a record of it;
     with `memory`, the path of a file, of the memory too, `live` while the guest runs on. With `reuse` the overlays
     exist already (CreateImage), in whatever format. With `quiesce` the guest freezes its file systems meanwhile; with
-    `halt` QEMU ends afterwards.
+    `halt` QEMU ends afterwards. Disks that are `manual` somebody else copies, while the VM stands still: it is paused
+    until it is resumed.
     """
 
     disk: str
@@ -34,6 +35,7 @@ class Snapshot(Act):
     quiesce: bool = False
     live: bool = False
     halt: bool = False
+    manual: tuple[str, ...] = ()
     vm: str = VM
 
     @property
@@ -46,8 +48,9 @@ class Snapshot(Act):
         name = f"<name>{self.name}</name>" if self.name else ""
         memory = f"<memory snapshot='external' file={quoteattr(self.memory)}/>" if self.memory else ""
         disks = [snapshot_disk(disk, state.store(overlay)) for disk, overlay in self.overlays.items()]
-        others = (disk for disk in state.vm(self.vm).disks if disk not in self.overlays)
-        disks += [f"<disk name={quoteattr(disk)} snapshot='no'/>" for disk in others]
+        for disk in state.vm(self.vm).disks:
+            if disk not in self.overlays:
+                disks.append(f"<disk name={quoteattr(disk)} snapshot='{'manual' if disk in self.manual else 'no'}'/>")
         xml = f"<domainsnapshot>{name}{memory}<disks>{''.join(disks)}</disks></domainsnapshot>"
         flags = chosen(
             ATOMIC=True,
@@ -77,6 +80,10 @@ class Snapshot(Act):
             if self.memory:
                 raise Impossible("the memory is a guest's that runs, and not of one that is frozen")
         state = self._remembered(state, below)
+        for disk in self.manual:
+            state = state.with_disk(self.vm, disk, state.operated(self.vm, disk).flush())
+        if self.manual and state.vm(self.vm).power is Power.RUNNING:
+            state = state.with_power(self.vm, Power.PAUSED)
         if not self.halt:
             return state
         machine = state.endable(self.vm)
@@ -89,7 +96,10 @@ class Snapshot(Act):
         if self.memory:
             state = replace(state, files=state.files | {PurePosixPath(self.memory)})
             if machine.power is Power.RUNNING:  # it stands still while its memory is saved, or the rest of it
-                state = state.with_turns(self.vm, "suspended", *([] if self.halt else ["resumed"]))
+                stays = self.halt or self.manual
+                state = state.with_turns(self.vm, "suspended", *([] if stays else ["resumed"]))
+        elif self.manual and machine.power is Power.RUNNING:
+            state = state.with_turns(self.vm, "suspended")
         elif self.halt and machine.power is Power.RUNNING:
             state = state.with_turns(self.vm, "suspended?")
         if not self.name:

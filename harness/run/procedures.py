@@ -47,6 +47,11 @@ PROCEDURES = {
         "the documented snapshot made without libvirt keeps every byte, and every bitmap",
         f"{_KBASE}internals/incremental-backup.html (creating external snapshots manually)",
     ),
+    "manual-storage": Procedure(
+        "test_manual_storage.py",
+        "the documented snapshot of a disk by its storage is of the instant of the other disk's, and of the memory",
+        f"{_KBASE}snapshots.html (manual storage snapshotting)",
+    ),
     "broken-chain": Procedure(
         "test_broken_chain.py",
         "the documented repair of a chain whose header names no format keeps every byte",

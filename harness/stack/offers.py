@@ -54,6 +54,7 @@ OFFERS = {
             "during a pull 5.2 copies whatever anybody reads, and where there is nothing it writes zeros; between them "
             "nobody looked",
         ),
+        Offer("manual-snapshot", "libvirt", "8.2.0", "formatsnapshot: snapshot='manual'"),
         Offer("external-snapshot-delete", "libvirt", "9.0.0", f"{_NEWS}, 9.0.0"),
         Offer("external-snapshot-revert", "libvirt", "9.9.0", f"{_NEWS}, 9.9.0"),
         Offer(
