@@ -148,6 +148,7 @@ def pytest_runtest_makereport(
     more = report.user_properties
     if report.when == "call" and is_judged(item):
         more += [(properties.GUEST, how) for how in item.stash[trials].machines.came_up]
+        more.append((properties.PROOFS, json.dumps(item.stash[trials].readers.proofs.figures())))
         more += [(properties.NOT_MADE, line) for line in item.stash.get(not_made, [])]
         if power_losses in item.stash:
             found = item.stash[power_losses]

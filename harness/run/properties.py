@@ -20,6 +20,8 @@ NOT_MADE = "check not made"
 """A check that could not be made of a scenario, and why."""
 POWER_LOSS = "power loss"
 """How many states a power loss may leave of it, by kind of act, too, and the seconds that took, as JSON."""
+PROOFS = "proofs"
+"""How many instants and bitmaps it has read as they were, as JSON."""
 REMARK = "remark"
 """A line to print at the end: record_property(REMARK, "a line")."""
 

@@ -84,6 +84,26 @@ class PowerLossTally:
             terminalreporter.write_line(f"chainproof: power loss by act: {acts}")
 
 
+class ProofTally:
+    """Counts the points in time that the scenarios of a run have proved: instants of disks, and bitmaps."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count those of a scenario that has run."""
+        for text in properties.values(report, properties.PROOFS) if report.when == "call" else ():
+            self._counts.update(json.loads(text))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the counts in one line."""
+        if self._counts["instants"]:
+            size = self._counts["bytes"] / (1 << 20)
+            line = f"points in time: {self._counts['instants']} instants of disks ({size:.0f} MiB) are what they were; "
+            line += f"{self._counts['bitmaps']} bitmaps are exact, in {self._counts['granules']} granules"
+            terminalreporter.write_line(f"chainproof: {line}")
+
+
 class GuestTally:
     """Counts how the guests of a run came up: restored, booted, or booted since a restore failed (printed in red)."""
 

@@ -24,6 +24,7 @@ from harness.run.reporters import (
     MatrixReporter,
     NarratedRun,
     PowerLossTally,
+    ProofTally,
     Remarks,
     StopWhenUnusable,
     past_capturing,
@@ -63,7 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         several = len(stack_names(config)) > 1 and not config.option.every_stack
         stop = StopWhenUnusable(_ending(config), others_go_on=several)
-        for plugin in (GuestTally(), PowerLossTally(), ChecksNotMade(), Remarks(), stop):
+        for plugin in (GuestTally(), PowerLossTally(), ProofTally(), ChecksNotMade(), Remarks(), stop):
             config.pluginmanager.register(plugin)
         if config.option.coverage:
             config.pluginmanager.register(CoverageReport(_ending(config).settle, stack_names(config)))

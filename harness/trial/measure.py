@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.acts.backup import SOCKET
@@ -25,6 +25,7 @@ from harness.readers.rows import read_row
 from harness.readers.served import Export, SlowClient, read_export
 from harness.storage.stores import file_name
 from harness.trial.nouns import Disk
+from harness.trial.proofs import Proofs
 from harness.waiting import settled
 
 OWN_READER = "chainproof's qcow2 reader"
@@ -36,13 +37,15 @@ _COPIED = 2.0
 class Readers:
     """The independent eyes; `run` is the id in this trial's markers: another trial's bytes are foreign.
 
-    QEMU opens no snapshot inside an image over NBD: `qemu_img` reads those.
+    QEMU opens no snapshot inside an image over NBD: `qemu_img` reads those. `proofs` counts what was read of points in
+    time.
     """
 
     own: Reader
     storage: NbdReader
     qemu_img: QemuImg
     run: str
+    proofs: Proofs = field(default_factory=Proofs)
 
 
 def verify(disk: Disk, moment: str, readers: Readers) -> Table:
@@ -82,6 +85,7 @@ def verify_backup(disk: Disk, moment: str, readers: Readers) -> Table:
         seen = _held_to_backup(disk, moment, export.data, readers)
     if known.since is not None:
         _require_dirty(known.since, export, f"the backup says at {moment} what was written{_of(disk)}")
+        readers.proofs.marked(disk.vm.name, disk.target, "", "backup", known.since)
     _enter(disk, "verify_backup", moment, seen, "an NBD client")
     return seen
 
@@ -125,6 +129,7 @@ def _held_to_backup(disk: Disk, moment: str, data: bytes, readers: Readers) -> T
     wrong = difference(Table((Row("backup", None, known.shows, size=known.size),), geometry), seen)
     if wrong:
         raise CheckFailed(f"the backup shows at {moment} the disk of the instant{_of(disk)}", "otherwise", wrong)
+    readers.proofs.shown(disk.vm.name, disk.target, known.shows, known.size)
     return seen
 
 
@@ -255,6 +260,7 @@ def _verified(disk: Disk, moment: str, readers: Readers) -> Table:
             raise
     claim = f"the disk's content at {moment} is as the oracle says{_of(disk)}"
     held_to(_expected(content, guest=running), witnesses, claim)
+    readers.proofs.read(disk.vm.name, disk.target, content)
     inside = Table(own.result().rows, content.geometry).of(_inside(content)).rows
     return Table((*by_qemu.rows, *inside, *(guest.result() if guest else ())), content.geometry)
 

@@ -111,6 +111,8 @@ def _bitmaps(subject: Subject) -> Iterator[Finding]:
             other = f"it lacks {sorted(missing)}, and has {sorted(more)} besides" if missing or more else str(found)
             granules = f"{sorted(bitmap.dirty)}, each of {bitmap.granularity} bytes"
             yield subject.wrong(f"the bitmap {name} of {image} has the granules {granules}", other)
+            continue
+        subject.trial.readers.proofs.marked(subject.vm.name, subject.disk.target, image.name, name, bitmap)
 
 
 def holes(subject: Subject) -> Iterator[Finding]:
