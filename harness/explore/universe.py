@@ -126,7 +126,7 @@ def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Itera
             DeleteSnapshot(name)
             for name, record in state.vm(VM).snapshots.items()
             # of one that the disk does not go on in, libvirt leaves the overlay behind: a known bug
-            if not record.inside and all(overlay in disks[disk].chain() for disk, overlay in record.overlays.items())
+            if not record.inside and all(d in disks and over in disks[d].chain() for d, over in record.overlays.items())
         )
     if offers("external-snapshot-revert"):
         dests = tuple((disk, _fresh(state, number)) for number, disk in enumerate(disks))

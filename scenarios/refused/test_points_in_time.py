@@ -12,12 +12,13 @@ import pytest
 from harness.acts.act import Act
 from harness.acts.asked import Ask
 from harness.acts.backup import BeginBackup, EndBackup
-from harness.acts.chain import ActiveCommit, Pull
+from harness.acts.chain import ActiveCommit, AwaitReady, Pivot, Pull
 from harness.acts.checkpoint import CreateCheckpoint
 from harness.acts.images import CreateImage
 from harness.acts.power import ShutOff, Undefine
 from harness.acts.records import DeleteSnapshot
-from harness.acts.snapshot import Snapshot
+from harness.acts.revert import RevertToSnapshot
+from harness.acts.snapshot import InternalSnapshot, Snapshot
 from harness.oracle.content import Impossible
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
@@ -181,12 +182,61 @@ BACKUPS: Mapping[str, Row] = {
     "snapshot during a backup": (_ON, Snapshot("vda", "late"), _LOCKED),
     "end of a backup that is not on": ((), EndBackup(), "no job is active on the domain"),
 }
+_JOB = (InternalSnapshot("in"), ActiveCommit("vda", "base"), AwaitReady("vda"))
+_BUSY = "domain has active block job"
+
+
+def _inside(body: str, *flags: str) -> Ask:
+    return Ask("virDomainSnapshotCreateXML", {}, flags, f"<domainsnapshot><name>in</name>{body}</domainsnapshot>")
+
+
+INSIDE: Mapping[str, Row] = {
+    "internal snapshot of disks alone": (
+        (),
+        _inside("<disks><disk name='vda' snapshot='internal'/></disks>", "DISK_ONLY"),
+        "active qemu domains require external disk snapshots; disk vda requested internal",
+    ),
+    "internal snapshot without the memory": (
+        (),
+        _inside("<memory snapshot='no'/>"),
+        "internal snapshot of a running (VM|domain) must include the memory state",
+    ),
+    "internal snapshot with an external memory": (
+        (),
+        _inside(
+            f"<memory snapshot='external' file='{_AT}memory'/><disks><disk name='vda' snapshot='internal'/></disks>"
+        ),
+        "mixing internal and external targets for a snapshot is not yet supported|must use snapshot mode|"
+        "external memory snapshots require a file|internal snapshot",
+    ),
+    "internal snapshot, quiesced": ((), _inside("", "QUIESCE"), "QUIESCE|quiesce requires disk-only"),
+    "internal snapshot, live": ((), _inside("", "LIVE"), "live snapshot creation is supported only (during|with)"),
+    "internal snapshot during a job": (
+        _JOB[1:],
+        InternalSnapshot("in"),
+        "already in active block job|has active block",
+    ),
+    "internal snapshot during a backup": (_ON, InternalSnapshot("in"), _LOCKED),
+    "internal snapshot of a name that is taken": (
+        (InternalSnapshot("in"),),
+        InternalSnapshot("in"),
+        "domain (moment|snapshot) in already exists",
+    ),
+    "revert during a job": (_JOB, RevertToSnapshot("in"), _BUSY),
+    "revert to a snapshot that is not there": ((), RevertToSnapshot("none"), "no domain snapshot with matching name"),
+    "revert, running and paused": (
+        (InternalSnapshot("in"),),
+        RevertToSnapshot("in", running=True, paused=True),
+        "running and paused flags in .* are mutually exclusive|mutually exclusive",
+    ),
+}
 _OFFERED = {
+    "internal snapshot during a backup": "backup",
     **dict.fromkeys(CHECKPOINTS, "backup"),
     **dict.fromkeys(BACKUPS, "backup"),
     "deletion of an external snapshot and its children": "external-snapshot-delete",
 }
-REFUSALS = {**SNAPSHOTS, **CHECKPOINTS, **BACKUPS}
+REFUSALS = {**SNAPSHOTS, **CHECKPOINTS, **BACKUPS, **INSIDE}
 ROWS = [pytest.param(case, marks=[pytest.mark.needs(_OFFERED[case])] if case in _OFFERED else []) for case in REFUSALS]
 
 
@@ -205,4 +255,6 @@ def test_what_cannot_be_done_to_a_point_in_time_is_refused_and_changes_nothing(
     if layered.state.backup:
         trial.verify_backup("after what was refused")
         trial.do(EndBackup())
+    if layered.disk("vda").content.job is not None:
+        trial.do(Pivot("vda"))
     assert layered.disk("vda").configured_chain() == layered.disk("vda").expected_chain()
