@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from harness.acts.act import Act, Data, read, read_value, write_value
 from harness.explore.universe import Universe, started
 from harness.oracle.state import State
+
+_VALUES = {
+    "pathlib": ("PurePosixPath",),
+    "harness.oracle.driver": ("Driver",),
+    "harness.oracle.geometry": ("Geometry",),
+    "harness.oracle.image": ("Block", "File", "Fuse", "Nbd", "Qcow2", "Raw"),
+}
+"""Where the values come from that acts have."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +60,9 @@ class Program:
             modules.setdefault(act.__module__, set()).add(act.__name__)
         imports = [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(modules.items())]
         spelt = "\n".join(map(repr, (*self.universe.set_up(), *self.acts)))
-        for value, module in (("Driver", "driver"), ("Geometry", "geometry"), ("Qcow2", "image")):
-            if f"{value}(" in spelt:
-                imports.append(f"from harness.oracle.{module} import {value}")
+        for module, values in _VALUES.items():
+            if names := [value for value in values if re.search(rf"\b{value}\(", spelt)]:
+                imports.append(f"from {module} import {', '.join(names)}")
         imports.append("from harness.trial.trial import Trial")
         lines = [f"        {act!r}," for act in (*self.universe.set_up(), *self.acts)]
         return "\n".join(
@@ -66,7 +75,7 @@ class Program:
                 "",
                 "",
                 "def test_found_by_a_walk(trial: Trial) -> None:",
-                f'    """{claim}"""',
+                f'    """{_in_docstring(claim)}"""',
                 "    trial.do(",
                 *lines,
                 "    )",
@@ -75,6 +84,10 @@ class Program:
                 "",
             ]
         )
+
+
+def _in_docstring(text: str) -> str:
+    return text.replace("\\", "/").replace('"', "'")
 
 
 def read_program(data: Mapping[str, object]) -> Program:

@@ -20,18 +20,14 @@ class ImageServer:
     """
 
     def __init__(self, sandbox: Sandbox, socket: PurePosixPath) -> None:
-        self._daemon = StorageDaemon(sandbox, socket)
+        self._daemon = StorageDaemon(sandbox, socket, ("--object", f"throttle-group,id={_PACE}"))
         self._served: dict[str, str] = {}  # the node of each image; its name may be too long for one
         self._nodes = 0
-        self._paced = False
 
     def serve(self, file: PurePosixPath) -> None:
         """Serve the file, which nobody else may write to as long as it is. Raises QmpError."""
         self._nodes += 1
         node = f"served{self._nodes}"
-        if not self._paced:
-            self._daemon.execute([("object-add", {"qom-type": "throttle-group", "id": _PACE})])
-            self._paced = True
         file_node = {**protocol_node(File(file)), "discard": "unmap"}
         below = {"driver": "throttle", "throttle-group": _PACE, "file": file_node, "discard": "unmap"}
         image = {**node_of(Raw(), below), "node-name": node, "discard": "unmap"}
@@ -54,5 +50,4 @@ class ImageServer:
     def close(self) -> None:
         """End at once."""
         self._served.clear()
-        self._paced = False
         self._daemon.close()

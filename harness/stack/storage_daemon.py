@@ -26,11 +26,12 @@ class StorageDaemonDied(ChainproofError):
 class StorageDaemon:
     """One qemu-storage-daemon in `sandbox`, driven by QMP; its NBD exports are reached through `socket_inside`.
 
-    It starts when it is first needed, and again when it is needed after it was closed.
+    It starts when it is first needed, and again when it is needed after it was closed; with `options` besides.
     """
 
-    def __init__(self, sandbox: Sandbox, socket_inside: PurePosixPath = _SOCKET) -> None:
+    def __init__(self, sandbox: Sandbox, socket_inside: PurePosixPath = _SOCKET, options: tuple[str, ...] = ()) -> None:
         self._sandbox = sandbox
+        self._options = options
         self._socket = socket_inside
         self._child: Child | None = None
         self._received = b""
@@ -50,6 +51,7 @@ class StorageDaemon:
         self._received = b""
         self._events.clear()
         command = ["qemu-storage-daemon", "--chardev", "stdio,id=monitor", "--monitor", "chardev=monitor"]
+        command += self._options
         with self._log.open("wb") as log:
             self._child = self._sandbox.spawn(command, stdout=PIPE, stderr=log)
         self._next()  # the greeting

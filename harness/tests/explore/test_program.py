@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
 from harness.acts.guest import Write, Zero
+from harness.acts.images import CreateImage, served
 from harness.acts.snapshot import Snapshot
 from harness.explore.coverage import Coverage, summed
 from harness.explore.explorer import Outcome
@@ -18,7 +20,7 @@ from harness.explore.shrinking import is_possible, shorter, shortest
 from harness.explore.step import COSTLY, WHEN_IDLE
 from harness.explore.universe import Universe
 from harness.oracle.driver import Driver
-from harness.oracle.image import Qcow2
+from harness.oracle.image import Qcow2, Raw
 from harness.run.exploring import SAVED, shard
 from harness.verdict.checks import CHECKS
 from harness.verdict.finding import Finding
@@ -49,8 +51,10 @@ def test_what_is_no_program_is_refused(data: dict[str, object]) -> None:
         read_program(data)
 
 
-def test_its_scenario_compiles_and_does_each_act_in_order() -> None:
-    text = PROGRAM.as_scenario("nothing is lost")
+@pytest.mark.parametrize("claim", ["nothing is lost", 'it says: "what" \\ """'])
+def test_its_scenario_compiles_and_does_each_act_in_order(claim: str) -> None:
+    program = replace(PROGRAM, acts=(*PROGRAM.acts, CreateImage("far", format=Raw(), store=served("far"))))
+    text = program.as_scenario(claim)
 
     names: dict[str, object] = {}
     tree = ast.parse(text)
@@ -62,7 +66,7 @@ def test_its_scenario_compiles_and_does_each_act_in_order() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "do"
     ]
     acts = tuple(eval(ast.unparse(argument), names) for argument in call.args)
-    assert acts == (*PROGRAM.universe.set_up(), *PROGRAM.acts)
+    assert acts == (*program.universe.set_up(), *program.acts)
 
 
 def test_in_words_it_names_the_chains_and_each_act() -> None:
