@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from harness.acts.act import VM, Act
 from harness.acts.calls import KEPT, Libvirt, chosen
 from harness.oracle.content import Content, Impossible
-from harness.oracle.state import State, VmState
+from harness.oracle.state import Death, State, VmState
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,14 +41,19 @@ class DeleteSnapshot(Act):
             return self._let_go(state)
         if self.children or self.children_only:
             raise Impossible("libvirt deletes no external snapshots together")
-        machine = state.live(self.vm)
+        machine = state.vm(self.vm)
+        if not machine.is_on and (machine.saved or not machine.persistent):
+            raise Impossible(f"{self.vm} is saved, or gone")
         record = machine.snapshots[self.name]
         busy = [disk for disk, content in machine.disks.items() if content.job is not None]
         if busy:
             raise Impossible(f"a job of {', '.join(busy)} is on")
         for disk, overlay in record.overlays.items():
-            state = state.with_disk(self.vm, disk, _deleted(state.operated(self.vm, disk), overlay, record.below[disk]))
-        state = state.with_vm(self.vm, state.vm(self.vm).without_snapshot(self.name))
+            state = state.with_disk(self.vm, disk, _deleted(state.disk(self.vm, disk), overlay, record.below[disk]))
+        machine = state.vm(self.vm).without_snapshot(self.name)
+        if not machine.is_on:  # libvirt has a QEMU do it, without a guest
+            machine = replace(machine, deaths=(*machine.deaths, Death.DELETED))
+        state = state.with_vm(self.vm, machine)
         return replace(state, files=state.files - {record.memory}) if record.memory else state
 
     def _gone(self, machine: VmState) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ class Death(StrEnum):
     SAVED = "saved"
     SNAPSHOT = "ended with a snapshot"
     REVERTED = "ended by a revert"
+    DELETED = "started by libvirt for a deletion, and ended"
     KILLED = "killed"
 
 

@@ -31,6 +31,7 @@ _REASONS = {
     Death.SAVED: ("saved",),
     Death.SNAPSHOT: ("from snapshot",),
     Death.REVERTED: ("from snapshot",),
+    Death.DELETED: ("shutdown",),
     Death.KILLED: ("crashed", "daemon", "unknown"),
 }
 """What libvirt gives as reasons; of one that was killed while no daemon ran, the next one knows less."""
@@ -89,7 +90,7 @@ def status_of_end(subject: Subject) -> Iterator[Finding]:
     """Read how each QEMU that was started has ended, by the process that has reaped it."""
     qemus = subject.trial.machines.qemus.get(subject.vm.name, [])
     seen = [how_it_ended(subject.trial, pid) for pid in qemus]
-    deaths = subject.vm.state.deaths
+    deaths = [death for death in subject.vm.state.deaths if death is not Death.DELETED]  # of that nobody has the pid
     expected = [how_ended(_STATUS[death]) for death in deaths]
     if seen != expected:
         claim = f"each QEMU of {subject.vm.name}, which was {_listed(deaths)}, {_listed(expected)}"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
+from harness.acts.act import Act
+from harness.acts.guest import Write
+from harness.acts.power import Resume, ShutOff, Start, Suspend
 from harness.acts.records import DeleteSnapshot
 from harness.acts.snapshot import Snapshot
 from harness.oracle.chain import Chain
@@ -43,3 +48,35 @@ def test_deleting_a_snapshot_of_memory_and_disk_removes_both_files(trial: Trial,
 
     trial.verify("deleted")  # that there is no other file is one of the universal checks
     assert vda.chain() == Chain.named("base")
+
+
+_STATES: Mapping[str, tuple[Sequence[Act], Sequence[Act]]] = {
+    "on": ((), ()),
+    "off": ((ShutOff(),), (Start(),)),
+    "paused": ((Suspend(),), (Resume(),)),
+}
+_FEW = (("off", "s2"), ("paused", "s3"))
+
+
+@pytest.mark.parametrize(
+    ("state", "name"),
+    [
+        pytest.param(state, name, marks=[] if (state, name) in _FEW else [pytest.mark.full])
+        for state in _STATES
+        for name in ("s1", "s2", "s3")
+    ],
+)
+def test_whichever_is_deleted_the_others_are_what_they_were(trial: Trial, state: str, name: str) -> None:
+    """base <- o1 <- o2 <- o3, a record of each   becomes   that without the overlay of the one that is deleted."""
+    trial.create_base()
+    vm = trial.define().bring_up()
+    for number in (1, 2, 3):
+        trial.do(Write("vda", f"A{number}", (number, number + 1)), Snapshot("vda", f"o{number}", f"s{number}"))
+    trial.do(Write("vda", "B", (4, 7), flush=False))
+    before, after = _STATES[state]
+    trial.do(*before, DeleteSnapshot(name), *after)
+    trial.verify("deleted")
+    trial.do(Write("vda", "C", (1, 8)))
+
+    trial.verify("written afterwards")
+    assert vm.disk().chain() == vm.disk().expected_chain()
