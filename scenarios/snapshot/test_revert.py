@@ -45,6 +45,23 @@ def test_a_snapshot_that_was_gone_back_to_is_deleted(trial: Trial) -> None:
     trial.verify("deleted")
 
 
+def test_each_branch_of_a_tree_is_gone_back_to(trial: Trial) -> None:
+    """base <- o1 <- o2 <- o3   becomes   base <- r1 <- o4, then o2 <- r3, then r1 <- r4: s4 is a branch of its own."""
+    vm, instants = _with_three(trial)
+    trial.do(RevertToSnapshot("s1", (("vda", "r1"),)))
+    vm.bring_up()
+    vda = vm.disk()
+    vda.write("E", (1, 7))
+    instants["s4"] = vda.content.guest()
+    trial.do(Snapshot("vda", "o4", "s4"), Write("vda", "F", (8,)))
+    trial.verify("on a branch")
+    for number, name in enumerate(("s3", "s4", "s2", "s4")):
+        trial.do(RevertToSnapshot(name, (("vda", f"q{number}"),), running=True))
+        assert vda.content.guest() == instants[name]
+        vda.write(f"X{number}", (number, 9))
+        trial.verify(f"gone back to {name}")
+
+
 _MEMORY = str(DIRECTORY / "memory")
 STATES: Mapping[str, tuple[Sequence[Act], str, RevertToSnapshot]] = {
     "memory": ((), _MEMORY, RevertToSnapshot("s1", (("vda", "r1"),))),
