@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import libvirt
 
 from harness.oracle.state import Power, State
@@ -21,6 +23,8 @@ def expected(state: State) -> Sighting:
         return sight
     for name, vm in state.vms.items():
         sight[name] = vm.power.value if vm.is_on else "off"
+        if vm.persistent or vm.is_on:
+            sight[f"snapshots of {name}"] = ", ".join(sorted(vm.snapshots)) or "none"
         if vm.is_on:
             sight[f"definition of {name}"] = "there" if vm.persistent else "none"
             sight[f"job of {name}"] = "on" if vm.backup else "none"
@@ -40,6 +44,11 @@ def seen(things: Things, *, daemon_runs: bool) -> Sighting:
         return sight
     for name, domain in things.domains.items():
         sight[name] = "off"
+        with suppress(libvirt.libvirtError):  # a transient one is gone with its QEMU
+            found = domain.call(
+                "the snapshots", lambda handle: [str(one.getName()) for one in handle.listAllSnapshots()]
+            )
+            sight[f"snapshots of {name}"] = ", ".join(sorted(found)) or "none"
         if not domain.is_running():
             continue
         sight[name] = _POWERS.get(domain.state()[0], "unknown")
