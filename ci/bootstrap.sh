@@ -48,6 +48,7 @@ run   lists   apt                            -                          -       
 trees program mmdebstrap                     mmdebstrap                 mmdebstrap                 -                 -
 trees keyring debian-archive-keyring.gpg     debian-archive-keyring     debian-keyring             debian-archive-keyring  -
 clients program virtnbdbackup                virtnbdbackup              -                          -                 -
+clients program openssl                      openssl                    openssl                    openssl           openssl
 clients program nbdcopy                      libnbd-bin                 libnbd                     libnbd            libnbd
 EOT
 }

@@ -27,7 +27,7 @@ class BeginBackup(Act):
 
     QEMU serves each at SOCKET under its target; or with `dests`, a new image for each disk, it writes them there:
     libvirt makes it, or with `reuse` it is there. With `checkpoint`, a checkpoint of these disks is made at the same
-    instant.
+    instant. With `tls`, QEMU serves those alone who encrypt.
     """
 
     disks: tuple[str, ...] = ("vda",)
@@ -35,6 +35,7 @@ class BeginBackup(Act):
     since: str = ""
     checkpoint: str = ""
     reuse: bool = False
+    tls: bool = False
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:
@@ -48,7 +49,8 @@ class BeginBackup(Act):
             server = ""
         else:
             disks = [scratch_disk(disk, file_image(DIRECTORY, f"scratch-{disk}").store) for disk in self.disks]
-            server = f"<server transport='unix' socket={quoteattr(str(SOCKET))}/>"
+            tls = " tls='yes'" if self.tls else ""
+            server = f"<server transport='unix' socket={quoteattr(str(SOCKET))}{tls}/>"
         disks += [f"<disk name='{disk}' backup='no'/>" for disk in state.vm(self.vm).disks if disk not in self.disks]
         mode = "push" if self.dests else "pull"
         xml = f"<domainbackup mode='{mode}'>{since}{server}<disks>{''.join(disks)}</disks></domainbackup>"
@@ -83,7 +85,8 @@ class BeginBackup(Act):
                 found[disk] = replace(found[disk], held=held)
                 state = state.with_disk(self.vm, disk, content)
         state = state.with_vm(
-            self.vm, replace(state.vm(self.vm), backup=Backup(found, bool(self.dests), made=not self.reuse))
+            self.vm,
+            replace(state.vm(self.vm), backup=Backup(found, bool(self.dests), made=not self.reuse, tls=self.tls)),
         )
         return marked(state, self.vm, self.checkpoint, self.disks) if self.checkpoint else state
 

@@ -29,13 +29,14 @@ class Backup:
     """A backup that is on, of `disks` by their targets: QEMU writes it to images (`push`), or serves it over NBD.
 
     `unheard`: for a while no daemon ran that could have told of its end. `made`: libvirt has made the images, and
-    removes them if it is cancelled.
+    removes them if it is cancelled. `tls`: it is served to those alone who encrypt.
     """
 
     disks: Mapping[str, BackedUp] = field(default_factory=dict)
     push: bool = False
     unheard: bool = False
     made: bool = False
+    tls: bool = False
 
     def __str__(self) -> str:
         return ", ".join(self.disks)

@@ -29,16 +29,22 @@ class Export:
     dirty: tuple[tuple[int, int], ...] = ()
 
 
-def read_export(socket: Path, name: str, give_up: Callable[[], None], bitmap: str = "") -> Export:
+def read_export(
+    socket: Path, name: str, give_up: Callable[[], None], bitmap: str = "", authority: Path | None = None
+) -> Export:
     """Read an export whole, and with the name of a `bitmap` what that says. Raises ImageError.
 
-    `give_up` ends the server, if that does not answer in time.
+    `give_up` ends the server, if that does not answer in time. With `authority`, a directory with the certificate of
+    one, the server must encrypt; libnbd does not look at the name of one on a unix socket.
     """
     context = f"qemu:dirty-bitmap:{bitmap}" if bitmap else ""
     handle = nbd.NBD()
     with watchdog(f"the export {name}", TIMEOUT, give_up):
         try:
             handle.set_export_name(name)
+            if authority is not None:
+                handle.set_tls(nbd.TLS_REQUIRE)
+                handle.set_tls_certificates(str(authority))
             if context:
                 handle.add_meta_context(context)
             handle.connect_unix(str(socket))

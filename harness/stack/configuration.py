@@ -18,6 +18,8 @@ _SESSION = """\
 security_driver = "none"
 namespaces = [ ]
 stdio_handler = "file"
+backup_tls_x509_cert_dir = "/export/pki"
+backup_tls_x509_verify = 0
 """
 _SYSTEM = f"""\
 user = "root"
@@ -42,7 +44,7 @@ _MONITORED = 'log_filters = "2:qemu.qemu_monitor"\n'
 
 def lay_out(directory: Path, mode: Mode, *, stock: bool, monitored: bool) -> None:
     """Make the directories and files that a daemon needs in `directory`; the rest is as in daemon.Setup."""
-    for name in ("etc", "sock", "export/images", "var/run", "var/lib", "var/log", "var/cache", "record"):
+    for name in ("etc", "sock", "export/images", "export/pki", "var/run", "var/lib", "var/log", "var/cache", "record"):
         (directory / name).mkdir(parents=True)
     etc = directory / "etc"
     # libvirt 9 wants the user libvirt-qemu to exist although qemu.conf names another

@@ -55,6 +55,7 @@ OFFERS = {
             "nobody looked",
         ),
         Offer("manual-snapshot", "libvirt", "8.2.0", "formatsnapshot: snapshot='manual'"),
+        Offer("tls-on-a-socket", "QEMU", "7.0.0", "ChangeLog/7.0: NBD: TLS on unix sockets"),
         Offer("external-snapshot-delete", "libvirt", "9.0.0", f"{_NEWS}, 9.0.0"),
         Offer("external-snapshot-revert", "libvirt", "9.9.0", f"{_NEWS}, 9.9.0"),
         Offer(

@@ -23,6 +23,7 @@ from harness.readers.own import Reader
 from harness.readers.qemu_img import QemuImg
 from harness.readers.rows import read_row
 from harness.readers.served import Export, SlowClient, read_export
+from harness.stack.certificates import PLACE
 from harness.storage.stores import file_name
 from harness.trial.nouns import Disk
 from harness.trial.proofs import Proofs
@@ -81,7 +82,9 @@ def verify_backup(disk: Disk, moment: str, readers: Readers) -> Table:
     known = _served(disk)
     with disk.vm.stage.journal.timed("verification"):
         bitmap = f"backup-{disk.target}" if known.since else ""
-        export = read_export(_socket(disk), disk.target, disk.vm.domain.kill_qemu, bitmap)
+        backup = disk.vm.state.backup
+        authority = disk.vm.things.daemon.sandbox.outside(PLACE) if backup and backup.tls else None
+        export = read_export(_socket(disk), disk.target, disk.vm.domain.kill_qemu, bitmap, authority)
         seen = _held_to_backup(disk, moment, export.data, readers)
     if known.since is not None:
         _require_dirty(known.since, export, f"the backup says at {moment} what was written{_of(disk)}")

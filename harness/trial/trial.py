@@ -27,6 +27,7 @@ from harness.process import Completed
 from harness.readers.nbd_reader import NbdReader
 from harness.readers.own import Reader
 from harness.readers.qemu_img import QemuImg
+from harness.stack.certificates import PLACE, certify
 from harness.stack.configuration import SOCKETS, uri_of
 from harness.stack.daemon import GUEST, Daemon
 from harness.stack.events import Event, EventKind
@@ -244,6 +245,10 @@ class Trial:
     def shown(self, path: str) -> bytes:
         """What an image shows that others have made, at `path` as the stack sees it."""
         return self.reader.shows(Image(PurePosixPath(path).stem, QCOW2, File(PurePosixPath(path))))
+
+    def certify(self) -> None:
+        """Make certificates for QEMU's servers, and an authority of which a client knows."""
+        certify(self.daemon.sandbox.outside(PLACE))
 
     def put(self, name: str, text: str) -> None:
         """Put a file of this name into /export, for a line that is typed."""

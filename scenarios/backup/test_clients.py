@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from harness.acts.backup import ClientBackup
+from harness.acts.backup import BeginBackup, ClientBackup, EndBackup
 from harness.acts.chain import ActiveCommit, AwaitReady, Pivot
 from harness.acts.guest import Discard, Write, Zero
 from harness.acts.images import LeaveFile
 from harness.acts.power import Resume, Suspend
 from harness.acts.snapshot import Snapshot
+from harness.errors import ImageError
 from harness.trial.trial import Trial
 
 pytestmark = pytest.mark.needs("backup")
@@ -57,6 +58,24 @@ def test_two_clients_of_two_disks_at_once_read_one_instant(trial: Trial) -> None
     trial.do(ActiveCommit("vdb", "data"), AwaitReady("vdb"), Pivot("vdb"))
 
     trial.verify("merged after the backup")
+
+
+@pytest.mark.program("openssl")
+@pytest.mark.needs("tls-on-a-socket")
+def test_those_alone_who_encrypt_read_the_instant(trial: Trial) -> None:
+    """base <- sn1 (live), served with TLS   stays that: one who encrypts reads it, others nothing."""
+    trial.certify()
+    trial.create_base()
+    vm = trial.define().bring_up()
+    vm.grow([("base", "A", (0, 1, 2)), ("sn1", "B", (1, 5))])
+    vm.checkpoint("ck1")
+    trial.do(Write("vda", "C", (2,)), BeginBackup(since="ck1", tls=True), Write("vda", "D", (0, 2)))
+    trial.verify_backup("by one who encrypts")
+    with pytest.raises(ImageError, match="TLS"), trial.slow_client("by one who does not", vm.disk()) as read:
+        read((0,))
+    trial.do(EndBackup())
+
+    trial.verify("the backup is ended")
 
 
 _OF_LIBVIRT = ("-n", "--user", "nobody", "--password", "none", "-U", "{uri}")  # which asks nobody who they are
