@@ -40,7 +40,7 @@ class Guest:
     """
 
     vm: str
-    verb: Literal["write", "zero", "discard", "begin_write", "end_write", "flush", "run", "freeze"]
+    verb: Literal["write", "zero", "discard", "begin_write", "end_write", "flush", "run", "freeze", "thaw", "end_agent"]
     disk: str = ""
     ranges: tuple[Range, ...] = ()
     label: str = ""

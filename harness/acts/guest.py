@@ -247,6 +247,35 @@ class Freeze(_OutsideTheOracle):
 
 
 @dataclass(frozen=True, repr=False)
+class Thaw(_OutsideTheOracle):
+    """Thaw the guest's file systems."""
+
+    vm: str = VM
+
+    def call(self, state: State) -> Guest:  # noqa: ARG002
+        """guest-fsfreeze-thaw."""
+        return Guest(self.vm, "thaw")
+
+    def __str__(self) -> str:
+        return "thaws its file systems"
+
+
+@dataclass(frozen=True, repr=False)
+class EndAgent(_OutsideTheOracle):
+    """End the guest's agent, and what would start it again, and wait until libvirt knows."""
+
+    vm: str = VM
+
+    def call(self, state: State) -> Guest:  # noqa: ARG002
+        """It ends itself, a moment after it has answered."""
+        loop = "$(awk '/^PPid/{print $2}' /proc/$PPID/status)"
+        return Guest(self.vm, "end_agent", script=f"(usleep 100000; kill -9 {loop} $PPID) >/dev/null 2>&1 </dev/null &")
+
+    def __str__(self) -> str:
+        return "ends its agent"
+
+
+@dataclass(frozen=True, repr=False)
 class AwaitWritten(_OutsideTheOracle):
     """Wait until the guest's writer of files has got on, from where it is now."""
 

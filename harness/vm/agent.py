@@ -86,6 +86,10 @@ class Agent:
         assert isinstance(count, int)
         return count
 
+    def thaw(self) -> None:
+        """Thaw them (guest-fsfreeze-thaw)."""
+        self.command("guest-fsfreeze-thaw")
+
 
 def _data(status: dict[str, object], name: str) -> bytes:
     text = status.get(name, "")

@@ -16,7 +16,7 @@ from harness.oracle import pattern
 from harness.oracle.image import Store
 from harness.readers.own import Reader
 from harness.stack.daemon import Daemon
-from harness.stack.events import EventKind
+from harness.stack.events import Event, EventKind
 from harness.stack.image_server import ImageServer
 from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.storage.stores import path_of
@@ -350,6 +350,18 @@ _SPECIAL: Mapping[str, Callable[[Things, Libvirt], object]] = {
 """What takes more than the one call: the guest is to be reached, the end awaited, the object looked up."""
 
 
+def _end_agent(things: Things, domain: Domain, script: str) -> None:
+    since = things.daemon.events.mark()
+    domain.agent.run(script)
+
+    def gone(event: Event) -> bool:
+        return (
+            event.domain == domain.name and event.kind is EventKind.AGENT_LIFECYCLE and event.status == "disconnected"
+        )
+
+    things.daemon.events.wait("the agent to be gone", gone, since=since, timeout=10, ailment=domain.ailment)
+
+
 def _in_guest(things: Things, call: Guest) -> None:
     domain = things.domain(call.vm)
     if call.verb == "run":
@@ -357,6 +369,12 @@ def _in_guest(things: Things, call: Guest) -> None:
         return
     if call.verb == "freeze":
         domain.agent.freeze()
+        return
+    if call.verb == "thaw":
+        domain.agent.thaw()
+        return
+    if call.verb == "end_agent":
+        _end_agent(things, domain, call.script)
         return
     port = domain.port
     match call.verb:

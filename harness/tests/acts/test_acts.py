@@ -32,7 +32,19 @@ from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint, Redefine
 from harness.acts.device import Attach, Detach
 from harness.acts.faces import face_of
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
-from harness.acts.guest import AwaitWritten, BeginWrite, Discard, EndWrite, Flush, Freeze, RunInGuest, Write, Zero
+from harness.acts.guest import (
+    AwaitWritten,
+    BeginWrite,
+    Discard,
+    EndAgent,
+    EndWrite,
+    Flush,
+    Freeze,
+    RunInGuest,
+    Thaw,
+    Write,
+    Zero,
+)
 from harness.acts.images import (
     AddBitmap,
     AdoptImage,
@@ -82,6 +94,8 @@ STORY: tuple[Act, ...] = (
     BeginWrite("vda", "D", (5,)),
     EndWrite("vda"),
     RunInGuest("true", "does nothing"),
+    Freeze(),
+    Thaw(),
     AwaitWritten(),
     Snapshot("vda", "sn1"),
     Snapshot("vda", "sn2", name="snap", memory="/export/images/memory"),
@@ -132,6 +146,7 @@ STORY: tuple[Act, ...] = (
     RemoveFile("/export/images/x"),
     Suspend(),
     Resume(),
+    EndAgent(),
     Reset(),
     Throttle("vda", 5000),
     Throttle("vda", 5000, next_start=True),
