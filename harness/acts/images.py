@@ -9,7 +9,7 @@ from harness.acts.act import VM, Act
 from harness.acts.calls import Host
 from harness.oracle.content import Content, Impossible
 from harness.oracle.geometry import Geometry, Range
-from harness.oracle.image import QCOW2, Format, Image, Nbd, Raw, Store
+from harness.oracle.image import QCOW2, Format, Image, Nbd, Qcow2, Raw, Store
 from harness.oracle.state import DIRECTORY, SERVER, Power, State
 from harness.storage import tool
 from harness.storage.images import file_image
@@ -267,8 +267,9 @@ class RemoveImage(Act):
 
     def call(self, state: State) -> Host:
         """Remove the file, which nobody serves any more."""
-        store = state.store(self.name)
-        return Host(("rm", str(path_of(store))), lets_go=self.name if isinstance(store, Nbd) else "")
+        store, form = state.store(self.name), state.content(self.vm, self.disk).layer(self.name).format
+        data = (form.data_file,) if isinstance(form, Qcow2) and form.data_file else ()
+        return Host(("rm", str(path_of(store)), *data), lets_go=self.name if isinstance(store, Nbd) else "")
 
     def after(self, state: State) -> State:
         """It is gone; what was above it cannot be read any more."""

@@ -20,8 +20,8 @@ _REFCOUNT_BITS = (1, 2, 4, 8, 16, 32, 64)
 class Qcow2:
     """The format qcow2; sizes in bytes.
 
-    `subclusters` are extended L2 entries: then a thirty-second of a cluster is what is allocated. `data_file` names the
-    image (of format raw) that holds the guest's data, where that is a file of its own. `refcount_bits` are those of the
+    `subclusters` are extended L2 entries: then a thirty-second of a cluster is what is allocated. `data_file` is
+    the path of the file that holds the guest's data, where that is one of its own. `refcount_bits` are those of the
     refcount of a cluster.
     """
 

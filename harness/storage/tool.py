@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from harness.oracle.image import Image
+from harness.oracle.image import Image, Qcow2
 from harness.storage.formats import create_options
 from harness.storage.stores import file_name, path_of
 
@@ -51,4 +51,5 @@ def info(image: Image) -> Command:
 
 
 def _options(image: Image) -> Command:
-    return tuple(word for option in create_options(image.format) for word in ("-o", option))
+    data = image.format.data_file if isinstance(image.format, Qcow2) else None
+    return tuple(word for option in create_options(image.format, data) for word in ("-o", option))

@@ -70,7 +70,7 @@ def chain_in_qemu(subject: Subject) -> Iterator[Finding]:
     files = {str(node["file"]) for node in nodes if node.get("file")}
     disks = subject.vm.disks
     seen = {_name(disks, file) for file in files}
-    expected = {name for disk in disks for name in disk.content.chain()}
+    expected = {name for disk in disks for name in (*disk.content.chain(), *disk.data_files())}
     if seen != expected:
         opened, wanted = (", ".join(sorted(names)) or "nothing" for names in (seen, expected))
         yield subject.wrong(f"QEMU has {wanted} open", f"it has {opened} (query-named-block-nodes)")

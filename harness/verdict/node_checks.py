@@ -43,6 +43,7 @@ def nodes_of_images(subject: Subject) -> Iterator[Finding]:
             for driver in needed:
                 if (name, driver) not in drivers:
                     yield subject.wrong(f"QEMU has a node {driver} of {name}", f"it has none ({NODES})")
+        wanted |= {(data, driver) for data in disk.data_files() for driver in ("file", "raw")}
     left = [
         f"{node} ({driver} of {owner})"
         for number, (owner, driver, node) in enumerate(seen)
