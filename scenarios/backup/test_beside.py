@@ -24,7 +24,7 @@ JOBS: Mapping[str, tuple[Sequence[Act], Sequence[Act]]] = {
     "copy": ((Copy("vdb", "copy"), AwaitReady("vdb")), (Pivot("vdb"),)),
     "resize": ((Resize("vdb", 1 << 22),), ()),
 }
-_FEW = ("active commit", "pull")
+_FEW = ("active commit",)
 ROWS = [pytest.param(job, marks=[] if job in _FEW else [pytest.mark.full]) for job in JOBS]
 
 

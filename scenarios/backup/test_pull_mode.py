@@ -19,9 +19,11 @@ CLIENTS: Mapping[str, tuple[str, ...]] = {
     "nbdcopy": ("nbdcopy",),
     "nbdcopy, one request at a time": ("nbdcopy", "--connections=1", "--requests=1", "--sparse=65536"),
 }
-ROWS = [
-    pytest.param(client, marks=[pytest.mark.program("nbdcopy")] if "nbdcopy" in client else []) for client in CLIENTS
-]
+_MARKS = {
+    "nbdcopy": [pytest.mark.program("nbdcopy")],
+    "nbdcopy, one request at a time": [pytest.mark.program("nbdcopy"), pytest.mark.full],
+}
+ROWS = [pytest.param(client, marks=_MARKS.get(client, [])) for client in CLIENTS]
 
 
 @pytest.mark.parametrize("client", ROWS)

@@ -41,7 +41,7 @@ _POWER: Mapping[Power, Sequence[Act]] = {
     Power.PAUSED: (Suspend(),),
     Power.RUNNING: (),
 }
-_FEW = ["running then, off now, as it was", "off then, running now, running", "paused then, running now, as it was"]
+_FEW = ["off then, running now, running", "paused then, running now, as it was"]
 _FLAGS: Mapping[str, RevertToSnapshot] = {
     "as it was": RevertToSnapshot("s1"),
     # libvirt 7.0 wants to be forced where a VM that is on is to boot
@@ -139,7 +139,7 @@ LATER: Mapping[str, Sequence[Act]] = {
 }
 _NEEDS = {"overlay": ["internal-revert-below"], "commit into it": ["internal-revert-below"], "saved": ["restore"]}
 _NEEDS["copied away"] = ["internal-revert-below"]
-_DEFAULT = ("committed back", "overlay", "killed", "unrecorded")
+_DEFAULT = ("committed back", "overlay", "killed")
 ROWS = [
     pytest.param(
         what, marks=[pytest.mark.needs(*_NEEDS.get(what, [])), *([] if what in _DEFAULT else [pytest.mark.full])]
