@@ -62,15 +62,15 @@ class DeleteSnapshot(Act):
         return after if self.children_only else (self.name, *after)
 
     def _let_go(self, state: State) -> State:
-        """The state without snapshots inside images, which their present active ones must have."""
+        """The state without snapshots inside images: of a VM that is on, which its active ones must have."""
         machine = state.vm(self.vm)
         gone = self._gone(machine)
         for name in gone:
             below = machine.snapshots[name].below
             for disk, content in state.vm(self.vm).disks.items():
-                if below.get(disk) != content.active:
+                if disk not in below or (machine.is_on and below[disk] != content.active):
                     raise Impossible(f"{name} of {disk} is not inside {content.active}")
-                state = state.with_disk(self.vm, disk, content.let_go(name))
+                state = state.with_disk(self.vm, disk, content.let_go(name, below[disk]))
         return state.with_vm(self.vm, self._without(state.vm(self.vm), gone))
 
     def _without(self, machine: VmState, gone: tuple[str, ...]) -> VmState:

@@ -263,18 +263,20 @@ class Content:
                 there = replace(there.rebase(name, backing), active=image)
         return there
 
-    def let_go(self, snapshot: str) -> Content:
-        """Delete a snapshot inside the active file."""
-        self.inside(snapshot)
-        layer = self.layer(self.active)
+    def let_go(self, snapshot: str, image: str = "") -> Content:
+        """Delete a snapshot inside an image: the active file, unless another is named."""
+        image = image or self.active
+        self.inside(snapshot, image)
+        layer = self.layer(image)
         kept = {name: held for name, held in layer.inside.items() if name != snapshot}
-        return replace(self, layers={**self.layers, self.active: replace(layer, inside=kept)})
+        return replace(self, layers={**self.layers, image: replace(layer, inside=kept)})
 
-    def inside(self, snapshot: str) -> Inside:
-        """The snapshot of this name inside the active file; raises Impossible unless it is certainly there."""
-        held = self.layer(self.active).inside.get(snapshot)
+    def inside(self, snapshot: str, image: str = "") -> Inside:
+        """The snapshot of this name inside an image, or the active file; raises Impossible unless it is certainly there."""
+        image = image or self.active
+        held = self.layer(image).inside.get(snapshot)
         if held is None or not held.certain:
-            raise Impossible(f"{self.active} has no snapshot {snapshot} inside")
+            raise Impossible(f"{image} has no snapshot {snapshot} inside")
         return held
 
     # what the host does

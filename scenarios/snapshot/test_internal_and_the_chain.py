@@ -64,6 +64,19 @@ def test_a_snapshot_aside_is_deleted_without_what_is_below(trial: Trial) -> None
     trial.verify("base is there")
 
 
+def test_what_is_inside_a_lower_layer_is_not_deleted_half(trial: Trial) -> None:
+    """base with s1 inside <- cur   stays that while it runs, record and all; off, it is deleted where it is."""
+    trial.create_base()
+    vm = trial.define().bring_up()
+    trial.do(Write("vda", "A", (0, 1)), InternalSnapshot("s1"), Snapshot("vda", "cur"), Write("vda", "B", (1, 2)))
+    trial.refused(DeleteSnapshot("s1"), "for internal snapshot 's1' is not the same as disk image currently used by VM")
+    trial.verify("as it was")
+    vm.shut_off()
+    trial.do(DeleteSnapshot("s1"))
+
+    trial.verify("deleted while the VM is off")
+
+
 def test_a_base_with_snapshots_inside_takes_what_is_above(trial: Trial, layered: Vm) -> None:
     """base with s0 inside <- sn1 <- sn2 <- cur (live)   becomes   base (live), and s0 is what it was."""
     layered.shut_off()
