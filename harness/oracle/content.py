@@ -272,7 +272,7 @@ class Content:
         return replace(self, layers={**self.layers, image: replace(layer, inside=kept)})
 
     def inside(self, snapshot: str, image: str = "") -> Inside:
-        """The snapshot of this name inside an image, or the active file; raises Impossible unless it is certainly there."""
+        """The snapshot of this name inside an image, or the active file; raises Impossible unless it certainly is."""
         image = image or self.active
         held = self.layer(image).inside.get(snapshot)
         if held is None or not held.certain:

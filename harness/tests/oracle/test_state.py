@@ -28,14 +28,16 @@ def test_a_disk_that_there_is_not_is_refused_with_those_that_there_are() -> None
     refused(lambda: State().disk("vm1", "vda"), "vm1 has no disk vda; it has none")
 
 
-def test_without_a_daemon_and_during_a_backup_nothing_is_done_to_a_disk() -> None:
+def test_without_a_daemon_nothing_is_done_to_a_disk_and_during_a_backup_of_it() -> None:
     stopped = State(RUNNING.vms, daemon=None)
     busy = RUNNING.with_vm(
-        "vm1", VmState(RUNNING.vm("vm1").disks, Power.RUNNING, backup=Backup({"vdb": BackedUp((), 0)}))
+        "vm1", VmState(RUNNING.vm("vm1").disks, Power.RUNNING, backup=Backup({"vda": BackedUp((), 0)}))
     )
 
     refused(stopped.served, "no libvirtd runs")
-    refused(lambda: busy.operated("vm1", "vda"), "a backup of vdb is on")
+    refused(lambda: busy.operated("vm1", "vda"), "a backup of vda is on")
+    refused(lambda: busy.without_backup("vm1"), "a backup of vda is on")
+    assert busy.operated("vm1", "vdb") == RUNNING.disk("vm1", "vdb")
 
 
 def test_an_image_lies_where_it_was_put_or_where_images_do() -> None:
