@@ -37,6 +37,7 @@ _FLAGS = (
     "running",
     "paused",
     "unrecorded",
+    "manual",
 )
 
 _MADE = ("overlay", "dest", "dests")

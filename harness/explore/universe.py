@@ -140,6 +140,8 @@ def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Itera
         fresh, other = _fresh(state), _fresh(state, 1)
         yield Snapshot("vda", fresh, also=(("vdb", other),))
         yield Snapshot("vda", fresh, name=f"of-{fresh}", also=(("vdb", other),), quiesce=True)
+        if offers("manual-snapshot"):
+            yield Snapshot("vdb", other, manual=("vda",))
     yield from _of_service(state)
     yield from _of_power(state)
     if offers("restore"):
