@@ -64,7 +64,7 @@ class Domain:
         self.hung_in = ""
         self._ends = 0
         self._boot = ""
-        self._owed: tuple[int, bool] | None = None
+        self._owed: tuple[int, str] | None = None  # since when, and the snapshot whose memory it has
         self.boots: dict[str, str] = {}
         self._persistent = False
         self._port: DiskPort | None = None
@@ -257,12 +257,9 @@ class Domain:
             if self.qemu_pid != pid:  # the end of the former one is told, too
                 since = self._told_of_start(since)
             self._is_up(since)
-            self._owed = since, has_memory
+            self._owed = since, snapshot if has_memory else ""
             if self.state()[0] == libvirt.VIR_DOMAIN_RUNNING:
                 self._reach_owed()
-            if has_memory and snapshot in self.boots and self._port is not None and self._boot != self.boots[snapshot]:
-                claim = f"the guest that goes on is the one of the snapshot {snapshot}"
-                raise CheckFailed(claim, "it is one of another boot")
         elif runs:
             self._await_exit(pid)
             self.await_end(since)
@@ -279,15 +276,19 @@ class Domain:
         return self.daemon.events.events.index(event, since)
 
     def resume(self) -> None:
-        """Let its processors go on; reach a guest that has not been reached before."""
+        """Let its processors go on; reach a guest that has not been reached before: see revert."""
         self.call("the resumption", lambda handle: handle.resume())
         self._reach_owed()
 
     def _reach_owed(self) -> None:
-        """Reach the guest that a revert has brought, and that runs now."""
-        if self._owed is not None:
-            (since, has_memory), self._owed = self._owed, None
-            self.reach(since, restored=has_memory)
+        """Reach the guest that a revert has brought, and that runs now; hold its boot to that of the snapshot."""
+        if self._owed is None:
+            return
+        (since, snapshot), self._owed = self._owed, None
+        self.reach(since, restored=bool(snapshot))
+        if snapshot and self._boot != self.boots.get(snapshot, self._boot):
+            claim = f"the guest that goes on is the one of the snapshot {snapshot}"
+            raise CheckFailed(claim, "it is one of another boot")
 
     def await_shut_off(self) -> None:
         """Wait until libvirt, too, knows that the domain is shut off; raises what it raised."""

@@ -23,7 +23,7 @@ FORMATS: Mapping[str, Qcow2] = {
 }
 ROWS = [
     "zlib",
-    pytest.param("zstd", marks=pytest.mark.needs("zstd")),
+    pytest.param("zstd", marks=[pytest.mark.needs("zstd"), pytest.mark.full]),
     pytest.param("zlib, clusters of 512 KiB", marks=pytest.mark.full),
     pytest.param("zlib, subclusters", marks=pytest.mark.needs("inherited-subclusters")),
 ]

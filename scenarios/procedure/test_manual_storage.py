@@ -14,7 +14,7 @@ from harness.trial.trial import Trial
 pytestmark = pytest.mark.needs("manual-snapshot")
 
 
-@pytest.mark.parametrize("memory", [False, True], ids=["disks", "memory"])
+@pytest.mark.parametrize("memory", [pytest.param(False, marks=pytest.mark.full), True], ids=["disks", "memory"])
 def test_the_documented_manual_snapshot_is_of_one_instant(trial: Trial, memory: bool) -> None:
     """vda: base (raw, copied by hand), vdb: data (live)   become   base and its copy, data <- over, of one instant."""
     trial.create_base(form=Raw())

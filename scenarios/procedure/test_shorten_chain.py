@@ -19,7 +19,11 @@ _PATHS = "--base=/export/images/base.raw --top=/export/images/b.qcow2"
 
 
 @pytest.mark.parametrize(
-    "names", [pytest.param(_PATHS, id="paths"), pytest.param("--base=vda[1] --top=vda[3]", id="numbers")]
+    "names",
+    [
+        pytest.param(_PATHS, id="paths"),
+        pytest.param("--base=vda[1] --top=vda[3]", id="numbers", marks=pytest.mark.full),
+    ],
 )
 def test_the_documented_commit_takes_two_images_out_of_the_chain(trial: Trial, names: str) -> None:
     """base.raw <- a <- b <- c (live)   becomes   base.raw <- c (live)."""

@@ -24,7 +24,9 @@ JOBS: Mapping[str, Sequence[Act]] = {
 }
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize(
+    "job", [pytest.param(job, marks=[] if job == "a pull" else [pytest.mark.full]) for job in JOBS]
+)
 def test_a_job_changes_no_instant_that_the_active_layer_keeps(trial: Trial, job: str) -> None:
     """base <- sn1 <- cur with s1 inside (live)   becomes   what the job makes of it, and s1 shows its instant."""
     trial.create_base()

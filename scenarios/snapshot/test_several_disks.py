@@ -39,7 +39,12 @@ def test_a_snapshot_of_two_disks_with_a_record_is_merged_disk_by_disk(trial: Tri
 
 
 @pytest.mark.parametrize(
-    "how", ["snapshot", "quiesced", "recorded", pytest.param("backup", marks=pytest.mark.needs("backup"))]
+    "how",
+    [
+        "snapshot",
+        *(pytest.param(how, marks=pytest.mark.full) for how in ("quiesced", "recorded")),
+        pytest.param("backup", marks=pytest.mark.needs("backup")),
+    ],
 )
 def test_what_is_taken_of_two_disks_is_of_one_instant(trial: Trial, how: str) -> None:
     """Two disks (live), written to in turn   are taken together, again and again: no pair is of two instants."""
