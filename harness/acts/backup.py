@@ -120,8 +120,10 @@ class AwaitBackup(Act):
 
 @dataclass(frozen=True, repr=False)
 class EndBackup(Act):
-    """End the backup, which is how one in pull mode ends well; what one in push mode has written is of no instant,
-    and removed, if libvirt has made the image."""
+    """End the backup, which is how one in pull mode ends well.
+
+    What one in push mode has written is of no instant, and removed, if libvirt has made the image.
+    """
 
     vm: str = VM
 

@@ -9,7 +9,7 @@ from harness.acts.act import VM, Act
 from harness.acts.calls import Host
 from harness.oracle.content import Content, Impossible
 from harness.oracle.geometry import Geometry, Range
-from harness.oracle.image import QCOW2, Format, Image, Nbd, Qcow2, Raw, Store
+from harness.oracle.image import QCOW2, Format, Image, Nbd, Raw, Store
 from harness.oracle.state import DIRECTORY, SERVER, Power, State
 from harness.storage import tool
 from harness.storage.images import file_image
@@ -268,7 +268,7 @@ class RemoveImage(Act):
     def call(self, state: State) -> Host:
         """Remove the file, which nobody serves any more."""
         store, form = state.store(self.name), state.content(self.vm, self.disk).layer(self.name).format
-        data = (form.data_file,) if isinstance(form, Qcow2) and form.data_file else ()
+        data = (form.data_file,) if form.data_file else ()
         return Host(("rm", str(path_of(store)), *data), lets_go=self.name if isinstance(store, Nbd) else "")
 
     def after(self, state: State) -> State:

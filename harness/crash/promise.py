@@ -17,7 +17,7 @@ from harness.acts.power import ShutOff
 from harness.acts.saving import Save
 from harness.oracle.content import Content, Impossible
 from harness.oracle.geometry import Geometry
-from harness.oracle.image import File, Format, Qcow2
+from harness.oracle.image import File
 from harness.oracle.layer import Parts
 from harness.oracle.parts import HOLE, ZERO, Blank, Part
 from harness.oracle.state import State
@@ -123,7 +123,7 @@ def _unjudged(state: State, disk: Disk, content: Content) -> str:
     odd = next((name for name in content.layers if not isinstance(state.store(name), File)), None)
     if odd is not None:
         return f"{odd} is no file: what is written to a {type(state.store(odd)).__name__} is not recorded"
-    apart = next((name for name, layer in content.layers.items() if _has_data_file(layer.format)), None)
+    apart = next((name for name, layer in content.layers.items() if layer.format.data_file), None)
     if apart is not None:
         return f"the data of {apart} lies in a file of its own, which is not read here"
     try:
@@ -131,10 +131,6 @@ def _unjudged(state: State, disk: Disk, content: Content) -> str:
     except Impossible as error:
         return str(error)
     return ""
-
-
-def _has_data_file(form: Format) -> bool:
-    return isinstance(form, Qcow2) and form.data_file is not None
 
 
 def _flushes(act: Act, before: State, disk: Disk) -> bool:

@@ -59,6 +59,7 @@ class Raw:
     """The format raw: no header, no backing file; a hole is one of the file system's, and reads as zeros."""
 
     name = "raw"
+    data_file = None
     has_metadata = False
     unit = 0
     """0: what is written is what is allocated."""

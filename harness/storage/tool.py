@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from harness.oracle.image import Image, Qcow2
+from harness.oracle.image import Image
 from harness.storage.formats import create_options
 from harness.storage.stores import file_name, path_of
 
@@ -51,5 +51,4 @@ def info(image: Image) -> Command:
 
 
 def _options(image: Image) -> Command:
-    data = image.format.data_file if isinstance(image.format, Qcow2) else None
-    return tuple(word for option in create_options(image.format, data) for word in ("-o", option))
+    return tuple(word for option in create_options(image.format, image.format.data_file) for word in ("-o", option))

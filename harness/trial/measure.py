@@ -308,7 +308,8 @@ def _read(who: str, names: Sequence[str], disk: Disk, reader: Reader | NbdReader
     content, images = disk.content, disk.images()
     try:
         rows = reader.measure(images, content.geometry, run, content)
-        return Witness(who, names, tuple(row for row in rows if row.name not in _inside(content, certain=False)))
+        doubtful = _inside(content, certain=False)
+        return Witness(who, names, tuple(row for row in rows if row.name not in doubtful))
     except ImageError as error:
         layer = next((f"{i.name}: " for i in images if file_name(i.store) == error.image), "")
         return Witness(who, names, failure=f"{layer}it cannot be read: {error}")

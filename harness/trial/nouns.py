@@ -35,7 +35,7 @@ from harness.journal import Kind
 from harness.oracle.chain import Chain
 from harness.oracle.content import Content
 from harness.oracle.geometry import Range
-from harness.oracle.image import Format, Image, Qcow2, Store
+from harness.oracle.image import Format, Image, Store
 from harness.oracle.state import State, VmState
 from harness.storage.images import image_in
 from harness.storage.stores import file_name, printed
@@ -213,7 +213,7 @@ class Disk:
     def data_files(self) -> list[str]:
         """The paths of the files that hold the data of images of its chain, where those are files of their own."""
         forms = (self.content.layer(name).format for name in self.content.chain())
-        return [form.data_file for form in forms if isinstance(form, Qcow2) and form.data_file]
+        return [form.data_file for form in forms if form.data_file]
 
     def images(self) -> tuple[Image, ...]:
         """Every image that should exist, in the order in which they were made."""

@@ -6,7 +6,7 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -332,11 +332,9 @@ class Trial:
         tables = [measure.verify_backup(disk, moment, self.readers) for disk in disks]
         return tables[0]
 
-    @contextmanager
-    def slow_client(self, moment: str, disk: Disk) -> Iterator[Callable[[Iterable[int]], None]]:
+    def slow_client(self, moment: str, disk: Disk) -> AbstractContextManager[Callable[[Iterable[int]], None]]:
         """A client that reads a disk that a backup serves, these cells at a time; in the end it is as verify_backup."""
-        with measure.slow_client(disk, moment, self.readers) as read:
-            yield read
+        return measure.slow_client(disk, moment, self.readers)
 
     def verify_offline(self, moment: str) -> Table:
         """Hold what every image shows, read by libguestfs, to the oracle. The VMs must be shut off."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import libvirt
 
-from harness.oracle.image import Image, Qcow2
+from harness.oracle.image import Image
 from harness.oracle.state import MANAGED
 from harness.stack.daemon import Daemon
 from harness.stack.sandbox import IMAGES
@@ -37,12 +37,8 @@ def files_as_expected(subject: Subject) -> Iterator[Finding]:
 def _expected_files(trial: Trial) -> set[PurePosixPath]:
     images = [image for vm in trial.state.vms for image in _images(trial, vm)]
     expected = {path for image in images if (path := path_of(image.store))}
-    expected |= {PurePosixPath(form.data_file) for form in _forms(images) if form.data_file}
+    expected |= {PurePosixPath(data) for image in images if (data := image.format.data_file)}
     return {path for path in expected | trial.state.files if path.parent == IMAGES}
-
-
-def _forms(images: Sequence[Image]) -> Iterator[Qcow2]:
-    yield from (image.format for image in images if isinstance(image.format, Qcow2))
 
 
 def _images(trial: Trial, vm: str) -> Iterator[Image]:

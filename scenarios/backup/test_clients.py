@@ -17,7 +17,7 @@ pytestmark = pytest.mark.needs("backup")
 
 
 def test_a_client_that_takes_its_time_reads_the_instant(trial: Trial) -> None:
-    """base <- sn1 (live)   stays that, while the guest writes, discards and boots between each two of its reads."""
+    """base <- sn1 (live)   stays that, while the guest writes, discards and is paused between its reads."""
     trial.create_base()
     vm = trial.define().bring_up()
     vda = vm.disk()
