@@ -94,7 +94,7 @@ def upgradable(platform: Platform) -> Iterator[Daemon]:
 
 @pytest.fixture
 def trial(request: pytest.FixtureRequest, daemon: Daemon, platform: Platform) -> Iterator[Trial]:
-    stacks.require_needs(request.node, daemon.stack)
+    stacks.require_needs(request.node, daemon.stack, daemon.sandbox.directory)
     cold = request.config.option.guest == "cold" or request.node.get_closest_marker("cold") is not None
     warm = not cold and OFFERS["restore"].is_in(daemon.stack)
     with platform.trial(daemon, request.node.nodeid, warm=warm) as running:

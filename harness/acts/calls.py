@@ -55,10 +55,12 @@ class Host:
 
     `made` is a file that the command makes for the command `then`, which is run next; it is removed afterwards.
     `serves` is a file that an NBD server serves from then on; `lets_go` is the name of one that it serves no longer;
-    `pace` are the bytes a second that it lets pass, 0 for no limit.
+    `pace` are the bytes a second that it lets pass, 0 for no limit. `device` is a block device that is made, of `size`
+    bytes; with foreign bytes if it has a
+    `label`; or without a size, one whose bytes are discarded.
     """
 
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
     image: str = ""
     label: str = ""
     ranges: tuple[Range, ...] = ()
@@ -68,6 +70,8 @@ class Host:
     serves: str = ""
     lets_go: str = ""
     pace: int | None = None
+    device: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True)

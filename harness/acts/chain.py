@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from harness.acts.act import VM, Act
 from harness.acts.calls import Await, Libvirt, chosen
 from harness.oracle.content import Content, Impossible
-from harness.oracle.image import Format, Raw
+from harness.oracle.image import Block, Format, Raw
 from harness.oracle.job import Phase
 from harness.oracle.state import State
 from harness.storage.elements import copy_disk
@@ -177,7 +177,9 @@ class Copy(_OfDisk):
         form = content.layer(self.dest).format if self.reuse else self.format or content.layer(content.active).format
         flags = chosen(SHALLOW=self.shallow, REUSE_EXT=self.reuse, SYNCHRONOUS_WRITES=self.synchronous)
         if self.by_rebase:
-            copied = chosen(COPY=True, COPY_RAW=form == Raw())
+            copied = chosen(
+                COPY=True, COPY_RAW=isinstance(form, Raw), COPY_DEV=isinstance(state.store(self.dest), Block)
+            )
             args: dict[str, str | int | None] = {
                 "disk": self.disk,
                 "base": file_name(state.store(self.dest)),
@@ -199,6 +201,8 @@ class Copy(_OfDisk):
         after = super().after(state)
         if self.by_rebase and state.vm(self.vm).persistent:
             raise Impossible(f"{self.vm} is a persistent VM")
+        layer = after.content(self.vm, self.disk).layer(self.dest)
+        after.fits(self.dest, layer.format, layer.size)
         return after
 
     def __str__(self) -> str:

@@ -246,6 +246,7 @@ _COPYING = Face(
     {
         "COPY": "",
         "COPY_RAW": "--raw",
+        "COPY_DEV": "--blockdev",
         "SHALLOW": "--shallow",
         "REUSE_EXT": "--reuse-external",
         "BANDWIDTH_BYTES": "--bytes",

@@ -9,8 +9,8 @@ from harness.acts.act import VM, Act
 from harness.acts.calls import Host
 from harness.oracle.content import Content, Impossible
 from harness.oracle.geometry import Geometry, Range
-from harness.oracle.image import QCOW2, Format, Image, Nbd, Raw, Store
-from harness.oracle.state import DIRECTORY, SERVER, Power, State
+from harness.oracle.image import QCOW2, Block, Format, Image, Nbd, Raw, Store
+from harness.oracle.state import DEVICES, DIRECTORY, SERVER, Power, State
 from harness.storage import tool
 from harness.storage.images import file_image
 from harness.storage.stores import file_name, path_of
@@ -19,6 +19,32 @@ from harness.storage.stores import file_name, path_of
 def served(name: str) -> Nbd:
     """The store of an image that the trial's NBD server serves."""
     return Nbd(SERVER, name)
+
+
+@dataclass(frozen=True, repr=False)
+class MakeDevice(Act):
+    """Have a block device of `size` bytes, which an image called `name` lies on from then on, whoever makes it.
+
+    One that is `stale` has bytes of whoever used it before.
+    """
+
+    name: str
+    size: int = 16 << 20
+    stale: bool = False
+
+    def call(self, state: State) -> Host:  # noqa: ARG002
+        """A loop device."""
+        return Host(device=str(DEVICES / self.name), size=self.size, label="stale" if self.stale else "")
+
+    def after(self, state: State) -> State:
+        """It is there."""
+        state.require_free(self.name)
+        if self.name in state.devices:
+            raise Impossible(f"there is a block device {self.name}")
+        return replace(state, devices={**state.devices, self.name: self.size}, files=state.files | {DEVICES})
+
+    def __str__(self) -> str:
+        return f"makes a block device of {self.size} bytes for {self.name}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,7 +70,8 @@ class CreateImage(Act):
         backing = None if self.backing is None else state.image(self.vm, self.disk, self.backing)
         image = self.after(state).image(self.vm, self.disk, self.name)
         command = tool.create(image, size, backing, relative=self.relative)
-        return Host(command, serves=str(path_of(image.store)) if isinstance(image.store, Nbd) else "")
+        wiped = str(path_of(image.store)) if self.name in state.devices else ""
+        return Host(command, serves=str(path_of(image.store)) if isinstance(image.store, Nbd) else "", device=wiped)
 
     def after(self, state: State) -> State:
         """The disk has one more image, which is in its chain if it is the first."""
@@ -56,7 +83,9 @@ class CreateImage(Act):
             content = Content.new(self.name, self.geometry, self.format)
             if machine.power is not Power.UNDEFINED:
                 state = state.with_vm(self.vm, replace(machine, detached={**machine.detached, self.disk: content}))
-        store = self.store or file_image(DIRECTORY, self.name, self.format).store
+        on_device = state.store(self.name) if self.name in state.devices else None
+        state.fits(self.name, self.format, content.layer(self.name).size)
+        store = self.store or on_device or file_image(DIRECTORY, self.name, self.format).store
         if isinstance(store, Nbd):
             if store != served(self.name) or self.format != Raw():
                 raise ValueError(f"{self.name} cannot be served as {store}: raw images are, as {served(self.name)}")
@@ -225,6 +254,7 @@ class CopyImage(Act):
         if content.active == self.name and not stands_still:
             state.at_rest(self.vm, self.disk)
         state.require_free(self.dest)
+        state.fits(self.dest, Raw(), content.size)
         store = file_image(DIRECTORY, self.dest, Raw()).store
         state = replace(state, stores={**state.stores, self.dest: store})
         return state.with_disk(self.vm, self.disk, content.copied(self.name, self.dest))
@@ -259,7 +289,7 @@ class AddBitmap(Act):
 
 @dataclass(frozen=True, repr=False)
 class RemoveImage(Act):
-    """Delete an image file that no chain needs any more."""
+    """Delete an image that no chain needs any more: its file, or what is on its block device."""
 
     name: str
     disk: str = "vda"
@@ -268,6 +298,8 @@ class RemoveImage(Act):
     def call(self, state: State) -> Host:
         """Remove the file, which nobody serves any more."""
         store, form = state.store(self.name), state.content(self.vm, self.disk).layer(self.name).format
+        if isinstance(store, Block):
+            return Host(device=str(store.path))
         data = (form.data_file,) if form.data_file else ()
         return Host(("rm", str(path_of(store)), *data), lets_go=self.name if isinstance(store, Nbd) else "")
 

@@ -14,6 +14,7 @@ from harness.crash.files import require_complete
 from harness.crash.log import Call, Op, read_calls, settled
 from harness.crash.promise import Disk, Promise, Span, Unjudged, promises
 from harness.oracle.state import DIRECTORY, State
+from harness.storage.stores import beneath
 from harness.waiting import ticks
 
 RECORDER = Path(__file__).resolve().with_name("recorder.c")
@@ -132,7 +133,8 @@ def _files(directory: Path) -> list[Path]:
     if not directory.is_dir():
         return []
     files = (file for file in directory.rglob("*") if file.is_file() and not file.is_symlink())
-    return sorted(file for file in files if not _is_scratch(file.name))
+    devices = {beneath(node) for node in directory.rglob("*") if node.is_block_device()}
+    return sorted(file for file in files if not _is_scratch(file.name) and file not in devices)
 
 
 def _is_scratch(path: str) -> bool:

@@ -14,11 +14,12 @@ from harness.errors import ChainproofError, Unusable
 from harness.explore import step
 from harness.explore.coverage import Coverage
 from harness.explore.program import Program
-from harness.explore.universe import Universe, ending, merged, possible, until_healed
+from harness.explore.universe import DEVICES, Universe, ending, merged, possible, until_healed
 from harness.journal import Journal
 from harness.oracle.content import Impossible
 from harness.oracle.image import Qcow2
 from harness.oracle.state import State
+from harness.stack.block_devices import why_none
 from harness.stack.offers import OFFERS
 from harness.trial.ground import Daemons, Platform
 from harness.trial.trial import Trial
@@ -108,6 +109,8 @@ class Explorer:
         return not (isinstance(form, Qcow2) and form.subclusters) or self._offers("inherited-subclusters")
 
     def _offers(self, name: str) -> bool:
+        if name == DEVICES:
+            return not why_none(self.platform.ground.settings.work)
         return OFFERS[name].is_in(self.platform.stack)
 
     def possible(self, state: State, number: int) -> tuple[Act, ...]:

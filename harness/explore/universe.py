@@ -25,7 +25,7 @@ from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint, Redefine
 from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
-from harness.acts.images import AddBitmap, CompressImage, CopyImage, CreateImage, RemoveImage, served
+from harness.acts.images import AddBitmap, CompressImage, CopyImage, CreateImage, MakeDevice, RemoveImage, served
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.records import DeleteSnapshot, RedefineSnapshot
 from harness.acts.revert import RevertToSnapshot
@@ -39,11 +39,14 @@ from harness.oracle.job import TWO_PHASES
 from harness.oracle.parts import HOLE
 from harness.oracle.state import Power, State
 
+DEVICES = "block-devices"
+"""What a machine may offer, besides what releases do."""
 MOST_LAYERS = 4
 """How long a chain may become."""
 _MOST_UNUSED = 2  # images outside the chain
 _MOST_CHECKPOINTS = 2
 _MOST_INSIDE = 2
+_MOST_DEVICES = 2
 _SLOW = 1  # MiB a second: what there is to copy takes a few steps of a walk
 _LARGER = 131072
 _IOPS = 5000  # more than is done
@@ -244,6 +247,8 @@ def _of_chain(
     fresh = _fresh(state)
     if len(chain) < MOST_LAYERS:
         yield Snapshot(target, fresh)
+    if not few and len(state.devices) < _MOST_DEVICES and offers(DEVICES):  # whatever is called so next lies there
+        yield MakeDevice(fresh)
     for below in chain[:-1]:
         yield ActiveCommit(target, below)
     if few:

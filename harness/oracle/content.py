@@ -27,6 +27,7 @@ from harness.oracle.layer import (
     in_doubt,
     is_certain,
     may_be_hole,
+    nothing,
     over,
     plain,
     reads_zero,
@@ -72,7 +73,8 @@ class Content:
     def new(cls, base: str, geometry: Geometry | None = None, form: Format | None = None) -> Content:
         """A disk of one empty image."""
         geometry = geometry or Geometry()
-        empty = Layer((HOLE,) * geometry.parts, None, geometry.disk_size, _fits(form or QCOW2, geometry))
+        form = _fits(form or QCOW2, geometry)
+        empty = Layer(nothing(form, geometry.parts), None, geometry.disk_size, form)
         return cls(geometry, {base: empty}, base)
 
     # what there is
@@ -291,7 +293,8 @@ class Content:
         self._absent(name)
         size = size or self.layer(backing or self.active).size
         below = None if backing is None else self.layer(backing).format.name
-        empty = Layer((HOLE,) * self.geometry.parts, backing, size, _fits(form, self.geometry), below, relative)
+        own = nothing(_fits(form, self.geometry), self.geometry.parts)
+        empty = Layer(own, backing, size, form, below, relative)
         return replace(self, layers={**self.layers, name: empty})
 
     def write_image(self, name: str, label: str, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
@@ -383,7 +386,7 @@ class Content:
         """
         form, shown = self.layer(dest).format if reuse else self.overlaid(), self.guest()
         made = self if reuse else self.add(dest, form, self.active if since else None, self.size)
-        if any(part is not HOLE for part in made.contains(dest)) or dest in self.chain():
+        if made.contains(dest) != nothing(made.layer(dest).format, self.geometry.parts) or dest in self.chain():
             raise Impossible(f"{dest} is not empty, or in use")
         if made.layer(dest).size != self.size:
             raise Impossible(f"{dest} is not as large as the disk")
@@ -406,7 +409,7 @@ class Content:
         layer = self.layer(name)
         if not isinstance(layer.format, Raw):
             raise Impossible(f"{name} is not raw")
-        made = self.add(dest, layer.format, None, layer.size)
+        made = self.add(dest, Raw(), None, layer.size)
         return made.holding(dest, [Perhaps(ZERO) if part is HOLE else part for part in layer.own])
 
     def mark(self, name: str, image: str = "") -> Content:
@@ -485,12 +488,12 @@ class Content:
         layer = self.layer(self.active)
         backing = layer.backing if shallow else None
         if not reuse:
-            made = form or (layer.format if isinstance(layer.format, Raw) else self.overlaid())
+            made = form or (Raw() if isinstance(layer.format, Raw) else self.overlaid())
             return self.add(dest, made, backing, layer.size)._begin("copy", dest, base=backing)
         there = self.layer(dest)
         if dest in self.chain() or there.backing != backing or there.size != layer.size:
             raise Impossible(f"{dest} is no image that a copy of {self.active} may go to")
-        if any(part is not HOLE for part in there.own):
+        if there.own != nothing(there.format, self.geometry.parts):
             raise Impossible(f"{dest} is not empty")
         return self._begin("copy", dest, base=backing)
 

@@ -56,7 +56,12 @@ class Qcow2:
 
 @dataclass(frozen=True)
 class Raw:
-    """The format raw: no header, no backing file; a hole is one of the file system's, and reads as zeros."""
+    """The format raw: no header, no backing file; a hole is one of the file system's, and reads as zeros.
+
+    Of a `device` nobody can tell where it holds nothing: QEMU copies it all.
+    """
+
+    device: bool = False
 
     name = "raw"
     data_file = None

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.oracle.geometry import Geometry
-from harness.oracle.image import QCOW2, Format, Qcow2, mirror_granularity
+from harness.oracle.image import QCOW2, Format, Qcow2, Raw, mirror_granularity
 from harness.oracle.parts import HOLE, UNDEFINED, ZERO, Blank, Part, Perhaps
 
 Parts = tuple[Part, ...]
@@ -43,6 +43,11 @@ class Layer:
     relative: bool = False
     inside: Mapping[str, Inside] = field(default_factory=dict)
     had_memory: bool = False
+
+
+def nothing(form: Format, parts: int) -> Parts:
+    """The own contents of an image of this format that nobody has written to."""
+    return (ZERO if isinstance(form, Raw) and form.device else HOLE,) * parts
 
 
 def reads_zero(part: Part) -> bool:

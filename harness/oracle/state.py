@@ -10,12 +10,14 @@ from pathlib import PurePosixPath
 from harness.oracle.backup import Backup
 from harness.oracle.content import Content, Impossible
 from harness.oracle.driver import DRIVER, Driver
-from harness.oracle.image import QCOW2, File, Image, Nbd, Store
+from harness.oracle.image import QCOW2, Block, File, Format, Image, Nbd, Raw, Store
 
 DIRECTORY = PurePosixPath("/export/images")
 """Where images lie, as the stack under test sees it, by default."""
 SERVER = DIRECTORY / "served.nbd"
 """The socket of the NBD server that images may lie with (see Nbd)."""
+DEVICES = DIRECTORY / "devices"
+"""Where the block devices are that images may lie on."""
 MANAGED = "managed"
 """Where a VM is saved whose memory libvirt keeps itself."""
 
@@ -154,7 +156,8 @@ class VmState:
 class State:
     """Everything at one moment. `daemon` counts the daemons from 1 on; None while none runs.
 
-    `stores` are where images lie that are not simply files in DIRECTORY. `files` lie there besides images.
+    `stores` are where images lie that are not simply files in DIRECTORY. `devices` are block devices for images, by the
+    images' names, with their sizes in bytes; an image of that name lies on it. `files` lie there besides images.
     `noise` are regular expressions of what the daemon may log as errors by now. `pace` are the bytes a second that the
     NBD server of images lets pass, 0 for no limit.
     """
@@ -162,6 +165,7 @@ class State:
     vms: Mapping[str, VmState] = field(default_factory=dict)
     daemon: int | None = 1
     stores: Mapping[str, Store] = field(default_factory=dict)
+    devices: Mapping[str, int] = field(default_factory=dict)
     files: frozenset[PurePosixPath] = frozenset()
     noise: frozenset[str] = frozenset()
     daemons: int = 1
@@ -261,7 +265,17 @@ class State:
 
     def store(self, name: str) -> Store:
         """Where the image of this name lies."""
+        if name in self.devices:
+            return Block(DEVICES / name)
         return self.stores.get(name) or File(DIRECTORY / f"{name}.{QCOW2.name}")
+
+    def fits(self, name: str, form: Format, size: int) -> None:
+        """Raise Impossible where a disk of so many bytes cannot lie as an image of this name and format."""
+        has = self.devices.get(name)
+        if isinstance(form, Raw) and form.device != (has is not None):
+            raise Impossible(f"{name} is {'a' if has else 'no'} block device")
+        if isinstance(form, Raw) and has not in (None, size):
+            raise Impossible(f"a raw image is as large as its device, {has} bytes, and not {size}")
 
     def image(self, vm: str, target: str, name: str) -> Image:
         """The image of a disk."""

@@ -19,7 +19,7 @@ from harness.readers.extents import Extent, Kind, OpenFile, merged, opened
 from harness.readers.inside import as_header, stored_snapshots
 from harness.readers.qcow2 import Qcow2, Run
 from harness.readers.qcow2_header import MAGIC, Header, read_header
-from harness.storage.stores import UnknownStore, path_of, store_named
+from harness.storage.stores import UnknownStore, beneath, path_of, store_named
 
 PIECES = 1 << 18
 """Into how many pieces the images that are open together may be broken up."""
@@ -98,6 +98,10 @@ class Session:
             by = "" if named_by is None else f" (the header of {in_one_line(str(named_by))} names it)"
             raise ImageError(error.image, error.problem + by) from None
 
+    def place(self, path: PurePosixPath) -> Path:
+        """Where it lies on this machine."""
+        return here(self._resolve, path)
+
     def listed(self, path: PurePosixPath, runs: Iterator[Run]) -> list[Run]:
         """`runs` as a list. Raises ImageError for more than PIECES in all: memory has an end."""
         found = list(islice(runs, PIECES + 1 - self._pieces))
@@ -160,9 +164,11 @@ def is_raw(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath,
 
 
 def _raw(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
-    """A raw image; its size counts in whole sectors, as for QEMU."""
+    """A raw image; its size counts in whole sectors, as for QEMU. A device holds all that it shows."""
     size = -(-file.size // SECTOR) * SECTOR
-    runs = session.listed(path, (Run(extent, extent.offset) for extent in file.holes() if extent.length))
+    is_device = session.place(path).name == beneath(path).name
+    extents = iter([Extent(0, file.size, Kind.DATA)]) if is_device else file.holes()
+    runs = session.listed(path, (Run(extent, extent.offset) for extent in extents if extent.length))
     runs.append(Run(Extent(file.size, size - file.size, Kind.HOLE)))
 
     def data_of(run: Run) -> bytes:

@@ -109,7 +109,7 @@ def explorer(request: pytest.FixtureRequest, platform: Platform, daemons: Daemon
 @pytest.fixture
 def deaths(request: pytest.FixtureRequest, platform: Platform, ground: Ground) -> Deaths:
     """What kills the daemon at each moment."""
-    require_needs(request.node, platform.stack)
+    require_needs(request.node, platform.stack, ground.settings.work)
     return Deaths(platform, ground.settings.evidence / "deaths")
 
 

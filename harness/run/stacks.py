@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from harness.errors import Unusable
 from harness.stack import kinds
+from harness.stack.block_devices import why_none
 from harness.stack.kinds import Kinds
-from harness.stack.offers import require, require_programs
+from harness.stack.offers import NotOffered, require, require_programs
 from harness.stack.stack import Stack
 from harness.trial.ground import Ground
 
@@ -116,7 +118,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
-def require_needs(item: pytest.Item, stack: Stack) -> None:
-    """Raise NotOffered if the stack lacks a capability that an item's marks say it needs."""
+def require_needs(item: pytest.Item, stack: Stack, work: Path) -> None:
+    """Raise NotOffered if the stack, or this machine in `work`, lacks what an item's marks say that it needs."""
+    if item.get_closest_marker("devices") is not None and (why := why_none(work)):
+        raise NotOffered(why)
     require(stack, *(name for mark in item.iter_markers("needs") for name in mark.args))
     require_programs(stack, *(name for mark in item.iter_markers("program") for name in mark.args))

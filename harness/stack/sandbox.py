@@ -35,9 +35,12 @@ from harness.stack.view import SMALL as SMALL
 from harness.stack.view import SMALL_BYTES as SMALL_BYTES
 from harness.stack.view import Isolation as Isolation
 from harness.stack.view import loaded, view
+from harness.storage.stores import beneath
 from harness.waiting import scaled
 
 IMAGES = PurePosixPath("/export/images")
+DEVICES = IMAGES / "devices"
+"""Where the block devices of a trial are."""
 _INIT = "/chainproof/dumb-init"
 _OURS = (("busybox", "busybox-static", BUSYBOX), ("dumb-init", "dumb-init", _INIT))
 _END = re.compile(r"A child with PID (\d+) (?:exited with exit status|was terminated by signal) (\d+)")
@@ -204,9 +207,10 @@ class Sandbox:
         return "\n".join(lines)
 
     def outside(self, path: PurePosixPath) -> Path:
-        """The path on this machine of a path inside, for the directory that both can see."""
+        """The path on this machine of a path inside, for the directory that both can see; of a device, its file's."""
         if path.is_relative_to(IMAGES.parent):
-            return self.directory / "export" / path.relative_to(IMAGES.parent)
+            place = self.directory / "export" / path.relative_to(IMAGES.parent)
+            return beneath(place) if path.parent == DEVICES and place.is_block_device() else place
         raise ValueError(f"{path} is not visible outside the sandbox")
 
     @property

@@ -77,7 +77,7 @@ def view(isolation: Isolation) -> list[str]:
     if isolation.kvm:
         command += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
     for outside, inside, writable in isolation.binds:
-        command += ["--bind" if writable else "--ro-bind", str(outside), str(inside)]
+        command += ["--dev-bind" if writable else "--ro-bind", str(outside), str(inside)]  # devices of a trial's
     for number, preload in enumerate(isolation.preloads):
         command += ["--ro-bind", str(preload.file), str(_place(number))]
     return command

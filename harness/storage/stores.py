@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import PurePath, PurePosixPath
+from typing import TypeVar
 from urllib.parse import quote, unquote
 
 from harness.errors import ChainproofError
@@ -16,6 +17,9 @@ Node = Mapping[str, object]
 _NBD_URI = "nbd+unix:///"
 _SOCKET = "?socket="
 _FORMATS = ("qcow2", "raw")
+
+
+_Path = TypeVar("_Path", bound=PurePath)
 
 
 class UnknownStore(ChainproofError):
@@ -62,6 +66,11 @@ def path_of(store: Store) -> PurePosixPath | None:
     A Fuse store is mounted in the sandbox alone: outside, its path names the empty file beneath the mount.
     """
     return store.path
+
+
+def beneath(device: _Path) -> _Path:
+    """The file that a block device of a trial is of: what the device shows, and where it holds nothing."""
+    return device.with_name(f"{device.name}.loop")
 
 
 def store_printed(text: str) -> Store:

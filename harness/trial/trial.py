@@ -27,6 +27,7 @@ from harness.process import Completed
 from harness.readers.nbd_reader import NbdReader
 from harness.readers.own import Reader
 from harness.readers.qemu_img import QemuImg
+from harness.stack.block_devices import BlockDevices
 from harness.stack.certificates import PLACE, certify
 from harness.stack.configuration import SOCKETS, uri_of
 from harness.stack.daemon import GUEST, Daemon
@@ -97,6 +98,7 @@ class Trial:
                 lambda place: written_together(self.state, place),
             ),
             ImageServer(daemon.sandbox, SERVER),
+            BlockDevices(daemon.sandbox),
             self._note,
         )
         self.stage = Stage(
@@ -122,6 +124,7 @@ class Trial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stack.callback(self.things.devices.close)
         self._stack.callback(self.things.server.close)
         try:
             for domain in self.things.domains.values():
@@ -346,6 +349,7 @@ class Trial:
         disks = [disk for vm in self.vms for disk in vm.all_disks if not disk.opaque]
         if not disks:
             raise ValueError("the guest's own bytes are on every disk: there is no table to verify")
+        self.things.devices.flush()
         tables = [look(disk) for disk in disks]
         return tables[0]
 

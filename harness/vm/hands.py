@@ -15,6 +15,7 @@ from harness.acts.faces import Face, face_of
 from harness.oracle import pattern
 from harness.oracle.image import Store
 from harness.readers.own import Reader
+from harness.stack.block_devices import BlockDevices
 from harness.stack.daemon import Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.image_server import ImageServer
@@ -41,7 +42,7 @@ class Things:
     `run` is the id that patterns carry. `definition` gives the XML of a domain from its name and the arguments of the
     call, `disk` that of one of its disks. `boot` starts one, `bring_up` does from a guest that was saved for all,
     `restore` from where it was saved itself: a file, or None; `revert` has it go back to a snapshot, and says whether
-    its QEMU is the same. `server` serves images over NBD. `daemon_pid` is the last
+    its QEMU is the same. `server` serves images over NBD; `devices` are what images lie on. `daemon_pid` is the last
     started daemon's. `forgotten` are the XMLs of snapshots that libvirt was told to forget.
     """
 
@@ -55,6 +56,7 @@ class Things:
     revert: Callable[[Domain, str, int], bool]
     offline: OfflineWriter
     server: ImageServer
+    devices: BlockDevices
     note: Callable[[str], None]
     domains: dict[str, Domain] = field(default_factory=dict)
     jobs: Jobs = field(default_factory=Jobs)
@@ -410,6 +412,12 @@ def _on_host(things: Things, call: Host) -> None:
     if call.serves:
         directory = str(PurePosixPath(call.serves).parent)
         things.daemon.sandbox.run([BUSYBOX, "mkdir", "-p", directory], timeout=COMMAND_TIMEOUT).check()
+    if call.device and call.size:
+        things.devices.make(PurePosixPath(call.device), call.size, stale=bool(call.label))
+    elif call.device:
+        things.devices.wipe(PurePosixPath(call.device))
+    if not call.command and call.pace is None:
+        return
     if call.pace is not None:
         things.server.pace(call.pace)
         return
