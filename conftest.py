@@ -82,7 +82,8 @@ def daemons(platform: Platform) -> Iterator[Daemons]:
 
 @pytest.fixture
 def daemon(request: pytest.FixtureRequest, daemons: Daemons) -> Daemon:
-    return daemons.sound(recorded=request.node.get_closest_marker("recorded") is not None)
+    marked = [request.node.get_closest_marker(name) is not None for name in ("recorded", "ill_storage")]
+    return daemons.sound(recorded=marked[0], ill=marked[1])
 
 
 @pytest.fixture  # a daemon of the scenario's own, which need not be the same one at its end

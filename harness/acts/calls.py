@@ -40,13 +40,45 @@ class Guest:
     """
 
     vm: str
-    verb: Literal["write", "zero", "discard", "begin_write", "end_write", "flush", "run", "freeze", "thaw", "end_agent"]
+    verb: Literal[
+        "write",
+        "zero",
+        "discard",
+        "fail_write",
+        "begin_write",
+        "end_write",
+        "flush",
+        "run",
+        "freeze",
+        "thaw",
+        "end_agent",
+    ]
     disk: str = ""
     ranges: tuple[Range, ...] = ()
     label: str = ""
     flush: bool = True
     cell_size: int = 0
     script: str = ""
+
+
+Operation = Literal["read", "write", "flush", "discard"]
+Error = Literal["EIO", "ENOSPC", "stall"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with the file whose path ends with `name`: its `operation` fails with `error`.
+
+    With the error "stall" it waits until all is well again. It is so for what begins in the bytes `first` to `last` of
+    the file; so many `times`, or always if that is 0.
+    """
+
+    name: str
+    operation: Operation
+    error: Error = "EIO"
+    times: int = 0
+    first: int = 0
+    last: int = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -58,6 +90,7 @@ class Host:
     `pace` are the bytes a second that it lets pass, 0 for no limit. `device` is a block device that is made, of `size`
     bytes; with foreign bytes if it has a
     `label`; or without a size, one whose bytes are discarded.
+    `fault` is one more that the storage has from then on; `heals`: it has none.
     """
 
     command: tuple[str, ...] = ()
@@ -72,6 +105,8 @@ class Host:
     pace: int | None = None
     device: str = ""
     size: int = 0
+    fault: Fault | None = None
+    heals: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,10 +123,21 @@ class Await:
     """Wait until the disk's job is `ready` or `completed`, or until the guest's writer has got on (`written`).
 
     `under way` is a job that has copied a part of what there is to copy: that of the disk, or else the VM's backup.
+    `met` are faults of the storage; `stopped by an error` is a VM that one has paused.
     """
 
     vm: str
-    status: Literal["ready", "completed", "written", "backed up", "under way"]
+    status: Literal[
+        "ready",
+        "completed",
+        "failed",
+        "written",
+        "backed up",
+        "under way",
+        "met",
+        "stopped by an error",
+        "backup failed",
+    ]
     disk: str = ""
 
 

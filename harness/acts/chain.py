@@ -273,6 +273,31 @@ class AwaitCompleted(_OfDisk):
 
 
 @dataclass(frozen=True, repr=False)
+class AwaitFailed(_OfDisk):
+    """Wait until the disk's job has failed: its storage does."""
+
+    disk: str
+    vm: str = VM
+
+    def call(self, state: State) -> Await:  # noqa: ARG002
+        """Wait."""
+        return Await(self.vm, "failed", self.disk)
+
+    def content(self, content: Content) -> Content:
+        """The job is gone."""
+        return content.failed()
+
+    def after(self, state: State) -> State:
+        """Raises Impossible unless its storage is broken."""
+        if not state.broken:
+            raise Impossible("nothing is broken")
+        return super().after(state).with_noise(_NO_BITMAP)
+
+    def __str__(self) -> str:
+        return f"the job of {self.disk} has failed"
+
+
+@dataclass(frozen=True, repr=False)
 class Pivot(_OfDisk):
     """End a job that is ready by making its target the active layer; `asynchronous`: the call does not wait for it."""
 

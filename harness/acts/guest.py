@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -73,6 +73,39 @@ class Write(_OnParts):
 
     def __str__(self) -> str:
         return f"writes {self.label} into {places(self.cells, self.ranges, self.disk)}{self._unflushed()}"
+
+
+@dataclass(frozen=True, repr=False)
+class FailWrite(_OnParts):
+    """The guest writes the pattern of `label`, and is told that it has failed: the storage does."""
+
+    disk: str
+    label: str
+    cells: tuple[int, ...] = ()
+    ranges: tuple[Range, ...] = ()
+    vm: str = VM
+
+    flush = False
+
+    def call(self, state: State) -> Guest:
+        """Write."""
+        size = state.disk(self.vm, self.disk).geometry.cell_size
+        return Guest(self.vm, "fail_write", self.disk, self.stretches(state), self.label, flush=False, cell_size=size)
+
+    def done(self, content: Content, _: State) -> Callable[[tuple[int, ...], tuple[Range, ...]], Content]:
+        """Nobody knows how far it has got."""
+        return content.fail_write
+
+    def after(self, state: State) -> State:
+        """The disk had an error. Raises Impossible unless its storage is broken."""
+        if not state.broken:
+            raise Impossible("nothing is broken")
+        after = super().after(state)
+        machine = after.vm(self.vm)
+        return after.with_vm(self.vm, replace(machine, io_errors=machine.io_errors | {self.disk}))
+
+    def __str__(self) -> str:
+        return f"fails to write {self.label} into {places(self.cells, self.ranges, self.disk)}"
 
 
 @dataclass(frozen=True, repr=False)

@@ -542,6 +542,22 @@ class Content:
         ended = replace(self.with_end(End(job.kind, "canceled")), job=None)
         return ended.holding(job.target, job.settled) if job.phase is Phase.READY else ended
 
+    def failed(self) -> Content:
+        """The job fails, and the active file stays what it is; what the job has written is in doubt."""
+        job = self._job()
+        ended = replace(self.with_end(End(job.kind, "failed")), job=None)
+        return ended if job.phase is Phase.RUNNING else ended._in_doubt_of(job)
+
+    def fail_write(self, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
+        """The guest writes, and is told that this has failed: nobody knows what of it is done."""
+        parts = self.geometry.parts_of(cells, ranges)
+        before, after = self._seen_by_guest(parts), self._put(UNDEFINED, parts)
+        doubt = in_doubt(before.contains(self.active), after.contains(self.active), before.guest())
+        doubt = _changed(doubt, dict.fromkeys(parts, UNDEFINED))
+        return (
+            before.holding(self.active, doubt)._mirrored(dict.fromkeys(parts, UNDEFINED))._wrote(parts, certain=False)
+        )
+
     def with_end(self, end: End) -> Content:
         """Self with the end of one more job."""
         return replace(self, ends=(*self.ends, end))
@@ -574,12 +590,14 @@ class Content:
         if job is None:
             return done
         done = done.with_end(End(job.kind, "failed", certain=False))
-        if job.target == self.active:
-            return done
+        return done if job.target == self.active else done._in_doubt_of(job)
+
+    def _in_doubt_of(self, job: Job) -> Content:
+        """This content, where a job that writes to a file below the active one, or beside it, has been cut off."""
         doubt = in_doubt(job.began, job.settled, self.holding(job.target, job.began).shows(job.target))
         # what the guest has written meanwhile may have been there in any of its versions
         meanwhile = {part: UNDEFINED for part, held in enumerate(self.contains(job.target)) if held is UNDEFINED}
-        return done.holding(job.target, _changed(doubt, meanwhile))
+        return self.holding(job.target, _changed(doubt, meanwhile))
 
     def unsettled(self) -> Content:
         """This content as its files are while QEMU runs: what the guest has not flushed may be in them or not."""

@@ -18,6 +18,8 @@ class Driver:
     io: str = ""
     discard: str = "unmap"
     detect_zeroes: str = ""
+    error_policy: str = ""
+    rerror_policy: str = ""
     queues: int = 0
     iothread: bool = False
 
@@ -34,5 +36,5 @@ class Driver:
 
 DRIVER = Driver()
 """That of every disk that nothing else is said of."""
-UNSEEN = ("io", "discard", "detect_zeroes")
+UNSEEN = ("io", "discard", "detect_zeroes", "error_policy", "rerror_policy")
 """The attributes that make no other device of it for the guest."""

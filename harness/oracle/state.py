@@ -93,7 +93,8 @@ class VmState:
     `saved` is the file with the memory of its guest, or MANAGED, while it is off and may go on from there.
     `throttled` are disks that may do so many operations a second, `throttled_next` those from the next start on.
     `turns` are the pauses of its processors, in order, and their ends, as libvirt tells of them ("suspended",
-    "resumed"; with a "?" what it need not tell of), but for those that belong to a start. `deaths` are how its QEMUs
+    "resumed"; with a "?" what it need not tell of), but for those that belong to a start. It is `ill` if storage of
+    its has failed; `io_errors` are disks that its guest has met that on. `deaths` are how its QEMUs
     were ended, in order.
     """
 
@@ -113,6 +114,8 @@ class VmState:
     throttled: Mapping[str, int] = field(default_factory=dict)
     throttled_next: Mapping[str, int] = field(default_factory=dict)
     driver: Driver = DRIVER
+    ill: bool = False
+    io_errors: frozenset[str] = frozenset()
     turns: tuple[str, ...] = field(default=(), compare=False)
     deaths: tuple[Death, ...] = field(default=(), compare=False)
 
@@ -123,8 +126,11 @@ class VmState:
 
     @property
     def may_leak(self) -> bool:
-        """Whether its images may have clusters that nothing refers to: a QEMU that is killed leaves them behind."""
-        return Death.KILLED in self.deaths
+        """Whether its images may have clusters that nothing refers to.
+
+        A QEMU that is killed leaves them behind, and one whose writes fail.
+        """
+        return Death.KILLED in self.deaths or self.ill
 
     @property
     def known(self) -> Mapping[str, Content]:
@@ -159,7 +165,7 @@ class State:
     `stores` are where images lie that are not simply files in DIRECTORY. `devices` are block devices for images, by the
     images' names, with their sizes in bytes; an image of that name lies on it. `files` lie there besides images.
     `noise` are regular expressions of what the daemon may log as errors by now. `pace` are the bytes a second that the
-    NBD server of images lets pass, 0 for no limit.
+    NBD server of images lets pass, 0 for no limit. `broken` are images with what fails of them now.
     """
 
     vms: Mapping[str, VmState] = field(default_factory=dict)
@@ -170,6 +176,7 @@ class State:
     noise: frozenset[str] = frozenset()
     daemons: int = 1
     pace: int = 0
+    broken: tuple[tuple[str, str], ...] = ()
 
     def vm(self, name: str) -> VmState:
         """The VM of this name: undefined, and without a disk, if nothing was done to it yet."""

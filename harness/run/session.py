@@ -45,6 +45,7 @@ _MARKERS = (
     "program(name, ...): what must be installed where the stack's own programs are (see ci/bootstrap.sh, clients)",
     "cold: the guest is booted, never restored",
     "sabotaged: something is broken on purpose: the universal checks are the scenario's own affair",
+    "ill_storage: what QEMU does to images may fail, as acts say (harness.acts.storage)",
     "devices: the images are on block devices, which this machine may not have",
     "recorded: the power is lost at every write, whatever the options",
     "detected: its saboteurs are rows of the table that `ci/run detect` prints",

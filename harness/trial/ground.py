@@ -13,6 +13,7 @@ import libvirt
 from harness.crash.recording import RECORDER
 from harness.errors import ChainproofError, Unusable
 from harness.settings import Settings
+from harness.stack import storage_faults
 from harness.stack.acceleration import Acceleration, choose
 from harness.stack.daemon import GUEST, Daemon, Setup
 from harness.stack.kinds import Kinds
@@ -99,6 +100,11 @@ class Platform:
             setup = replace(setup, recorder=preload(RECORDER, settings.cache.preloads))
         return Daemon(self.stack, RunDirectory(settings.work), setup)
 
+    @property
+    def faults(self) -> tuple[Preload, ...]:
+        """What has the storage of a daemon's QEMUs misbehave, when it is told to."""
+        return (Preload(preload(storage_faults.SOURCE, self.ground.settings.cache.preloads)),)
+
     def trial(self, daemon: Daemon, name: str, *, warm: bool = True, machine: Machine | None = None) -> Trial:
         """A trial on a daemon; enter it to begin. Without `warm`, its guests are booted."""
         appliances = self.ground.settings.cache.appliances
@@ -108,12 +114,13 @@ class Platform:
 class Daemons:
     """The daemon of a platform that scenarios use in turn: the same one as long as nothing is wrong with it.
 
-    Another one takes its place when one is wanted that is `recorded`, or one that is not.
+    Another one takes its place when one is wanted that is `recorded`, or not, or whose storage may be `ill`, or not.
     """
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._running: Daemon | None = None
+        self._kind = False, False
 
     def __enter__(self) -> Self:
         return self
@@ -125,16 +132,19 @@ class Daemons:
         with suppress(ChainproofError) if ill else nullcontext():  # what is ill was told by the scenario that had it
             self._close()
 
-    def sound(self, *, recorded: bool = False) -> Daemon:
+    def sound(self, *, recorded: bool = False, ill: bool = False) -> Daemon:
         """One that lives, answers, and has no domain. Raises Unusable or CheckFailed if none can be started."""
         recorded = recorded or self._platform.ground.settings.power_loss
+        kind = recorded, ill
         if self._running is not None and not _is_sound(self._running):
             with suppress(ChainproofError, libvirt.libvirtError):  # it is dead, or what it has does not go away
                 self._close()
-        if self._running is not None and (self._running.recorded is not None) != recorded:
+        if self._running is not None and self._kind != kind:
             self._close()
         if self._running is None:
-            self._running = self._platform.daemon(recorded=recorded).__enter__()
+            preloads = self._platform.faults if ill else ()
+            self._running = self._platform.daemon(recorded=recorded, preloads=preloads).__enter__()
+            self._kind = kind
         return self._running
 
     @property

@@ -35,6 +35,7 @@ from harness.stack.events import Event, EventKind
 from harness.stack.held import HeldCommand
 from harness.stack.image_server import ImageServer
 from harness.stack.sandbox import IMAGES
+from harness.stack.storage_faults import StorageFaults
 from harness.storage import tool
 from harness.storage.images import file_image
 from harness.storage.stores import path_of
@@ -99,6 +100,7 @@ class Trial:
             ),
             ImageServer(daemon.sandbox, SERVER),
             BlockDevices(daemon.sandbox),
+            StorageFaults(daemon.record),
             self._note,
         )
         self.stage = Stage(
@@ -125,6 +127,7 @@ class Trial:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.callback(self.things.devices.close)
+        self._stack.callback(self.things.faults.close)
         self._stack.callback(self.things.server.close)
         try:
             for domain in self.things.domains.values():

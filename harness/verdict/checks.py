@@ -32,7 +32,7 @@ from harness.verdict.image_checks import IMAGE_CHECKS
 from harness.verdict.node_checks import NODE_CHECKS
 from harness.verdict.qemu_checks import QEMU_CHECKS
 from harness.verdict.sight import Sight
-from harness.vm.domain_view import has_mirror
+from harness.vm.domain_view import alias_of, has_mirror
 
 
 @dataclass
@@ -153,8 +153,11 @@ def no_io_error(subject: Subject) -> Iterator[Finding]:
     if errors:
         yield subject.wrong("no disk has an error", f"domblkerror: {errors}")
     seen = [event for event in subject.sight.events(subject.vm) if event.kind is EventKind.IO_ERROR]
-    if seen:
-        yield subject.wrong("no I/O error event", "; ".join(map(str, seen)))
+    expected = subject.vm.state.io_errors
+    known = {alias_of(subject.vm.xml(), target) for target in expected}
+    if known != {event.subject.partition(" ")[0] for event in seen}:
+        words = f"I/O error events of {', '.join(sorted(expected))}" if expected else "no I/O error event"
+        yield subject.wrong(words, "; ".join(map(str, seen)) or "there is none")
 
 
 def content(subject: Subject) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ import libvirt
 
 from harness.acts.calls import KEPT, Argument, Await, Call, Guest, Host, Libvirt, Signal, WentBack
 from harness.acts.faces import Face, face_of
+from harness.errors import AgentError, CheckFailed
 from harness.oracle import pattern
 from harness.oracle.image import Store
 from harness.readers.own import Reader
@@ -20,6 +21,7 @@ from harness.stack.daemon import Daemon
 from harness.stack.events import Event, EventKind
 from harness.stack.image_server import ImageServer
 from harness.stack.sandbox import BUSYBOX, IMAGES
+from harness.stack.storage_faults import StorageFaults
 from harness.storage.stores import path_of
 from harness.vm.domain import Domain
 from harness.vm.domain_view import alias_of, backing_chain, indices, targets
@@ -57,6 +59,7 @@ class Things:
     offline: OfflineWriter
     server: ImageServer
     devices: BlockDevices
+    faults: StorageFaults
     note: Callable[[str], None]
     domains: dict[str, Domain] = field(default_factory=dict)
     jobs: Jobs = field(default_factory=Jobs)
@@ -383,6 +386,9 @@ def _in_guest(things: Things, call: Guest) -> None:
         case "write" if call.label:
             data = pattern.marker(call.label, things.run, call.ranges, call.cell_size)
             port.write(call.disk, call.ranges, data, flush=call.flush)
+        case "fail_write":
+            data = pattern.marker(call.label, things.run, call.ranges, call.cell_size)
+            _fail_write(domain, call, data)
         case "begin_write":
             data = pattern.marker(call.label, things.run, call.ranges, call.cell_size)
             port.begin_write(call.disk, call.ranges, data)
@@ -399,6 +405,17 @@ def _in_guest(things: Things, call: Guest) -> None:
             port.flush(call.disk)
 
 
+def _fail_write(domain: Domain, call: Guest, data: bytes) -> None:
+    """Write, and hear that it has failed; raises CheckFailed if it has not."""
+    try:
+        domain.port.write(call.disk, call.ranges, data)
+    except AgentError as error:
+        if error.problem != "error I/O error":  # musl's words for EIO, which a disk has of any error
+            raise
+        return
+    raise CheckFailed(f"the guest is told that its write to {call.disk} has failed", "it is told that all is well")
+
+
 def _on_host(things: Things, call: Host) -> None:
     if call.image:
         blocks = [
@@ -412,6 +429,11 @@ def _on_host(things: Things, call: Host) -> None:
     if call.serves:
         directory = str(PurePosixPath(call.serves).parent)
         things.daemon.sandbox.run([BUSYBOX, "mkdir", "-p", directory], timeout=COMMAND_TIMEOUT).check()
+    if call.fault is not None:
+        things.faults.put(call.fault)
+    if call.heals:
+        things.faults.await_hit()
+        things.faults.heal()
     if call.device and call.size:
         things.devices.make(PurePosixPath(call.device), call.size, stale=bool(call.label))
     elif call.device:
@@ -449,9 +471,23 @@ def _signal(things: Things, call: Signal) -> None:
             things.daemon_pid = things.daemon.pid
 
 
+def _await_stopped(domain: Domain) -> None:
+    stopped = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR)
+
+    def is_stopped() -> None:
+        if (state := domain.state()) != stopped:
+            raise NotYet(f"its state is {state} (virDomainState, reason)")
+
+    wait_until(f"{domain.name} to be paused by an error", is_stopped, timeout=30, interval=0.005)
+
+
 def _await(things: Things, call: Await) -> None:
     domain = things.domain(call.vm)
-    if call.status == "written":
+    if call.status == "met":
+        things.faults.await_hit()
+    elif call.status == "stopped by an error":
+        _await_stopped(domain)
+    elif call.status == "written":
         await_written(domain.agent)
     elif call.status == "backed up":
         for disk in call.disk.split():
