@@ -20,7 +20,8 @@ class Libvirt:
     """A function of libvirt's C API with its arguments by name and its flags without their common prefix.
 
     `vm` is the domain that it is called on. `xml` is the document among its arguments. `until` is the status of the
-    disk's block-job event that ends it, "" if its return does.
+    disk's block-job event that ends it, "" if its return does. `fails` is a regular expression of what libvirt answers
+    where the call must fail.
     """
 
     function: str
@@ -29,6 +30,7 @@ class Libvirt:
     flags: tuple[str, ...] = ()
     xml: str = ""
     until: str = ""
+    fails: str = ""
 
 
 @dataclass(frozen=True)

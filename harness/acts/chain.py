@@ -319,6 +319,32 @@ class Pivot(_OfDisk):
 
 
 @dataclass(frozen=True, repr=False)
+class FailPivot(_OfDisk):
+    """Try to pivot a job that is ready, and hear that this has failed: its storage does."""
+
+    disk: str
+    vm: str = VM
+
+    def call(self, state: State) -> Libvirt:  # noqa: ARG002
+        """virDomainBlockJobAbort, PIVOT."""
+        return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, ("PIVOT",), until="failed", fails=".")
+
+    def content(self, content: Content) -> Content:
+        """The job is gone."""
+        return content.failed()
+
+    def after(self, state: State) -> State:
+        """Raises Impossible unless its storage is broken, and the job is ready."""
+        content = state.disk(self.vm, self.disk)
+        if not state.broken or content.job is None or content.job.phase is not Phase.READY:
+            raise Impossible(f"nothing is broken, or no job of {self.disk} is ready")
+        return super().after(state).with_noise(_NO_BITMAP, "block job|job failed|pivot")
+
+    def __str__(self) -> str:
+        return f"the job of {self.disk} fails as it pivots"
+
+
+@dataclass(frozen=True, repr=False)
 class Abort(_OfDisk):
     """Give the disk's job up: the active layer stays what it is; `asynchronous`: the call does not wait for it."""
 

@@ -10,6 +10,13 @@ from harness.oracle.content import Impossible
 from harness.oracle.state import Power, State
 from harness.storage.stores import path_of
 
+# what QEMU writes into its log of an image that it closes, or of a header that it cannot change (block.c, qcow2.c); and
+# libvirt from 11 on, of each error that the guest meets
+_TOLD_OF_IT = (
+    r"Failed to flush the .* cache: |Failed flush for '.*' during close: |Could not update backing file link: "
+    r"|IO error device='"
+)
+
 
 @dataclass(frozen=True, repr=False)
 class BreakStorage(Act):
@@ -41,7 +48,7 @@ class BreakStorage(Act):
             raise Impossible(f"{self.name} is no file")
         machine = state.vm(self.vm)
         state = replace(state, broken=(*state.broken, (self.name, self.operation)))
-        return state.with_vm(self.vm, replace(machine, ill=True))
+        return state.with_vm(self.vm, replace(machine, ill=True)).with_noise(_TOLD_OF_IT)
 
     def __str__(self) -> str:
         often = f" the first {self.times} times" if self.times else ""

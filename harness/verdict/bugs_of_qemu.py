@@ -104,10 +104,46 @@ BUGS: tuple[KnownBug, ...] = (
         since="5.2.0",
         fixed=None,
         url="",
-        sentence="After a commit whose writes to its base failed, what a commit copies into the same base is not flushed.",
+        sentence="After a commit whose writes to its base failed, what the next one copies there is not flushed.",
         measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18+b3, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1;"
         " no reference found: scenarios/findings/commit-after-a-cancelled-one-is-lost.md",
         acts=r"^(.*\n)*BreakStorage\((.*\n)*AwaitFailed\((.*\n)*Commit\(",
+    ),
+    KnownBug(
+        scenario=r"cannot_write_what_it_has_to_in_the_end\S*\bcommit, (flush|tables) of the base",
+        check="BlockJobFailed",
+        shows=r"the commit of vda: waited for failed, but it completed",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="A commit completes though its base can neither be flushed nor have its tables written.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18+b3, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1;"
+        " no reference found: scenarios/findings/commit-completes-though-its-base-cannot-be-flushed.md",
+    ),
+    KnownBug(
+        scenario=r"cannot_write_what_it_has_to_in_the_end\S*\bpull, (flush|tables)",
+        check="BlockJobFailed",
+        shows=r"the pull of vda: waited for failed, but it completed",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="A pull completes, and lets go of the backing file, though what it has copied cannot be flushed.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18+b3, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1;"
+        " no reference found: scenarios/findings/pull-completes-though-it-cannot-be-flushed.md",
+    ),
+    KnownBug(
+        scenario=r"cannot_write_what_it_has_to_in_the_end\S*\bcommit, header",
+        check=r"|BlockJobFailed",
+        shows=r"waited for failed, but vm1 has ended|QEMU has ended by itself: it was ended by SIGSEGV",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="QEMU crashes at the end of a commit if the header of the image above cannot be written.",
+        measured="shows on 1:5.2+dfsg-11+deb11u3, 1:7.2+dfsg-7+deb12u18+b3, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1;"
+        " no reference found: scenarios/findings/commit-crashes-where-the-header-above-cannot-be-written.md",
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -12,7 +13,7 @@ import libvirt
 
 from harness.acts.calls import KEPT, Argument, Await, Call, Guest, Host, Libvirt, Signal, WentBack
 from harness.acts.faces import Face, face_of
-from harness.errors import AgentError, CheckFailed
+from harness.errors import AgentError, CheckFailed, CommandFailed
 from harness.oracle import pattern
 from harness.oracle.image import Store
 from harness.readers.own import Reader
@@ -140,7 +141,7 @@ class BindingHand:
             for disk in backed_up(call.xml):
                 things.jobs.expect(domain, disk)
         since = things.daemon.events.mark()
-        answer = self._invoke(domain, call)
+        answer = self._refused(domain, call) if call.fails else self._invoke(domain, call)
         if call.function == "virDomainSnapshotCreateXML" and "REDEFINE" not in call.flags:
             domain.remember_boot(str(answer))
         if call.function == "virDomainAbortJob":
@@ -148,6 +149,16 @@ class BindingHand:
         if call.until:
             things.jobs.await_event(domain, target, call.until, since)
         return answer
+
+    def _refused(self, domain: Domain, call: Libvirt) -> str:
+        """Call it, and hear that it fails; raises CheckFailed if it does not, or in other words."""
+        try:
+            self._invoke(domain, call)
+        except (libvirt.libvirtError, CommandFailed) as error:
+            if not re.search(call.fails, str(error)):
+                raise CheckFailed(f"{call.function} fails: {call.fails}", str(error)) from error
+            return str(error)
+        raise CheckFailed(f"{call.function} fails", "libvirt says that it is done")
 
     def _invoke(self, domain: Domain, call: Libvirt) -> object:
         face = face_of(call)

@@ -9,11 +9,23 @@ import pytest
 
 from harness.acts.act import Act
 from harness.acts.calls import Error, Operation
-from harness.acts.chain import Abort, ActiveCommit, AwaitCompleted, AwaitFailed, AwaitReady, Commit, Copy, Pivot, Pull
-from harness.acts.guest import Write
+from harness.acts.chain import (
+    ActiveCommit,
+    AwaitCompleted,
+    AwaitFailed,
+    AwaitReady,
+    Commit,
+    Copy,
+    FailPivot,
+    Pivot,
+    Pull,
+)
+from harness.acts.guest import BeginWrite, EndWrite, FailWrite, Flush, Write
 from harness.acts.images import RemoveImage
-from harness.acts.storage import BreakStorage, HealStorage
-from harness.oracle.documented import LAYERS
+from harness.acts.power import Resume
+from harness.acts.snapshot import Snapshot
+from harness.acts.storage import AwaitStopped, BreakStorage, HealStorage
+from harness.oracle.driver import Driver
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
 
@@ -59,12 +71,15 @@ FAULTS: Mapping[str, tuple[Operation, Error, int]] = {
 }
 
 
-def _rows() -> list[tuple[str, str, str]]:
+_IN_DEFAULT = ("read once", "no room")
+
+
+def _rows() -> list[object]:
     return [
-        (name, fault, image)
+        pytest.param(name, fault, image, marks=[] if fault in _IN_DEFAULT and not n else [pytest.mark.full])
         for name, case in CASES.items()
         for fault, (operation, _, _) in FAULTS.items()
-        for image in (case.reads if operation == "read" else case.writes)
+        for n, image in enumerate(case.reads if operation == "read" else case.writes)
     ]
 
 
@@ -83,4 +98,160 @@ def test_an_operation_whose_storage_fails_can_be_done_again(
     trial.verify("done again")
     layered.shut_off()
     layered.bring_up()
+    trial.verify("started again")
+
+
+READY: Mapping[str, tuple[Act, str, Sequence[Act]]] = {
+    "active commit": (ActiveCommit("vda", "base"), "base", ()),
+    "copy": (Copy("vda", "copy"), "copy", [RemoveImage("copy")]),
+}
+
+
+@pytest.mark.parametrize("error", [pytest.param("EIO", marks=pytest.mark.full), "ENOSPC"])
+@pytest.mark.parametrize("operation", READY)
+def test_a_job_that_fails_at_ready_leaves_the_guest_what_it_has(
+    trial: Trial, layered: Vm, operation: str, error: Error
+) -> None:
+    """base <- sn1 <- sn2 <- cur (live, a job is READY)   stays that, and becomes later what the job makes of it."""
+    begin, target, clean = READY[operation]
+    trial.do(begin, AwaitReady("vda"), BreakStorage(target, "write", error))
+    trial.do(Write("vda", "E", (1, 10)), AwaitFailed("vda"), Write("vda", "F", (2,)), HealStorage(), *clean)
+    trial.verify("failed")
+
+    trial.do(begin, AwaitReady("vda"), Pivot("vda"), Write("vda", "G", (0, 11)))
+    trial.verify("done again")
+    layered.shut_off()
+    layered.bring_up()
+    trial.verify("started again")
+
+
+@pytest.mark.parametrize("operation", READY)
+def test_a_pivot_that_fails_leaves_the_guest_what_it_has(trial: Trial, layered: Vm, operation: str) -> None:
+    """base <- sn1 <- sn2 <- cur (live, a job is READY)   stays that, and becomes later what the job makes of it."""
+    begin, target, clean = READY[operation]
+    trial.do(begin, AwaitReady("vda"), Write("vda", "E", (1, 10)), BreakStorage(target, "flush"), FailPivot("vda"))
+    trial.do(HealStorage(), *clean, Write("vda", "F", (2,)))
+    trial.verify("failed")
+
+    trial.do(begin, AwaitReady("vda"), Pivot("vda"), Write("vda", "G", (0, 11)))
+    trial.verify("done again")
+    layered.shut_off()
+    layered.bring_up()
+    trial.verify("started again")
+
+
+_HEADER, _TABLES = 65535, _DATA + 65535
+"""The last byte of the first cluster, which is the header; and of the first L2 table."""
+UNWRITABLE: Mapping[str, tuple[BreakStorage, Sequence[Act], Sequence[Act]]] = {
+    "commit, flush of the base": (
+        BreakStorage("base", "flush"),
+        [Commit("vda", "sn2", "base")],
+        [AwaitCompleted("vda")],
+    ),
+    "commit, tables of the base": (
+        BreakStorage("base", "write", "ENOSPC", last=_TABLES),
+        [Commit("vda", "sn2", "base")],
+        [AwaitCompleted("vda")],
+    ),
+    "commit, header above": (
+        BreakStorage("cur", "write", times=1, last=_HEADER),
+        [Commit("vda", "sn2", "base")],
+        [AwaitCompleted("vda")],
+    ),
+    "commit, header of a lower one above": (
+        BreakStorage("sn2", "write", "ENOSPC", last=_HEADER),
+        [Commit("vda", "sn1", "base")],
+        [AwaitCompleted("vda")],
+    ),
+    "pull, flush": (BreakStorage("cur", "flush"), [Pull("vda")], [AwaitCompleted("vda")]),
+    "pull, tables": (
+        BreakStorage("cur", "write", "ENOSPC", first=_DATA, last=_TABLES),
+        [Pull("vda")],
+        [AwaitCompleted("vda")],
+    ),
+    "pull, header": (BreakStorage("cur", "write", last=_HEADER), [Pull("vda", "base")], [AwaitCompleted("vda")]),
+    "active commit, flush": (
+        BreakStorage("base", "flush"),
+        [ActiveCommit("vda", "base")],
+        [AwaitReady("vda"), Pivot("vda")],
+    ),
+    "active commit, tables": (
+        BreakStorage("base", "write", "ENOSPC", last=_TABLES),
+        [ActiveCommit("vda", "base")],
+        [AwaitReady("vda"), Pivot("vda")],
+    ),
+}
+
+
+@pytest.mark.parametrize("row", UNWRITABLE)
+def test_an_operation_that_cannot_write_what_it_has_to_in_the_end_fails(trial: Trial, layered: Vm, row: str) -> None:
+    """base <- sn1 <- sn2 <- cur (live)   stays that, and becomes later what the operation makes of it."""
+    broken, begin, end = UNWRITABLE[row]
+    trial.do(broken, *begin, AwaitFailed("vda"), HealStorage())
+    trial.verify("failed")
+
+    trial.do(*begin, *end, Write("vda", "G", (0, 11)))
+    trial.verify("done again")
+    layered.shut_off()
+    layered.bring_up()
+    trial.verify("started again")
+
+
+def _few(rows: Mapping[str, object]) -> list[object]:
+    """The first one of `rows` stands for all in the default tier."""
+    return [pytest.param(row, marks=[pytest.mark.full] if number else []) for number, row in enumerate(rows)]
+
+
+POLICIES: Mapping[str, tuple[Driver, Error]] = {
+    "no room, by default": (Driver(), "ENOSPC"),
+    "no room, enospace": (Driver(error_policy="enospace"), "ENOSPC"),
+    "no room, stop": (Driver(error_policy="stop"), "ENOSPC"),
+    "an error, stop": (Driver(error_policy="stop"), "EIO"),
+}
+JOBS: Mapping[str, tuple[Sequence[Act], Sequence[Act]]] = {
+    "without a job": ((), ()),
+    "active commit": ([ActiveCommit("vda", "base"), AwaitReady("vda")], [Pivot("vda")]),
+    "copy": ([Copy("vda", "copy"), AwaitReady("vda")], [Pivot("vda")]),
+}
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("policy", _few(POLICIES))
+def test_a_guest_that_an_error_has_stopped_goes_on_where_it_was(trial: Trial, policy: str, job: str) -> None:
+    """base <- cur (live)   is paused by an error, and goes on without a byte lost."""
+    driver, error = POLICIES[policy]
+    trial.create_base()
+    vm = trial.define(driver=driver).bring_up()
+    trial.do(Write("vda", "A", (0, 1, 2)), Snapshot("vda", "cur"), Write("vda", "B", (1, 3)), *JOBS[job][0])
+    trial.do(BreakStorage("cur", "write", error), BeginWrite("vda", "C", (2, 5)), AwaitStopped("vda"), HealStorage())
+    trial.do(Resume(), EndWrite("vda"), Flush("vda"), *JOBS[job][1])
+
+    trial.verify("resumed")
+    vm.shut_off()
+    vm.bring_up()
+    trial.verify("started again")
+
+
+REPORTED: Mapping[str, tuple[Driver, Error]] = {
+    "an error, by default": (Driver(), "EIO"),
+    "an error, enospace": (Driver(error_policy="enospace"), "EIO"),
+    "an error, report": (Driver(error_policy="report"), "EIO"),
+    "no room, report": (Driver(error_policy="report"), "ENOSPC"),
+}
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("policy", _few(REPORTED))
+def test_a_guest_that_is_told_of_an_error_keeps_all_else(trial: Trial, policy: str, job: str) -> None:
+    """base <- cur (live)   has a write that fails, of which the guest is told, and keeps every other byte."""
+    driver, error = REPORTED[policy]
+    trial.create_base()
+    vm = trial.define(driver=driver).bring_up()
+    trial.do(Write("vda", "A", (0, 1, 2)), Snapshot("vda", "cur"), Write("vda", "B", (1, 3)), *JOBS[job][0])
+    trial.do(BreakStorage("cur", "write", error), FailWrite("vda", "C", (2, 5)), HealStorage())
+    trial.do(Write("vda", "D", (2, 6)), *JOBS[job][1])
+
+    trial.verify("told")
+    vm.shut_off()
+    vm.bring_up()
     trial.verify("started again")

@@ -17,10 +17,12 @@ from harness.acts.chain import (
     Abort,
     ActiveCommit,
     AwaitCompleted,
+    AwaitFailed,
     AwaitReady,
     AwaitUnderWay,
     Commit,
     Copy,
+    FailPivot,
     Pivot,
     Pull,
     Resize,
@@ -38,6 +40,7 @@ from harness.acts.guest import (
     Discard,
     EndAgent,
     EndWrite,
+    FailWrite,
     Flush,
     Freeze,
     RunInGuest,
@@ -66,6 +69,7 @@ from harness.acts.records import DeleteSnapshot, RedefineSnapshot
 from harness.acts.revert import RevertToSnapshot
 from harness.acts.saving import RemoveSaved, Restore, Save
 from harness.acts.snapshot import InternalSnapshot, Snapshot
+from harness.acts.storage import AwaitFaults, AwaitStopped, BreakStorage, HealStorage
 from harness.oracle.content import Impossible
 from harness.oracle.driver import Driver
 from harness.oracle.geometry import Geometry
@@ -134,6 +138,22 @@ STORY: tuple[Act, ...] = (
     Copy("vda", "copy", shallow=True),
     AwaitReady("vda"),
     Pivot("vda"),
+    Copy("vda", "lost"),
+    BreakStorage("lost", "write", "ENOSPC"),
+    AwaitFaults(),
+    AwaitFailed("vda"),
+    BreakStorage("copy", "write", times=1),
+    FailWrite("vda", "E", (5,)),
+    BeginWrite("vda", "F", (5,)),
+    AwaitStopped("vda"),
+    HealStorage(),
+    Resume(),
+    EndWrite("vda"),
+    Copy("vda", "later"),
+    AwaitReady("vda"),
+    BreakStorage("later", "flush"),
+    FailPivot("vda"),
+    HealStorage(),
     Resize("vda", 1 << 22),
     BeginBackup(checkpoint="ck1"),
     EndBackup(),

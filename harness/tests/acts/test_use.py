@@ -21,6 +21,7 @@ from harness.acts import (
     revert,
     saving,
     snapshot,
+    storage,
 )
 from harness.acts.act import Act
 
@@ -28,7 +29,9 @@ ROOT = Path(__file__).resolve().parents[3]
 STAGE = "harness/trial/stage.py"
 ACTS = {
     name
-    for module in (backup, chain, checkpoint, device, faults, guest, images, power, records, revert, saving, snapshot)
+    for module in (
+        *(backup, chain, checkpoint, device, faults, guest, images, power, records, revert, saving, snapshot, storage),
+    )
     for name, value in vars(module).items()
     if isinstance(value, type) and issubclass(value, Act) and value is not Act and not name.startswith("_")
 }
