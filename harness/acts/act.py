@@ -42,6 +42,10 @@ class Act(ABC):
         """What is true afterwards, with what only the `answer` of the hand tells."""
         return after
 
+    def refused(self, state: State) -> State:
+        """What is true after libvirt has refused it: nothing has changed."""
+        return state
+
     def __repr__(self) -> str:
         """The constructor call, without what is as by default."""
         given = [(field.name, getattr(self, field.name)) for field in fields(self) if not _is_default(self, field.name)]  # type: ignore[arg-type]

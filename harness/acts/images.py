@@ -85,6 +85,8 @@ class CreateImage(Act):
                 state = state.with_vm(self.vm, replace(machine, detached={**machine.detached, self.disk: content}))
         on_device = state.store(self.name) if self.name in state.devices else None
         state.fits(self.name, self.format, content.layer(self.name).size)
+        if on_device and self.relative:
+            raise Impossible(f"no backing file lies beside the block device {self.name}")
         store = self.store or on_device or file_image(DIRECTORY, self.name, self.format).store
         if isinstance(store, Nbd):
             if store != served(self.name) or self.format != Raw():

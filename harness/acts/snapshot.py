@@ -81,7 +81,10 @@ class Snapshot(Act):
                 raise Impossible("the memory is a guest's that runs, and not of one that is frozen")
         state = self._remembered(state, below)
         for disk in self.manual:
-            state = state.with_disk(self.vm, disk, state.operated(self.vm, disk).flush())
+            before = state.operated(self.vm, disk)
+            if before.job is not None:
+                raise Impossible(f"{disk} has a job")
+            state = state.with_disk(self.vm, disk, before.flush())
         if self.manual and state.vm(self.vm).power is Power.RUNNING:
             state = state.with_power(self.vm, Power.PAUSED)
         if not self.halt:
@@ -159,6 +162,11 @@ class InternalSnapshot(Act):
             return state
         state.endable(self.vm)
         return state.with_vm(self.vm, ended(state.vm(self.vm), Death.SNAPSHOT))
+
+    def refused(self, state: State) -> State:
+        """The guest may have stood still until it was."""
+        is_running = state.vm(self.vm).power is Power.RUNNING
+        return state.with_turns(self.vm, "suspended?", "resumed?") if is_running else state
 
     def __str__(self) -> str:
         return f"makes the snapshot {self.name} inside the images of {self.vm}"

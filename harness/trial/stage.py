@@ -80,7 +80,7 @@ class Stage:
         except Refusal as error:
             if not re.search(text, str(error)):
                 raise CheckFailed(claim, f"it is refused with: {error}") from error
-            self.state = self.state.with_noise(text)
+            self.state = act.refused(self.state).with_noise(text)
             return
         raise CheckFailed(claim, "it is done")
 

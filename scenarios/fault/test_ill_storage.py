@@ -20,11 +20,12 @@ from harness.acts.chain import (
     Pivot,
     Pull,
 )
+from harness.acts.faults import KillQemu
 from harness.acts.guest import BeginWrite, EndWrite, FailWrite, Flush, Write
 from harness.acts.images import RemoveImage
 from harness.acts.power import Resume
 from harness.acts.snapshot import Snapshot
-from harness.acts.storage import AwaitStopped, BreakStorage, HealStorage
+from harness.acts.storage import AwaitFaults, AwaitStopped, BreakStorage, HealStorage
 from harness.oracle.driver import Driver
 from harness.trial.nouns import Vm
 from harness.trial.trial import Trial
@@ -254,4 +255,47 @@ def test_a_guest_that_is_told_of_an_error_keeps_all_else(trial: Trial, policy: s
     trial.verify("told")
     vm.shut_off()
     vm.bring_up()
+    trial.verify("started again")
+
+
+@pytest.mark.parametrize(
+    ("operation", "what"),
+    [
+        ("active commit", "write"),
+        *(
+            pytest.param(*row, marks=pytest.mark.full)
+            for row in (
+                ("active commit", "read"),
+                ("commit", "write"),
+                ("commit", "read"),
+                ("pull", "read"),
+                ("copy", "write"),
+            )
+        ),
+    ],
+)
+def test_a_job_whose_storage_does_not_come_back_for_a_while_goes_on(
+    trial: Trial, layered: Vm, operation: str, what: Operation
+) -> None:
+    """base <- sn1 <- sn2 <- cur (live, a job waits for its storage)   becomes   what the job makes of it."""
+    case = CASES[operation]
+    image = (case.reads if what == "read" else case.writes)[0]
+    trial.do(BreakStorage(image, what, "stall", first=_DATA), *case.begin, AwaitFaults())
+    assert layered.disk("vda").ask("virDomainGetBlockJobInfo")
+    trial.do(HealStorage(), Write("vda", "E", (0, 9)), *case.end, Write("vda", "F", (1, 11)))
+
+    trial.verify("done")
+    layered.shut_off()
+    layered.bring_up()
+    trial.verify("started again")
+
+
+def test_a_guest_whose_disk_does_not_come_back_is_killed_and_starts_again(trial: Trial, layered: Vm) -> None:
+    """base <- sn1 <- sn2 <- cur (live, a write does not end)   is killed, and   starts again."""
+    trial.do(BreakStorage("cur", "write", "stall"), BeginWrite("vda", "E", (1,)), AwaitFaults(), KillQemu())
+    trial.do(HealStorage())
+    trial.verify("killed")
+    layered.bring_up()
+    trial.do(Write("vda", "F", (1, 2)))
+
     trial.verify("started again")
