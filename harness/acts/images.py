@@ -307,6 +307,8 @@ class RemoveImage(Act):
 
     def after(self, state: State) -> State:
         """It is gone; what was above it cannot be read any more."""
+        if self.name in state.vm(self.vm).backed_up_to:
+            raise Impossible(f"a backup goes to {self.name}")
         gone = state.with_disk(self.vm, self.disk, state.content(self.vm, self.disk).remove(self.name))
         return replace(gone, stores={name: store for name, store in state.stores.items() if name != self.name})
 

@@ -270,7 +270,8 @@ def _of_chain(
     for below in chain[:-1]:
         yield Pull(target, below)
         yield Pull(target, below, relative=True)
-    unused = [name for name in content.files() if name not in chain and not _is_target(content, name)]
+    taken = {*chain, *state.vm(VM).backed_up_to}
+    unused = [name for name in content.files() if name not in taken and not _is_target(content, name)]
     if len(unused) < _MOST_UNUSED:
         yield Copy(target, fresh)
         yield Copy(target, fresh, shallow=True)

@@ -137,6 +137,11 @@ class VmState:
         """Its disks, and those that are not plugged in."""
         return {**self.disks, **self.detached}
 
+    @property
+    def backed_up_to(self) -> frozenset[str]:
+        """The images that a backup goes to which is on."""
+        return frozenset(each.dest for each in self.backup.disks.values() if each.dest) if self.backup else frozenset()
+
     def descendants(self, snapshot: str) -> tuple[str, ...]:
         """The snapshots that came after one, in a tree."""
         children = [name for name, record in self.snapshots.items() if record.parent == snapshot]

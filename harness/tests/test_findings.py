@@ -15,6 +15,8 @@ FINDINGS = Path(__file__).resolve().parents[2] / "scenarios/findings"
 def test_a_reproducer_comes_to_a_verdict_and_leaves_nothing(script: Path, tmp_path: Path) -> None:
     done = run(["env", f"TMPDIR={tmp_path}", "sh", str(script)], timeout=60)
 
+    if done.exit_status == 2 and done.stdout.startswith("cannot be shown here: "):
+        pytest.skip(done.stdout.strip())
     assert done.exit_status in (0, 1), done.output
     assert done.stdout.splitlines()[-1].startswith("after ")  # it has got to its end
     assert list(tmp_path.iterdir()) == []
