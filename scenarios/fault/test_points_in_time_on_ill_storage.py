@@ -55,7 +55,9 @@ REFUSED: Mapping[str, tuple[BreakStorage, str]] = {
 }
 
 
-@pytest.mark.parametrize("row", REFUSED)
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=pytest.mark.full if n else []) for n, row in enumerate(REFUSED)]
+)
 @pytest.mark.usefixtures("layered")
 def test_a_snapshot_whose_storage_fails_is_refused_and_can_be_made_later(trial: Trial, row: str) -> None:
     """base <- sn1 <- sn2 <- cur (live)   stays that, and becomes later   base <- sn1 <- sn2 <- cur <- late (live)."""

@@ -93,7 +93,11 @@ def test_a_way_to_end_has_its_exit_status(way: str, tmp_path: Path) -> None:
 
 # but for a worker's pytest_unconfigure: by then it has said goodbye, and nothing of ours is done there
 @pytest.mark.parametrize(
-    ("hook", "where"), [*((hook, "the run") for hook in HOOKS), *((hook, "a worker") for hook in HOOKS[:-1])]
+    ("hook", "where"),
+    [
+        *((hook, "the run") for hook in HOOKS),
+        *(pytest.param(hook, "a worker", marks=pytest.mark.full if n else []) for n, hook in enumerate(HOOKS[:-1])),
+    ],
 )
 def test_an_exception_in_any_hook_is_an_internal_error(hook: str, where: str, tmp_path: Path) -> None:
     plugin = f"def {hook}():\n    raise OSError('no space')"
@@ -126,7 +130,7 @@ STUCK = {
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=str)
 @pytest.mark.parametrize("workers", [(), WORKERS], ids=["one process", "workers"])
-@pytest.mark.parametrize("how", STUCK)
+@pytest.mark.parametrize("how", ["polite", pytest.param("lingering", marks=pytest.mark.full)])
 def test_an_interrupted_run_ends_soon_with_a_status_of_its_own(
     how: str, workers: tuple[str, ...], number: signal.Signals, tmp_path: Path
 ) -> None:
