@@ -90,8 +90,7 @@ class Host:
     `made` is a file that the command makes for the command `then`, which is run next; it is removed afterwards.
     `serves` is a file that an NBD server serves from then on; `lets_go` is the name of one that it serves no longer;
     `pace` are the bytes a second that it lets pass, 0 for no limit. `device` is a block device that is made, of `size`
-    bytes; with foreign bytes if it has a
-    `label`; or without a size, one whose bytes are discarded.
+    bytes, which are foreign if there is a `label`; or without a size, one whose bytes are discarded.
     `fault` is one more that the storage has from then on; `heals`: it has none.
     """
 
@@ -138,7 +137,6 @@ class Await:
         "under way",
         "met",
         "stopped by an error",
-        "backup failed",
     ]
     disk: str = ""
 

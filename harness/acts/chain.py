@@ -15,6 +15,7 @@ from harness.storage.stores import file_name
 
 # after an aborted active commit libvirt 9.0 removes a bitmap that it makes only where there are checkpoints
 _NO_BITMAP = "libvirt-tmp-activewrite"
+_NO_PIVOT = r"block job '.*' failed while pivoting"
 
 
 class _OfDisk(Act):
@@ -327,7 +328,9 @@ class FailPivot(_OfDisk):
 
     def call(self, state: State) -> Libvirt:  # noqa: ARG002
         """virDomainBlockJobAbort, PIVOT."""
-        return Libvirt("virDomainBlockJobAbort", self.vm, {"disk": self.disk}, ("PIVOT",), until="failed", fails=".")
+        return Libvirt(
+            "virDomainBlockJobAbort", self.vm, {"disk": self.disk}, ("PIVOT",), until="failed", fails=_NO_PIVOT
+        )
 
     def content(self, content: Content) -> Content:
         """The job is gone."""
@@ -338,7 +341,7 @@ class FailPivot(_OfDisk):
         content = state.disk(self.vm, self.disk)
         if not state.broken or content.job is None or content.job.phase is not Phase.READY:
             raise Impossible(f"nothing is broken, or no job of {self.disk} is ready")
-        return super().after(state).with_noise(_NO_BITMAP, "block job|job failed|pivot")
+        return super().after(state).with_noise(_NO_BITMAP, _NO_PIVOT)
 
     def __str__(self) -> str:
         return f"the job of {self.disk} fails as it pivots"

@@ -41,6 +41,8 @@ class BlockDevice:
     def __init__(self, path: Path, size: int, *, stale: bool = False) -> None:
         self._path = path
         self._size = size
+        if path.exists() or beneath(path).exists():
+            raise ValueError(f"{path} is there already")
         try:
             with beneath(path).open("xb") as file:
                 file.truncate(size)

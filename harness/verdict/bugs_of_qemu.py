@@ -110,6 +110,21 @@ BUGS: tuple[KnownBug, ...] = (
         acts=r"^(.*\n)*BreakStorage\((.*\n)*AwaitFailed\((.*\n)*Commit\(",
     ),
     KnownBug(
+        scenario=r"^scenarios/explore/",
+        check="WaitTimeout",
+        shows=r"waited \d+ s for the guest's disk server to answer: (write|flush) ",
+        component="QEMU",
+        since="5.2.0",
+        fixed=None,
+        url="",
+        sentence="A write to one disk hangs as long as the storage of another one, or of a job's target, does.",
+        measured="shows on 1:7.2+dfsg-7+deb12u18+b3, 1:10.0.13+ds-0+deb13u1 and 1:11.1.3+ds-1, in some"
+        " tries, and on 1:5.2+dfsg-11+deb11u3 by another way; no reference found:"
+        " scenarios/findings/disk-hangs-while-the-storage-of-another-does.md",
+        sometimes=r"(?!)",
+        acts=r"^(.*\n)*BreakStorage\(.*error='stall'",
+    ),
+    KnownBug(
         scenario=r"test_a_deletion_whose_storage_fails_can_be_done_later",
         check=r"|content",
         shows=r"the disk's content (at deleted|at the end) is as the oracle says.*\n(.*\n)*.*cur contains: ",

@@ -11,6 +11,7 @@ from harness.acts.backup import AwaitBackup, BeginBackup
 from harness.acts.chain import ActiveCommit, AwaitCompleted, AwaitReady, Commit, Copy, Pivot, Pull
 from harness.acts.guest import Discard, Write, Zero
 from harness.acts.images import CreateImage, MakeDevice
+from harness.acts.power import Redefine, Undefine
 from harness.acts.snapshot import Snapshot
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import QCOW2, Format, Raw
@@ -102,3 +103,16 @@ def test_a_device_that_an_image_was_on_is_used_again(trial: Trial) -> None:
     trial.do(Snapshot("vda", "old"), Write("vda", "C", (2,)))
 
     trial.verify("on the device again")
+
+
+def test_the_older_call_copies_a_transient_vms_disk_to_a_block_device(trial: Trial) -> None:
+    """base <- sn1 (live, transient)   becomes   copy, on a block device (live), which is defined again."""
+    trial.create_base()
+    vda = trial.define().bring_up().disk()
+    vda.write("A", (0, 1, 2))
+    trial.do(Snapshot("vda", "sn1"), Write("vda", "B", (1, 5)), Undefine(), MakeDevice("copy", stale=True))
+    trial.do(Copy("vda", "copy", by_rebase=True), AwaitReady("vda"), Write("vda", "C", (2,)), Pivot("vda"))
+    trial.verify("on the device")
+    trial.do(Redefine(), Write("vda", "D", (3,)))
+
+    trial.verify("defined again")
