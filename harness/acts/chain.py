@@ -290,8 +290,7 @@ class AwaitFailed(_OfDisk):
 
     def after(self, state: State) -> State:
         """Raises Impossible unless its storage is broken."""
-        if not state.broken:
-            raise Impossible("nothing is broken")
+        state.require_broken()
         return super().after(state).with_noise(_NO_BITMAP)
 
     def __str__(self) -> str:
@@ -339,8 +338,9 @@ class FailPivot(_OfDisk):
     def after(self, state: State) -> State:
         """Raises Impossible unless its storage is broken, and the job is ready."""
         content = state.disk(self.vm, self.disk)
-        if not state.broken or content.job is None or content.job.phase is not Phase.READY:
-            raise Impossible(f"nothing is broken, or no job of {self.disk} is ready")
+        state.require_broken()
+        if content.job is None or content.job.phase is not Phase.READY:
+            raise Impossible(f"no job of {self.disk} is ready")
         return super().after(state).with_noise(_NO_BITMAP, _NO_PIVOT)
 
     def __str__(self) -> str:

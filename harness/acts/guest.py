@@ -98,8 +98,7 @@ class FailWrite(_OnParts):
 
     def after(self, state: State) -> State:
         """The disk had an error. Raises Impossible unless its storage is broken."""
-        if not state.broken:
-            raise Impossible("nothing is broken")
+        state.require_broken()
         after = super().after(state)
         machine = after.vm(self.vm)
         return after.with_vm(self.vm, replace(machine, io_errors=machine.io_errors | {self.disk}))

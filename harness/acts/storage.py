@@ -68,8 +68,7 @@ class AwaitFaults(Act):
 
     def after(self, state: State) -> State:
         """As it was."""
-        if not state.broken:
-            raise Impossible("nothing is broken")
+        state.require_broken()
         return state
 
     def __str__(self) -> str:
@@ -89,8 +88,7 @@ class HealStorage(Act):
 
     def after(self, state: State) -> State:
         """Nothing is broken."""
-        if not state.broken:
-            raise Impossible("nothing is broken")
+        state.require_broken()
         return replace(state, broken=())
 
     def __str__(self) -> str:
@@ -113,8 +111,7 @@ class AwaitStopped(Act):
         if not state.awake(self.vm, self.disk).in_flight:
             raise Impossible(f"the guest has begun no write to {self.disk}")
         machine = state.running(self.vm)
-        if not state.broken:
-            raise Impossible("nothing is broken")
+        state.require_broken()
         machine = replace(machine, power=Power.PAUSED, io_errors=machine.io_errors | {self.disk})
         return state.with_vm(self.vm, machine).with_turns(self.vm, "suspended")
 

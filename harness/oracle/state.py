@@ -270,6 +270,11 @@ class State:
         if self.daemon is None:
             raise Impossible("no libvirtd runs")
 
+    def require_broken(self) -> None:
+        """Raise Impossible where all storage is well: what only its failing brings about cannot be."""
+        if not self.broken:
+            raise Impossible("nothing is broken")
+
     def require_free(self, name: str) -> None:
         """Raise Impossible if an image of any disk has this name."""
         if any(name in content.layers for machine in self.vms.values() for content in machine.known.values()):

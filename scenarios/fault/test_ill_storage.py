@@ -102,6 +102,10 @@ def _do_again(trial: Trial, vm: Vm, *acts: Act) -> None:
     """Do what has failed, with storage that is well: it ends well, and the VM starts from what it has left."""
     trial.do(*acts, Write("vda", "G", (0, 11)))
     trial.verify("done again")
+    _start_again(trial, vm)
+
+
+def _start_again(trial: Trial, vm: Vm) -> None:
     vm.shut_off()
     vm.bring_up()
     trial.verify("started again")
@@ -226,9 +230,7 @@ def test_a_guest_that_an_error_has_stopped_goes_on_where_it_was(trial: Trial, po
     trial.do(Resume(), EndWrite("vda"), Flush("vda"), *JOBS[job][1])
 
     trial.verify("resumed")
-    vm.shut_off()
-    vm.bring_up()
-    trial.verify("started again")
+    _start_again(trial, vm)
 
 
 REPORTED: Mapping[str, tuple[Driver, Error]] = {
@@ -251,9 +253,7 @@ def test_a_guest_that_is_told_of_an_error_keeps_all_else(trial: Trial, policy: s
     trial.do(Write("vda", "D", (2, 6)), *JOBS[job][1])
 
     trial.verify("told")
-    vm.shut_off()
-    vm.bring_up()
-    trial.verify("started again")
+    _start_again(trial, vm)
 
 
 @pytest.mark.parametrize(
@@ -283,9 +283,7 @@ def test_a_job_whose_storage_does_not_come_back_for_a_while_goes_on(
     trial.do(HealStorage(), Write("vda", "E", (0, 9)), *case.end, Write("vda", "F", (1, 11)))
 
     trial.verify("done")
-    layered.shut_off()
-    layered.bring_up()
-    trial.verify("started again")
+    _start_again(trial, layered)
 
 
 def test_a_guest_whose_disk_does_not_come_back_is_killed_and_starts_again(trial: Trial, layered: Vm) -> None:
