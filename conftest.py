@@ -82,8 +82,8 @@ def daemons(platform: Platform) -> Iterator[Daemons]:
 
 @pytest.fixture
 def daemon(request: pytest.FixtureRequest, daemons: Daemons) -> Daemon:
-    marked = [request.node.get_closest_marker(name) is not None for name in ("recorded", "ill_storage")]
-    return daemons.sound(recorded=marked[0], ill=marked[1])
+    marked = [request.node.get_closest_marker(name) is not None for name in ("recorded", "ill_storage", "encrypted")]
+    return daemons.sound(recorded=marked[0], ill=marked[1], encrypted=marked[2])
 
 
 @pytest.fixture  # a daemon of the scenario's own, which need not be the same one at its end

@@ -91,7 +91,7 @@ class Host:
     `serves` is a file that an NBD server serves from then on; `lets_go` is the name of one that it serves no longer;
     `pace` are the bytes a second that it lets pass, 0 for no limit. `device` is a block device that is made, of `size`
     bytes, which are foreign if there is a `label`; or without a size, one whose bytes are discarded.
-    `fault` is one more that the storage has from then on; `heals`: it has none.
+    `fault` is one more that the storage has from then on; `heals`: it has none. `secret` is one that libvirt gets.
     """
 
     command: tuple[str, ...] = ()
@@ -108,6 +108,7 @@ class Host:
     size: int = 0
     fault: Fault | None = None
     heals: bool = False
+    secret: str = ""
 
 
 @dataclass(frozen=True)

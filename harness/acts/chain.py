@@ -175,7 +175,7 @@ class Copy(_OfDisk):
     def call(self, state: State) -> Libvirt:
         """virDomainBlockCopy, or virDomainBlockRebase with COPY."""
         content = state.disk(self.vm, self.disk)
-        form = content.layer(self.dest).format if self.reuse else self.format or content.layer(content.active).format
+        form = content.layer(self.dest).format if self.reuse else self.format or content.made_by_copy()
         flags = chosen(SHALLOW=self.shallow, REUSE_EXT=self.reuse, SYNCHRONOUS_WRITES=self.synchronous)
         if self.by_rebase:
             copied = chosen(

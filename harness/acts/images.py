@@ -48,6 +48,25 @@ class MakeDevice(Act):
 
 
 @dataclass(frozen=True, repr=False)
+class DefineSecret(Act):
+    """Have libvirt know the secret of this name, which images may be encrypted with from then on."""
+
+    name: str
+
+    def call(self, state: State) -> Host:  # noqa: ARG002
+        """virSecretDefineXML, virSecretSetValue."""
+        return Host(secret=self.name)
+
+    def after(self, state: State) -> State:
+        """libvirt has it."""
+        state.served()
+        return replace(state, secrets=state.secrets | {self.name})
+
+    def __str__(self) -> str:
+        return f"has libvirt know the secret {self.name}"
+
+
+@dataclass(frozen=True, repr=False)
 class CreateImage(Act):
     """Make an empty image: the first one of a disk, which then has the `geometry`, or one more beside the others.
 
@@ -71,7 +90,9 @@ class CreateImage(Act):
         image = self.after(state).image(self.vm, self.disk, self.name)
         command = tool.create(image, size, backing, relative=self.relative)
         wiped = str(path_of(image.store)) if self.name in state.devices else ""
-        return Host(command, serves=str(path_of(image.store)) if isinstance(image.store, Nbd) else "", device=wiped)
+        served = str(path_of(image.store)) if isinstance(image.store, Nbd) else ""
+        zeros = tool.fill(image, size) if isinstance(image.format, Raw) and image.format.secret else ()
+        return Host(command, then=zeros, serves=served, device=wiped)
 
     def after(self, state: State) -> State:
         """The disk has one more image, which is in its chain if it is the first."""

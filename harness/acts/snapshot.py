@@ -10,7 +10,8 @@ from xml.sax.saxutils import quoteattr
 from harness.acts.act import VM, Act
 from harness.acts.calls import Libvirt, chosen
 from harness.acts.power import ended
-from harness.oracle.content import Impossible
+from harness.oracle.content import Content, Impossible
+from harness.oracle.image import Format
 from harness.oracle.state import Death, Power, SnapshotRecord, State
 from harness.storage.elements import snapshot_disk
 
@@ -23,7 +24,7 @@ class Snapshot(Act):
     with `memory`, the path of a file, of the memory too, `live` while the guest runs on. With `reuse` the overlays
     exist already (CreateImage), in whatever format. With `quiesce` the guest freezes its file systems meanwhile; with
     `halt` QEMU ends afterwards. Disks that are `manual` somebody else copies, while the VM stands still: it is paused
-    until it is resumed.
+    until it is resumed. With a `secret` libvirt makes overlays that are encrypted with it.
     """
 
     disk: str
@@ -36,6 +37,7 @@ class Snapshot(Act):
     live: bool = False
     halt: bool = False
     manual: tuple[str, ...] = ()
+    secret: str = ""
     vm: str = VM
 
     @property
@@ -47,7 +49,10 @@ class Snapshot(Act):
         """virDomainSnapshotCreateXML."""
         name = f"<name>{self.name}</name>" if self.name else ""
         memory = f"<memory snapshot='external' file={quoteattr(self.memory)}/>" if self.memory else ""
-        disks = [snapshot_disk(disk, state.store(overlay)) for disk, overlay in self.overlays.items()]
+        disks = [
+            snapshot_disk(disk, state.store(overlay), self._form(state.disk(self.vm, disk), overlay))
+            for disk, overlay in self.overlays.items()
+        ]
         for disk in state.vm(self.vm).disks:
             if disk not in self.overlays:
                 disks.append(f"<disk name={quoteattr(disk)} snapshot='{'manual' if disk in self.manual else 'no'}'/>")
@@ -73,7 +78,9 @@ class Snapshot(Act):
             below[disk] = before.active
             if not self.reuse:
                 state.require_free(overlay)
-            taken = before.reuse(overlay) if self.reuse else before.snapshot(overlay)
+            form = self._form(before, overlay)
+            state.require_secret(form)
+            taken = before.reuse(overlay) if self.reuse else before.snapshot(overlay, form)
             state = state.with_disk(self.vm, disk, taken)
         if self.quiesce:
             state.running(self.vm)
@@ -92,6 +99,13 @@ class Snapshot(Act):
         machine = state.endable(self.vm)
         flushed = {disk: content.flush() for disk, content in machine.disks.items()}
         return state.with_vm(self.vm, ended(replace(machine, disks=flushed), Death.SNAPSHOT))
+
+    def _form(self, content: Content, overlay: str) -> Format:
+        """The format of an overlay."""
+        if self.reuse:
+            return content.layer(overlay).format
+        form = content.overlaid()
+        return replace(form, secret=self.secret) if self.secret else form
 
     def _remembered(self, state: State, below: Mapping[str, str]) -> State:
         """The state with the file of the memory, and the record, if there are to be any."""

@@ -151,7 +151,7 @@ class _Exploration:
             return
         yield "the persistent definition", source
         if promise.active and promise.active != source.path:
-            yield f"the guest of {vm}", Source(promise.active, source.is_raw, source.cache)
+            yield f"the guest of {vm}", Source(promise.active, source.driver, source.cache)
 
     def _problems(
         self, disk: Disk, promise: Promise, named_by: str, source: Source | str, survivors: frozenset[int]
@@ -192,7 +192,7 @@ class _Exploration:
         last: str,
     ) -> Red:
         if isinstance(source, str):
-            source = Source(_definition(disk), is_raw=False, cache="")
+            source = Source(_definition(disk), driver="qcow2", cache="")
         calls = {call.number: call for inode in self._directory.names.values() for call in inode.pending}
         applied = tuple(calls[number] for number in pending if number in survivors)
         dropped = tuple(calls[number] for number in pending if number not in survivors)

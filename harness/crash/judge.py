@@ -27,10 +27,10 @@ _KEPT = 256  # images that were opened, and may be met again
 
 @dataclass(frozen=True)
 class Source:
-    """What a definition says of a disk: the path of its image, its format, and the cache mode."""
+    """What a definition says of a disk: the path of its image, its format as QEMU calls it, and the cache mode."""
 
     path: str
-    is_raw: bool
+    driver: str
     cache: str
 
 
@@ -44,10 +44,12 @@ def sources(definition: bytes) -> Mapping[str, Source]:
     found = {}
     for disk in root.findall("./devices/disk"):
         target, source, driver = disk.find("target"), disk.find("source"), disk.find("driver")
-        path = None if source is None else source.get("file")
-        if target is not None and path is not None and driver is not None:
-            form, cache = driver.get("type"), driver.get("cache", "default")
-            found[target.get("dev", "")] = Source(path, form == "raw", cache)
+        if target is None or source is None or driver is None:
+            continue
+        path, encrypted = source.get("file"), source.find("encryption") is not None
+        if path is not None:
+            form, cache = driver.get("type", "raw"), driver.get("cache", "default")
+            found[target.get("dev", "")] = Source(path, "luks" if encrypted and form == "raw" else form, cache)
     return found
 
 
@@ -86,14 +88,14 @@ class Judge:
         self.read = []
         found: list[OpenImage] = []
         at: PurePosixPath | None = PurePosixPath(source.path)
-        is_raw = source.is_raw
+        driver = source.driver
         session = _Memory(self, survivors)
         while at is not None:
-            opened = self._open(at, survivors, lambda at=at, is_raw=is_raw: open_image(at, is_raw, session))  # type: ignore[misc]
+            opened = self._open(at, survivors, lambda at=at, driver=driver: open_image(at, driver, session))  # type: ignore[misc]
             if len(found) == DEEPEST or any(other.path == at for other in found):
                 raise ImageError(source.path, "has a backing chain that does not end")
             found.append(opened)
-            at, is_raw = opened.backing, opened.backing_is_raw
+            at, driver = opened.backing, opened.backing_driver
         return found[::-1]
 
     def problems(

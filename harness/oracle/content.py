@@ -300,9 +300,15 @@ class Content:
     def write_image(self, name: str, label: str, cells: Iterable[int] = (), ranges: Iterable[Range] = ()) -> Content:
         """The host writes the pattern of `label` into one image, as if it were the guest's disk."""
         layer = self.layer(name)
+        if self.is_encrypted(name):
+            raise Impossible(f"{name} is encrypted, or an image below it: libguestfs cannot open it")
         values: dict[int, Part] = dict.fromkeys(self.geometry.parts_of(cells, ranges), check_label(label))
         marked = replace(self, bitmaps=bitmap.wrote(self.bitmaps, name, values, self.geometry))
         return marked.holding(name, written(layer, self.shows(name), values, self.geometry))
+
+    def is_encrypted(self, name: str) -> bool:
+        """Whether an image is encrypted, or one of those below it."""
+        return any(self.layers[each].format.secret for each in self._chain_of(name) if each in self.layers)
 
     def rebase(self, name: str, backing: str | None, *, relative: bool = False) -> Content:
         """The host writes another backing file into the header of `name`; no data moves (`qemu-img rebase -u`).
@@ -322,6 +328,8 @@ class Content:
         layer = self.layer(name)
         if layer.backing is not None or not isinstance(layer.format, Qcow2):
             raise Impossible(f"{name} is no qcow2 image without a backing file")
+        if layer.format.secret:
+            raise Impossible(f"{name} is encrypted, which compressed clusters cannot be")
         if not all(map(is_certain, layer.own)):
             raise Impossible(f"what {name} holds is not certain")
         if self.bitmaps.get(name):
@@ -407,7 +415,7 @@ class Content:
     def copied(self, name: str, dest: str) -> Content:
         """The host copies the raw file `name`; a hole may become zeros."""
         layer = self.layer(name)
-        if not isinstance(layer.format, Raw):
+        if layer.format.name != Raw().name:
             raise Impossible(f"{name} is not raw")
         made = self.add(dest, Raw(), None, layer.size)
         return made.holding(dest, [Perhaps(ZERO) if part is HOLE else part for part in layer.own])
@@ -488,14 +496,18 @@ class Content:
         layer = self.layer(self.active)
         backing = layer.backing if shallow else None
         if not reuse:
-            made = form or (Raw() if isinstance(layer.format, Raw) else self.overlaid())
-            return self.add(dest, made, backing, layer.size)._begin("copy", dest, base=backing)
+            made = self.add(dest, form or self.made_by_copy(), backing, layer.size)
+            return made._begin("copy", dest, base=backing)
         there = self.layer(dest)
         if dest in self.chain() or there.backing != backing or there.size != layer.size:
             raise Impossible(f"{dest} is no image that a copy of {self.active} may go to")
         if there.own != nothing(there.format, self.geometry.parts):
             raise Impossible(f"{dest} is not empty")
         return self._begin("copy", dest, base=backing)
+
+    def made_by_copy(self) -> Format:
+        """The format of an image that libvirt makes for a copy, if it is told of none."""
+        return Raw() if isinstance(self.layer(self.active).format, Raw) else self.overlaid()
 
     def ready(self, *, earlier: bool = False) -> Content:
         """The job is in sync: what it writes to is exact, the chain is as it was.

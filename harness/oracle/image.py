@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
+LUKS_HEADER = 2068480
+"""Bytes of a LUKS header as QEMU makes it, with room for eight keys (QEMU crypto/block-luks.c)."""
 SUBCLUSTERS = 32
 """How many subclusters a cluster has with extended L2 entries."""
 
@@ -22,7 +24,7 @@ class Qcow2:
 
     `subclusters` are extended L2 entries: then a thirty-second of a cluster is what is allocated. `data_file` is
     the path of the file that holds the guest's data, where that is one of its own. `refcount_bits` are those of the
-    refcount of a cluster.
+    refcount of a cluster. With a `secret` its clusters are encrypted by LUKS.
     """
 
     cluster_size: int = 65536
@@ -32,6 +34,7 @@ class Qcow2:
     compression: Literal["zlib", "zstd"] = "zlib"
     data_file: str | None = None
     refcount_bits: int = 16
+    secret: str = ""
 
     name = "qcow2"
     has_metadata = True
@@ -58,17 +61,28 @@ class Qcow2:
 class Raw:
     """The format raw: no header, no backing file; a hole is one of the file system's, and reads as zeros.
 
-    Of a `device` nobody can tell where it holds nothing: QEMU copies it all.
+    Of a `device` nobody can tell where it holds nothing: QEMU copies it all. So it is where it is encrypted by LUKS,
+    with a `secret`: to QEMU that is a format of its own.
     """
 
     device: bool = False
+    secret: str = ""
 
-    name = "raw"
     data_file = None
     has_metadata = False
     unit = 0
     """0: what is written is what is allocated."""
     discard_unit = 0
+
+    @property
+    def name(self) -> str:
+        """What QEMU calls it."""
+        return "luks" if self.secret else "raw"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has no holes."""
+        return self.device or bool(self.secret)
 
 
 Format = Qcow2 | Raw

@@ -47,7 +47,7 @@ class Layer:
 
 def nothing(form: Format, parts: int) -> Parts:
     """The own contents of an image of this format that nobody has written to."""
-    return (ZERO if isinstance(form, Raw) and form.device else HOLE,) * parts
+    return (ZERO if isinstance(form, Raw) and form.is_full else HOLE,) * parts
 
 
 def reads_zero(part: Part) -> bool:

@@ -170,7 +170,8 @@ class State:
     `stores` are where images lie that are not simply files in DIRECTORY. `devices` are block devices for images, by the
     images' names, with their sizes in bytes; an image of that name lies on it. `files` lie there besides images.
     `noise` are regular expressions of what the daemon may log as errors by now. `pace` are the bytes a second that the
-    NBD server of images lets pass, 0 for no limit. `broken` are images with what fails of them now.
+    NBD server of images lets pass, 0 for no limit. `broken` are images with what fails of them now. `secrets` are those
+    that libvirt has.
     """
 
     vms: Mapping[str, VmState] = field(default_factory=dict)
@@ -182,6 +183,7 @@ class State:
     daemons: int = 1
     pace: int = 0
     broken: tuple[tuple[str, str], ...] = ()
+    secrets: frozenset[str] = frozenset()
 
     def vm(self, name: str) -> VmState:
         """The VM of this name: undefined, and without a disk, if nothing was done to it yet."""
@@ -275,6 +277,11 @@ class State:
         if not self.broken:
             raise Impossible("nothing is broken")
 
+    def require_secret(self, form: Format) -> None:
+        """Raise Impossible unless the secret is defined that an image of this format is encrypted with."""
+        if form.secret and form.secret not in self.secrets:
+            raise Impossible(f"libvirt has no secret {form.secret}")
+
     def require_free(self, name: str) -> None:
         """Raise Impossible if an image of any disk has this name."""
         if any(name in content.layers for machine in self.vms.values() for content in machine.known.values()):
@@ -291,6 +298,7 @@ class State:
         has = self.devices.get(name)
         if isinstance(form, Raw) and form.device != (has is not None):
             raise Impossible(f"{name} is {'a' if has else 'no'} block device")
+        self.require_secret(form)
         if isinstance(form, Raw) and has not in (None, size):
             raise Impossible(f"a raw image is as large as its device, {has} bytes, and not {size}")
 

@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from harness.errors import ImageError, in_one_line
-from harness.oracle.image import Image, Raw
+from harness.oracle.image import Image
 from harness.readers.qcow2_header import MAGIC, read_header
-from harness.readers.session import Session, backing_of, here, is_raw, relative
+from harness.readers.session import Session, backing_of, driver_of, here, relative
 from harness.storage.stores import path_of
 
 DEEPEST = 200
 """Images of the longest backing chain: libvirt has the same limit (src/storage_file, VIR_STORAGE_MAX_CHAIN_DEPTH)."""
 
 
-def named_files(path: PurePosixPath, raw: bool, session: Session, *, chain: bool = True) -> Iterator[PurePosixPath]:
-    """The file of the image at `path`, of format raw or qcow2, and those that QEMU opens because of it.
+def named_files(path: PurePosixPath, driver: str, session: Session, *, chain: bool = True) -> Iterator[PurePosixPath]:
+    """The file of the image at `path`, of a format, and those that QEMU opens because of it.
 
     Without `chain`, not its backing files. Only headers are read. Raises ImageError for a file that is not inside what
     the session may open, for a name that is no path, and for a format that QEMU would guess or that is not known.
@@ -27,7 +27,7 @@ def named_files(path: PurePosixPath, raw: bool, session: Session, *, chain: bool
     while at is not None:
         file = session.open(at, named_by)
         yield at
-        if raw or file.size < len(MAGIC) or file.read(0, len(MAGIC), "the magic") != MAGIC:
+        if driver != "qcow2" or file.size < len(MAGIC) or file.read(0, len(MAGIC), "the magic") != MAGIC:
             return  # QEMU is told that it is qcow2, and refuses it
         seen.add(at)
         header = read_header(file)
@@ -42,8 +42,8 @@ def named_files(path: PurePosixPath, raw: bool, session: Session, *, chain: bool
         below = backing_of(at, header) if chain else None
         if below is None:
             return
-        raw = is_raw(below, header.backing_format, at, session)
-        if raw and header.backing_format is None:
+        driver = driver_of(below, header.backing_format, at, session)
+        if driver == "raw" and header.backing_format is None:
             name = in_one_line(str(below))
             raise ImageError(
                 str(at), f"names no format of its backing file {name}, which is not qcow2: QEMU would guess"
@@ -65,5 +65,5 @@ def require_inside(
     if path is None:
         return
     with Session(resolve, inside or here(resolve, path).parent) as session:
-        for _ in named_files(path, isinstance(image.format, Raw), session, chain=chain):
+        for _ in named_files(path, image.format.name, session, chain=chain):
             pass

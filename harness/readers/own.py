@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.errors import ImageError, in_one_line
 from harness.oracle.content import Content
-from harness.oracle.geometry import SECTOR, Geometry
+from harness.oracle.geometry import Geometry
 from harness.oracle.image import Image, Raw
 from harness.oracle.table import Row, inside_name
 from harness.readers.bitmaps import StoredBitmap, stored_bitmaps
@@ -55,7 +55,7 @@ class Reader:
         if header is not None:
             return header.size
         with self._session(image) as session:
-            return -(-session.open(_path(image)).size // SECTOR) * SECTOR
+            return open_image(_path(image), image.format.name, session).size
 
     def header(self, image: Image) -> Header | None:
         """What the image's header says; None of a raw one, which has none."""
@@ -63,6 +63,11 @@ class Reader:
             return None
         with self._session(image) as session:
             return read_header(session.open(_path(image)))
+
+    def secret(self, image: Image) -> str:
+        """The secret that opens an image; "" if it is not encrypted."""
+        with self._session(image) as session:
+            return open_image(_path(image), image.format.name, session).secret
 
     def wrong_refcounts(self, image: Image) -> list[Wrong]:
         """The clusters of a qcow2 image whose refcounts are not how often they are referred to: see Bookkeeper."""
@@ -123,12 +128,12 @@ class Reader:
     def own(self, image: Image) -> list[Extent]:
         """What the image itself holds, in order and without gaps to the end of its virtual disk."""
         with self._session(image) as session:
-            return open_image(_path(image), isinstance(image.format, Raw), session).extents
+            return open_image(_path(image), image.format.name, session).extents
 
     def read_own(self, image: Image) -> bytes:
         """The virtual disk with the image's own data, zeros where it has none."""
         with self._session(image) as session:
-            return shown_by([open_image(_path(image), isinstance(image.format, Raw), session)])
+            return shown_by([open_image(_path(image), image.format.name, session)])
 
     def shows(self, image: Image) -> bytes:
         """The virtual disk through the backing chain that the headers name."""
@@ -155,7 +160,7 @@ class Reader:
             for image in files:
                 session.inside = self._directory(image)
                 gone = expected is not None and image.name in expected.layers and not expected.readable(image.name)
-                self._known(_path(image), isinstance(image.format, Raw), known, session)
+                self._known(_path(image), image.format.name, known, session)
                 chains[image.name] = [] if gone else self._open_chain(image, known, session)
             shown: dict[PurePosixPath, bytes] = {}
             rows = []
@@ -215,28 +220,28 @@ class Reader:
         """The chain of `image`, base first; `known` are images that are open already, and gets those opened now."""
         chain: list[OpenImage] = []
         at: PurePosixPath | None = _path(image)
-        is_raw = isinstance(image.format, Raw)
+        driver = image.format.name
         while at is not None:
-            held = self._known(at, is_raw, known, session, chain[-1].path if chain else None)
+            held = self._known(at, driver, known, session, chain[-1].path if chain else None)
             if held in chain:
                 raise ImageError(str(_path(image)), f"has a backing chain that comes back to {in_one_line(str(at))}")
             if len(chain) == DEEPEST:
                 raise ImageError(str(_path(image)), f"has a backing chain of more than {DEEPEST} images")
             chain.append(held)
-            at, is_raw = chain[-1].backing, chain[-1].backing_is_raw
+            at, driver = chain[-1].backing, chain[-1].backing_driver
         return chain[::-1]
 
     def _known(
         self,
         path: PurePosixPath,
-        is_raw: bool,
+        driver: str,
         known: dict[PurePosixPath, OpenImage],
         session: Session,
         named_by: PurePosixPath | None = None,
     ) -> OpenImage:
         if path not in known:
             other = next((held for at, held in known.items() if self.same_file(at, path)), None)
-            known[path] = other or open_image(path, is_raw, session, named_by)
+            known[path] = other or open_image(path, driver, session, named_by)
         return known[path]
 
 

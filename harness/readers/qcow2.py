@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, groupby
 
@@ -20,6 +20,9 @@ _TAIL = 4096
 L2_BYTES = 8 << 20
 """Bytes of L2 tables that are read of one image: those of 64 GiB in clusters of 64 KiB; they take two seconds."""
 
+Reading = Callable[[int, int, str], bytes]
+"""Reads so many bytes at an offset of a file; errors say what they are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -34,12 +37,16 @@ class Run:
 
 
 class Qcow2:
-    """An open qcow2 image; `data` is where its clusters are: the same file, or the external data file."""
+    """An open qcow2 image; `data` is where its clusters are: the same file, or the external data file.
 
-    def __init__(self, file: OpenFile, header: Header, data: OpenFile) -> None:
+    `read` reads what is there: by default, as `data` does.
+    """
+
+    def __init__(self, file: OpenFile, header: Header, data: OpenFile, read: Reading | None = None) -> None:
         self.file = file
         self.header = header
         self.data = data
+        self._read = read or data.read_padded
 
     def runs(self) -> Iterator[Run]:
         """What this image itself holds, in order and without gaps, to the end of its virtual disk.
@@ -78,7 +85,7 @@ class Qcow2:
         """The data of a run of kind DATA."""
         if run.packed:
             return self._unpack(run)
-        return self.data.read_padded(run.host, run.extent.length, f"the data of disk byte {run.extent.offset}")
+        return self._read(run.host, run.extent.length, f"the data of disk byte {run.extent.offset}")
 
     def _l2_table(self, l2_offset: int, start: int, length: int) -> bytes:
         """The L2 table that maps `length` bytes of the disk from byte `start`, as far as it does."""
@@ -158,6 +165,8 @@ class Qcow2:
     def _compressed(self, entry: int, at: int, length: int) -> Run:
         if self.header.has_data_file:
             raise ImageError(self.file.image, f"has an external data file, and a compressed cluster at disk byte {at}")
+        if self.header.own.luks is not None:
+            raise ImageError(self.file.image, f"is encrypted, and has a compressed cluster at disk byte {at}")
         bits = 62 - (self.header.cluster_bits - 8)
         host = entry & ((1 << bits) - 1)
         sectors = (entry & (_COMPRESSED - 1)) >> bits

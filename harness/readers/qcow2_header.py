@@ -14,7 +14,9 @@ MAGIC = b"QFI\xfb"
 _V2 = struct.Struct(">4sIQIIQIIQQIIQ")
 _V3 = struct.Struct(">QQQII")
 _EXTENSION = struct.Struct(">II")
-_BACKING_FORMAT, _DATA_FILE, _BITMAPS = 0xE2792ACA, 0x44415441, 0x23852875
+_BACKING_FORMAT, _DATA_FILE, _BITMAPS, _ENCRYPTION = 0xE2792ACA, 0x44415441, 0x23852875, 0x0537BE77
+_TABLE = struct.Struct(">QQ")
+_LUKS = 2
 _BITMAPS_EXTENSION = struct.Struct(">IIQQ")
 _HAS_BITMAPS = 1  # of the autoclear features: without it, what the extension says counts no more
 _DIRTY, _CORRUPT, _EXTERNAL_DATA, _COMPRESSION, _EXTENDED_L2 = (1 << bit for bit in range(5))
@@ -36,7 +38,7 @@ class Bookkeeping:
 
     `refcounts` counts the clusters of the refcount table; a refcount has 2^`refcount_order` bits. `snapshots` are those
     inside the image. `bitmaps` has the directory of them, which takes `bitmap_bytes`. `is_dirty`: the refcounts may be
-    older than what they count.
+    older than what they count. `luks` has the bytes of the header of LUKS, where clusters are encrypted.
     """
 
     refcounts: Table
@@ -45,6 +47,7 @@ class Bookkeeping:
     bitmaps: Table
     bitmap_bytes: int
     is_dirty: bool
+    luks: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,8 @@ def read_header(file: OpenFile) -> Header:
         raise ImageError(file.image, f"is of version {version} of qcow2; 2 and 3 are known")
     if not 9 <= cluster_bits <= 21:
         raise ImageError(file.image, f"has clusters of 2^{cluster_bits} bytes; 2^9 to 2^21 are known")
-    if crypt:
-        raise ImageError(file.image, f"is encrypted ({ {1: 'AES', 2: 'LUKS'}.get(crypt, f'method {crypt}') })")
+    if crypt not in (0, _LUKS):
+        raise ImageError(file.image, f"is encrypted ({ {1: 'AES'}.get(crypt, f'method {crypt}') })")
     newer = _version_3(file, version, cluster_bits)
     features = newer.features
     extensions = _extensions(file, newer.length, backing_at or 1 << cluster_bits, cluster_bits)
@@ -114,7 +117,7 @@ def read_header(file: OpenFile) -> Header:
         _string(file, extensions, _BACKING_FORMAT),
         bool(features & _EXTERNAL_DATA),
         _string(file, extensions, _DATA_FILE),
-        _bookkeeping(file, own, newer, extensions),
+        _bookkeeping(file, own, newer, extensions, encrypted=crypt == _LUKS),
     )
     _check_tables(file, header, size)
     return header
@@ -164,7 +167,7 @@ def _extensions(file: OpenFile, at: int, end: int, cluster_bits: int) -> dict[in
             raise ImageError(file.image, f"has a header extension {kind:#x} of {length} bytes, longer than its place")
         if kind in (_BACKING_FORMAT, _DATA_FILE):
             _text(file, at, length, "a header extension")
-        if kind in (_BACKING_FORMAT, _DATA_FILE, _BITMAPS):
+        if kind in (_BACKING_FORMAT, _DATA_FILE, _BITMAPS, _ENCRYPTION):
             found[kind] = at, length
         at += -(-length // 8) * 8
     return found
@@ -174,7 +177,9 @@ def _string(file: OpenFile, extensions: dict[int, tuple[int, int]], kind: int) -
     return _text(file, *extensions[kind], "a header extension") if kind in extensions else None
 
 
-def _bookkeeping(file: OpenFile, own: list[int], newer: _Newer, extensions: dict[int, tuple[int, int]]) -> Bookkeeping:
+def _bookkeeping(
+    file: OpenFile, own: list[int], newer: _Newer, extensions: dict[int, tuple[int, int]], *, encrypted: bool
+) -> Bookkeeping:
     """`own` are the last fields of the header of version 2."""
     refcount_offset, refcount_clusters, snapshots, snapshots_offset = own
     bitmaps, bitmap_bytes, bitmaps_offset = 0, 0, 0
@@ -192,7 +197,16 @@ def _bookkeeping(file: OpenFile, own: list[int], newer: _Newer, extensions: dict
         Table(bitmaps_offset, bitmaps),
         bitmap_bytes,
         bool(newer.features & _DIRTY),
+        _luks(file, extensions) if encrypted else None,
     )
+
+
+def _luks(file: OpenFile, extensions: dict[int, tuple[int, int]]) -> Table:
+    """Where the header of LUKS is, and its bytes."""
+    at, length = extensions.get(_ENCRYPTION, (0, 0))
+    if length != _TABLE.size:
+        raise ImageError(file.image, "is encrypted (LUKS), and does not say where the header of LUKS is")
+    return Table(*_TABLE.unpack(file.read(at, length, "a header extension")))
 
 
 def _backing(file: OpenFile, at: int, length: int, cluster_bits: int) -> str | None:

@@ -16,6 +16,7 @@ from harness.oracle.image import Image, Store
 from harness.process import Completed, Runner
 from harness.readers.extents import opened
 from harness.readers.named import require_inside
+from harness.storage import tool
 from harness.storage.stores import file_name, path_of, store_printed
 
 LARGEST = 1 << 30
@@ -66,16 +67,16 @@ class QemuImg:
         done = self.tool("info", "-U", *options, "--output=json", "-f", image.format.name, file_name(image.store))
         return tuple(_info(entry) for entry in objects(done.check()))
 
-    def check(self, image: Image, *, may_leak: bool = False) -> None:
+    def check(self, image: Image, *, may_leak: bool = False, alone: bool = False) -> None:
         """Hold the image's own bookkeeping to itself. Raises CheckFailed if it has errors or leaked clusters.
 
         With `may_leak`, leaks are no fault (exit status 3 of qemu-img). A raw image has no bookkeeping. Of an image in
-        use leaks may be reported that are none: QEMU writes refcounts back late.
+        use leaks may be reported that are none: QEMU writes refcounts back late. `alone`: below it is an encrypted one.
         """
         if not image.format.has_metadata:
             return
         self._require_inside(image)
-        done = self.tool("check", "-U", "--output=json", "-f", image.format.name, file_name(image.store))
+        done = self.tool("check", "-U", "--output=json", *tool.opened(image, alone=alone))
         try:
             (found,) = objects(done)
         except ImageError:
@@ -101,7 +102,7 @@ class QemuImg:
         """What the image showed when a snapshot was made inside it, through its backing files as they are now."""
         self._require_inside(image)
         which = ("-l", f"snapshot.name={snapshot}")
-        return self.converted(image, *which, "-f", image.format.name, file_name(image.store))
+        return self.converted(image, *which, *tool.opened(image))
 
     def converted(self, image: Image, *source: str) -> bytes:
         """What `qemu-img convert` makes of `source`, by way of a file beside the image, which must not be there yet.

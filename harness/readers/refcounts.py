@@ -106,6 +106,8 @@ class Bookkeeper:
         self._l1(Table(header.l1_offset, header.l1_entries), "the L1 table", is_active=True)
         self._snapshots(own.snapshots)
         self._bitmaps(own.bitmaps, own.bitmap_bytes)
+        if own.luks is not None:
+            self._refer(own.luks.offset, own.luks.count, "the header of LUKS")
         return self._refcounts()
 
     def _refer(self, offset: int, length: int, what: str) -> None:

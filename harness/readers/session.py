@@ -17,10 +17,13 @@ from harness.oracle.geometry import SECTOR
 from harness.oracle.image import Nbd
 from harness.readers.extents import Extent, Kind, OpenFile, merged, opened
 from harness.readers.inside import as_header, stored_snapshots
+from harness.readers.luks import Decrypted, unlocked
 from harness.readers.qcow2 import Qcow2, Run
 from harness.readers.qcow2_header import MAGIC, Header, read_header
 from harness.storage.stores import UnknownStore, beneath, path_of, store_named
 
+DRIVERS = ("qcow2", "raw", "luks")
+"""The formats that are known, as QEMU calls them."""
 PIECES = 1 << 18
 """Into how many pieces the images that are open together may be broken up."""
 _PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")
@@ -30,18 +33,19 @@ _PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")
 class OpenImage:
     """One image, open: what its header says and what it holds, in files that take `taken` bytes.
 
-    `data_of` reads a run of kind DATA. A raw one has no `header`.
+    `data_of` reads a run of kind DATA. A raw one has no `header`. `secret` is what it is encrypted with.
     """
 
     path: PurePosixPath
     size: int
     backing: PurePosixPath | None
-    backing_is_raw: bool
+    backing_driver: str
     backing_format: str | None
     runs: list[Run]
     data_of: Callable[[Run], bytes]
     taken: int
     header: Header | None = None
+    secret: str = ""
     extents: list[Extent] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -119,10 +123,15 @@ def here(resolve: Callable[[PurePosixPath], Path], path: PurePosixPath) -> Path:
         raise ImageError(str(path), f"cannot be opened: {error}") from None
 
 
-def open_image(path: PurePosixPath, is_raw: bool, session: Session, named_by: PurePosixPath | None = None) -> OpenImage:
-    """Open the image at `path`, which the header of `named_by` names. Raises ImageError."""
+def open_image(path: PurePosixPath, driver: str, session: Session, named_by: PurePosixPath | None = None) -> OpenImage:
+    """Open the image at `path`, which the header of `named_by` names, as one of a format: see DRIVERS.
+
+    Raises ImageError.
+    """
     file = session.open(path, named_by)
-    return _raw(path, file, session) if is_raw else _qcow2(path, file, session)
+    if driver == "qcow2":
+        return _qcow2(path, file, session)
+    return _raw(path, file, session) if driver == "raw" else _luks(path, file, session)
 
 
 def _qcow2(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
@@ -142,25 +151,29 @@ def _mapped(path: PurePosixPath, file: OpenFile, header: Header, session: Sessio
     data = file
     if header.data_file is not None and header.has_data_file:
         data = session.open(relative(header.data_file, path), path)
-    image = Qcow2(file, header, data)
-    backing = backing_of(path, header)
-    backing_is_raw = backing is not None and is_raw(backing, header.backing_format, path, session)
-    form = header.backing_format
     taken = file.taken + (0 if data is file else data.taken)
+    secret, read = "", data.read_padded
+    if header.own.luks is not None:
+        secret, cipher = unlocked(file, header.own.luks.offset)
+        read = Decrypted(data, cipher).read_padded
+    image = Qcow2(file, header, data, read)
+    backing = backing_of(path, header)
+    driver = "" if backing is None else driver_of(backing, header.backing_format, path, session)
+    form = header.backing_format
     runs = session.listed(path, image.runs())
-    return OpenImage(path, header.size, backing, backing_is_raw, form, runs, image.read, taken, header)
+    return OpenImage(path, header.size, backing, driver, form, runs, image.read, taken, header, secret)
 
 
-def is_raw(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, session: Session) -> bool:
-    """Whether the backing file `path` is raw, as the header of `overlay` says, or else its own first bytes."""
+def driver_of(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, session: Session) -> str:
+    """The format of the backing file `path`, as the header of `overlay` says, or else its own first bytes."""
     if format_name is None:
         file = session.open(path, overlay)
-        return file.size < len(MAGIC) or file.read(0, len(MAGIC), "the magic") != MAGIC
-    if format_name not in ("raw", "qcow2"):
+        return "qcow2" if file.size >= len(MAGIC) and file.read(0, len(MAGIC), "the magic") == MAGIC else "raw"
+    if format_name not in DRIVERS:
         raise ImageError(
-            str(overlay), f"has a backing file of format {in_one_line(format_name)}; raw and qcow2 are known"
+            str(overlay), f"has a backing file of format {in_one_line(format_name)}; {', '.join(DRIVERS)} are known"
         )
-    return format_name == "raw"
+    return format_name
 
 
 def _raw(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
@@ -174,7 +187,19 @@ def _raw(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
     def data_of(run: Run) -> bytes:
         return file.read_padded(run.extent.offset, run.extent.length, "the data")
 
-    return OpenImage(path, size, None, False, None, runs, data_of, file.taken)
+    return OpenImage(path, size, None, "", None, runs, data_of, file.taken)
+
+
+def _luks(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
+    """A raw image that is encrypted: it holds all that it shows."""
+    secret, cipher = unlocked(file)
+    data = Decrypted(file, cipher, cipher.payload)
+    runs = session.listed(path, iter([Run(Extent(0, data.size, Kind.DATA))]))
+
+    def data_of(run: Run) -> bytes:
+        return data.read_padded(run.extent.offset, run.extent.length, "the data")
+
+    return OpenImage(path, data.size, None, "", None, runs, data_of, file.taken, secret=secret)
 
 
 def backing_of(image: PurePosixPath, header: Header) -> PurePosixPath | None:

@@ -25,6 +25,7 @@ from harness.stack.sandbox import IMAGES, Sandbox
 from harness.stack.stack import Stack
 from harness.stack.storage_daemon import StorageDaemon
 from harness.stack.view import Preload
+from harness.storage.tool import secret_options
 from harness.waiting import NotYet, wait_until, watchdog
 
 T = TypeVar("T")
@@ -117,7 +118,7 @@ class Daemon:
         if preloads:
             isolation = replace(isolation, preloads=preloads, binds=(*binds, (self.record, RECORD, True)))
         self.sandbox = Sandbox(run_directory, isolation)
-        self.storage = StorageDaemon(self.sandbox)
+        self.storage = StorageDaemon(self.sandbox, options=secret_options())
         self._place = self.sandbox  # where libvirtd and virsh run
 
     @property

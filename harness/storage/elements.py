@@ -5,7 +5,8 @@ from __future__ import annotations
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
-from harness.oracle.image import Format, Image, Store
+from harness.oracle.image import Format, Image, Raw, Store
+from harness.oracle.secret import uuid_of
 from harness.storage.sources import disk_type, source_element
 
 
@@ -13,21 +14,21 @@ def domain_disk(target: str, image: Image, bus: str, driver: str, more: str = ""
     """The <disk> of a domain; `driver` are attributes of its driver, `more` are other elements in it."""
     return f"""\
     <disk type='{disk_type(image.store)}' device='disk'>
-      <driver name='qemu' type='{image.format.name}' {driver}/>
-      {_source(image.store)}
+      <driver name='qemu' type='{_type(image.format)}' {driver}/>
+      {_source(image.store, image.format)}
       <target dev={quoteattr(target)} bus={quoteattr(bus)}/>{more}
     </disk>"""
 
 
-def snapshot_disk(target: str, overlay: Store) -> str:
+def snapshot_disk(target: str, overlay: Store, image_format: Format) -> str:
     """The <disk> of an external snapshot, whose overlay lies in a store."""
-    kind = disk_type(overlay)
-    return f"<disk name={quoteattr(target)} snapshot='external' type='{kind}'>{_source(overlay)}</disk>"
+    kind, source = disk_type(overlay), _source(overlay, image_format)
+    return f"<disk name={quoteattr(target)} snapshot='external' type='{kind}'>{source}</disk>"
 
 
 def copy_disk(dest: Store, image_format: Format) -> str:
     """The <disk> that a copy goes to."""
-    return f"<disk type='{disk_type(dest)}'>{_source(dest)}<driver type='{image_format.name}'/></disk>"
+    return f"<disk type='{disk_type(dest)}'>{_source(dest, image_format)}<driver type='{_type(image_format)}'/></disk>"
 
 
 def scratch_disk(target: str, scratch: Store) -> str:
@@ -37,15 +38,35 @@ def scratch_disk(target: str, scratch: Store) -> str:
 
 def backup_target(target: str, dest: Store, image_format: Format) -> str:
     """The <disk> of a backup in push mode, which goes to an image that libvirt makes."""
-    return _backup_disk(target, dest, "target", f"<driver type='{image_format.name}'/>")
+    return _backup_disk(target, dest, "target", f"<driver type='{_type(image_format)}'/>", image_format.secret)
 
 
-def _backup_disk(target: str, store: Store, tag: str, driver: str) -> str:
-    source = source_element(store)
+def _backup_disk(target: str, store: Store, tag: str, driver: str, secret: str = "") -> str:
+    source = _source_element(store, secret)
     source.tag = tag
     element = driver + ElementTree.tostring(source, encoding="unicode")
     return f"<disk name={quoteattr(target)} backup='yes' type='{disk_type(store)}'>{element}</disk>"
 
 
-def _source(store: Store) -> str:
-    return ElementTree.tostring(source_element(store), encoding="unicode")
+def secret_xml(secret: str) -> str:
+    """The <secret> that libvirt is to know a secret by; without its value."""
+    usage = f"<usage type='volume'><volume>{secret}</volume></usage>"
+    return f"<secret ephemeral='no' private='yes'><uuid>{uuid_of(secret)}</uuid>{usage}</secret>"
+
+
+def _type(image_format: Format) -> str:
+    """What libvirt calls a format: whether the image is encrypted, its source says."""
+    return Raw().name if isinstance(image_format, Raw) else image_format.name
+
+
+def _source(store: Store, image_format: Format) -> str:
+    return ElementTree.tostring(_source_element(store, image_format.secret), encoding="unicode")
+
+
+def _source_element(store: Store, secret: str) -> ElementTree.Element:
+    """The <source> of a store; with a secret, of an image that is encrypted."""
+    source = source_element(store)
+    if secret:
+        encryption = ElementTree.SubElement(source, "encryption", {"format": "luks"})
+        ElementTree.SubElement(encryption, "secret", {"type": "passphrase", "uuid": uuid_of(secret)})
+    return source

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.oracle.image import Format, Qcow2, Raw
+from harness.oracle.secret import SECRETS, passphrase
 from harness.storage.stores import Node
 
 _DEFAULT = Qcow2()
+SECRET_OBJECTS = tuple(f"secret,id={name},data={passphrase(name)}" for name in SECRETS)
+"""What `--object` takes for each secret that images may be encrypted with; its id is its name."""
+_ITERATION_TIME = 10
+"""Milliseconds that the key is worked on: QEMU's two seconds are for secrets that are some."""
 
 
 def suffix(image_format: Format) -> str:
@@ -24,7 +29,7 @@ def create_options(image_format: Format, data_file: str | None = None) -> tuple[
     if isinstance(image_format, Raw):
         if data_file is not None:
             raise ValueError("an image of format raw has no data file")
-        return ()
+        return (f"key-secret={image_format.secret}", f"iter-time={_ITERATION_TIME}") if image_format.secret else ()
     if (image_format.data_file is None) != (data_file is None):
         raise ValueError(f"the data file {image_format.data_file} is to lie in {data_file}")
     options: dict[str, object] = {}
@@ -40,6 +45,10 @@ def create_options(image_format: Format, data_file: str | None = None) -> tuple[
         options["refcount_bits"] = image_format.refcount_bits
     if image_format.compression != _DEFAULT.compression:
         options["compression_type"] = image_format.compression
+    if image_format.secret:
+        options["encrypt.format"] = "luks"
+        options["encrypt.key-secret"] = image_format.secret
+        options["encrypt.iter-time"] = _ITERATION_TIME
     if data_file is not None:
         options["data_file"] = data_file.replace(",", ",,")  # a comma ends an option (QEMU util/qemu-option.c)
     return tuple(f"{name}={value}" for name, value in options.items())
@@ -69,8 +78,10 @@ def node(
     if isinstance(image_format, Raw):
         if backing is not None or data_file is not None:
             raise ValueError("an image of format raw has neither backing file nor data file")
-        return options
+        return {**options, "key-secret": image_format.secret} if image_format.secret else options
     options["backing"] = _reference(backing)
+    if image_format.secret:
+        options["encrypt"] = {"format": "luks", "key-secret": image_format.secret}
     if data_file is not None:
         options["data-file"] = _reference(data_file)
     return options

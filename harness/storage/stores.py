@@ -16,7 +16,7 @@ Node = Mapping[str, object]
 
 _NBD_URI = "nbd+unix:///"
 _SOCKET = "?socket="
-_FORMATS = ("qcow2", "raw")
+_FORMATS = ("qcow2", "raw", "luks")
 
 
 _Path = TypeVar("_Path", bound=PurePath)

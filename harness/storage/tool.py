@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import PurePosixPath
 
 from harness.oracle.image import Image
-from harness.storage.formats import create_options
-from harness.storage.stores import file_name, path_of
+from harness.storage.formats import SECRET_OBJECTS, create_options, node
+from harness.storage.stores import file_name, path_of, protocol_node
 
 Command = tuple[str, ...]
 
@@ -16,7 +17,7 @@ def create(image: Image, size: int, backing: Image | None = None, *, relative: b
     named = "" if backing is None else file_name(backing.store)
     named = PurePosixPath(named).name if relative else named
     below = () if backing is None else ("-b", named, "-F", backing.format.name)
-    made = ("qemu-img", "create", "-q", "-f", image.format.name, *_options(image), *below)
+    made = ("qemu-img", "create", "-q", *_secrets(image), "-f", image.format.name, *_options(image), *below)
     return (*made, str(path_of(image.store) or file_name(image.store)), str(size))
 
 
@@ -36,18 +37,43 @@ def compress(image: Image, source: str, dest: str) -> Command:
 
 def rebase(image: Image, backing: Image) -> Command:
     """Write another backing file into the header of `image`; no data moves."""
-    formats = ("-f", image.format.name, "-F", backing.format.name)
-    return ("qemu-img", "rebase", "-u", *formats, "-b", file_name(backing.store), file_name(image.store))
+    below = ("-F", backing.format.name, "-b", file_name(backing.store))
+    return ("qemu-img", "rebase", "-u", *below, *opened(image))
 
 
 def add_bitmap(image: Image, name: str) -> Command:
     """Make a bitmap in an image."""
-    return ("qemu-img", "bitmap", "--add", "-f", image.format.name, file_name(image.store), name)
+    return ("qemu-img", "bitmap", "--add", *opened(image), name)
 
 
 def info(image: Image) -> Command:
     """Find out whether it is there, and of its format."""
     return ("qemu-img", "info", "-U", "-f", image.format.name, file_name(image.store))
+
+
+def fill(image: Image, size: int) -> Command:
+    """Write zeros over all `size` bytes of an image, as the guest would."""
+    return ("qemu-io", *opened(image), "-c", f"write -z 0 {size}")
+
+
+def opened(image: Image, *, alone: bool = False) -> Command:
+    """The options with which a tool opens an image: those that say its format, and its secret; and its name.
+
+    `alone`: without its backing file, which is encrypted. One that is encrypted itself is always opened so.
+    """
+    if not image.format.secret and not alone:
+        return ("-f", image.format.name, file_name(image.store))
+    spec = json.dumps(node(image.format, protocol_node(image.store)))
+    return (*secret_options(), f"json:{spec}")
+
+
+def secret_options() -> Command:
+    """The options that tell a program of QEMU's of all secrets."""
+    return tuple(word for each in SECRET_OBJECTS for word in ("--object", each))
+
+
+def _secrets(image: Image) -> Command:
+    return secret_options() if image.format.secret else ()
 
 
 def _options(image: Image) -> Command:

@@ -64,6 +64,9 @@ class Ground:
         return f"{self.acceleration} ({self.acceleration.reason}), {self.settings.mode} mode"
 
 
+_THREAD_TIME = storage_faults.SOURCE.with_name("thread_time.c")
+
+
 @dataclass(frozen=True)
 class Platform:
     """A stack on this ground: what daemons and trials of it are made with."""
@@ -105,6 +108,11 @@ class Platform:
         """What has the storage of a daemon's QEMUs misbehave, when it is told to."""
         return (Preload(preload(storage_faults.SOURCE, self.ground.settings.cache.preloads)),)
 
+    @property
+    def thread_time(self) -> tuple[Preload, ...]:
+        """What has QEMU make encrypted images without fail."""
+        return (Preload(preload(_THREAD_TIME, self.ground.settings.cache.preloads), everywhere=True),)
+
     def trial(self, daemon: Daemon, name: str, *, warm: bool = True, machine: Machine | None = None) -> Trial:
         """A trial on a daemon; enter it to begin. Without `warm`, its guests are booted."""
         appliances = self.ground.settings.cache.appliances
@@ -114,13 +122,14 @@ class Platform:
 class Daemons:
     """The daemon of a platform that scenarios use in turn: the same one as long as nothing is wrong with it.
 
-    Another one takes its place when one is wanted that is `recorded`, or not, or whose storage may be `ill`, or not.
+    Another one takes its place when one is wanted that is `recorded`, or whose storage may be `ill`, or whose images
+    may be `encrypted`, or not.
     """
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._running: Daemon | None = None
-        self._kind = False, False
+        self._kind = False, False, False
 
     def __enter__(self) -> Self:
         return self
@@ -132,10 +141,10 @@ class Daemons:
         with suppress(ChainproofError) if ill else nullcontext():  # what is ill was told by the scenario that had it
             self._close()
 
-    def sound(self, *, recorded: bool = False, ill: bool = False) -> Daemon:
+    def sound(self, *, recorded: bool = False, ill: bool = False, encrypted: bool = False) -> Daemon:
         """One that lives, answers, and has no domain. Raises Unusable or CheckFailed if none can be started."""
         recorded = recorded or self._platform.ground.settings.power_loss
-        kind = recorded, ill
+        kind = recorded, ill, encrypted
         if self._running is not None and not _is_sound(self._running):
             with suppress(ChainproofError, libvirt.libvirtError):  # it is dead, or what it has does not go away
                 self._close()
@@ -143,6 +152,7 @@ class Daemons:
             self._close()
         if self._running is None:
             preloads = self._platform.faults if ill else ()
+            preloads += self._platform.thread_time if encrypted else ()
             self._running = self._platform.daemon(recorded=recorded, preloads=preloads).__enter__()
             self._kind = kind
         return self._running

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.oracle.geometry import Geometry
-from harness.oracle.image import Qcow2, mirror_granularity
+from harness.oracle.image import LUKS_HEADER, Qcow2, mirror_granularity
 from harness.oracle.layer import Layer, Parts
 from harness.oracle.parts import HOLE
 from harness.readers.own import BLOCK
@@ -19,14 +19,15 @@ def most_bytes(layer: Layer, geometry: Geometry, bitmaps: int = 0) -> int:
     The rules are those of docs/interop/qcow2.rst: one header; an L1 table with an entry for each L2 table of the disk;
     an L2 table (a cluster) where data are; a refcount table, and a block for each so many clusters; a directory of the
     `bitmaps`, a table and a cluster of bits for each. They are written anew before what was there is freed. Snapshots
-    inside may share nothing with it any more; each has an L1 table, and they have a table of their own.
+    inside may share nothing with it any more; each has an L1 table, and they have a table of their own. With encryption
+    there is a header more.
     """
     part = geometry.part_size
     held = _held(layer.own)
     if not isinstance(layer.format, Qcow2):
         # a mirror copies as data, and not as zeros, what lies on both sides of the end of a smaller image below
         across = mirror_granularity(layer.format) if layer.size > geometry.disk_size else 0
-        return part * len(held) + _FIRST_BLOCK + across
+        return part * len(held) + _FIRST_BLOCK + across + (LUKS_HEADER if layer.format.secret else 0)
     form, cluster = layer.format, layer.format.cluster_size
     data = len({number * part // cluster for number in held})
     covered = cluster * (cluster // (_EXTENDED_ENTRY if form.subclusters else _ENTRY))  # by one L2 table
@@ -34,6 +35,7 @@ def most_bytes(layer: Layer, geometry: Geometry, bitmaps: int = 0) -> int:
     l1 = _clusters(-(-layer.size // covered) * _ENTRY, cluster)
     # a disk that has grown leaves its former L1 table behind: freed, still in the file, smaller than the new one
     known = 1 + 2 * l1 + l2 + data + 2 * _of_bitmaps(bitmaps)
+    known += _clusters(LUKS_HEADER, cluster) if form.secret else 0
     for each in layer.inside.values():
         kept = _held(each.own)
         known += 2 + l1 + sum(len({number * part // size for number in kept}) for size in (cluster, covered))

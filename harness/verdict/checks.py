@@ -204,7 +204,10 @@ def domains_as_expected(subject: Subject) -> Iterator[Finding]:
 
 def images_clean(subject: Subject) -> Iterator[Finding]:
     """Have qemu-img check the image."""
-    subject.trial.qemu_img.check(subject.image, may_leak=subject.vm.state.may_leak)
+    content, name = subject.disk.content, subject.image.name
+    below = content.layer(name).backing
+    alone = below is not None and content.is_encrypted(below)
+    subject.trial.qemu_img.check(subject.image, may_leak=subject.vm.state.may_leak, alone=alone)
     yield from ()
 
 

@@ -115,6 +115,14 @@ def _bitmaps(subject: Subject) -> Iterator[Finding]:
         subject.trial.readers.proofs.marked(subject.vm.name, subject.disk.target, image.name, name, bitmap)
 
 
+def encryption(subject: Subject) -> Iterator[Finding]:
+    """Open it by our own reader, which tries every secret; what it holds is read with the disk."""
+    expected, seen = subject.image.format.secret, subject.trial.reader.secret(subject.image)
+    if seen != expected:
+        claim = f"{subject.image} is encrypted with the secret {expected}" if expected else "it is not encrypted"
+        yield subject.wrong(claim, f"it is encrypted with {seen}" if seen else "it is not")
+
+
 def holes(subject: Subject) -> Iterator[Finding]:
     """Read by our own reader where the image holds data of its own, though nobody has written there.
 
@@ -178,6 +186,11 @@ def _is_qcow2(subject: Subject) -> str:
     image = subject.image
     if not image.format.has_metadata:
         return f"{image.format.name} has no metadata"
+    return _is_file(subject)
+
+
+def _is_file(subject: Subject) -> str:
+    image = subject.image
     return "" if subject.trial.reader.reads(image) else f"{image} is no file: it is {image.store}"
 
 
@@ -203,5 +216,6 @@ IMAGE_CHECKS: tuple[Check, ...] = (
     Check(
         "inside images", "O10: an image has what was made inside it, no more", "image", OFF, nothing_inside, _is_qcow2
     ),
+    Check("encryption", "O10: images are encrypted, or not, as they were made", "image", OFF, encryption, _is_file),
     Check("holes", "O13: what nobody wrote to is not allocated", "image", OFF, holes, _holes_are_known),
 )

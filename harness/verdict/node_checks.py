@@ -14,6 +14,7 @@ from harness.verdict.sight import Json
 from harness.vm.domain_view import driver_of
 from harness.vm.domain_xml import DiskSpec, attributes
 
+_MASTER_KEY = "masterKey0"
 NODES, DEVICES = "query-named-block-nodes", "query-block"
 _LIMITS = ("bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr")
 _CACHE: Mapping[str, tuple[bool, bool, bool]] = {
@@ -99,6 +100,16 @@ def nothing_on_nodes(subject: Subject) -> Iterator[Finding]:
             yield from _bitmap_differences(subject, f"the bitmap {name} of {image}", bitmap, seen.get(name))
 
 
+def secrets(subject: Subject) -> Iterator[Finding]:
+    """Ask QEMU for the secrets that it has: one for each encrypted image of a chain, and libvirt's own key."""
+    objects = subject.sight.qmp(subject.vm, "qom-list", path="/objects")
+    seen = [str(each["name"]) for each in objects if each["type"] == "child<secret>" and each["name"] != _MASTER_KEY]
+    wanted = [name for disk in subject.vm.disks for name in disk.content.chain() if disk.image(name).format.secret]
+    if len(seen) != len(wanted):
+        claim = f"QEMU has the secrets of the encrypted images {', '.join(wanted) or '(none)'}, and no more"
+        yield subject.wrong(claim, f"it has {', '.join(seen) or 'none'} (qom-list)")
+
+
 def _bitmap_differences(subject: Subject, what: str, bitmap: Bitmap, seen: Json | None) -> Iterator[Finding]:
     """What QEMU says of a bitmap, held to what was written: it records, and counts that exactly."""
     if seen is None or seen.get("inconsistent"):
@@ -167,5 +178,6 @@ def _owner(vm: Vm, node: Json) -> str:
 NODE_CHECKS: tuple[Check, ...] = (
     Check("block nodes", "O4: QEMU has a node for each image, and no other", "vm", ON, nodes_of_images),
     Check("options of block nodes", "O4: QEMU runs them as the definition says", "vm", ON, options_of_nodes),
+    Check("secrets in QEMU", "O4: it has those of the chains' images, and no other", "vm", ON, secrets),
     Check("exports and bitmaps", "O6, O12: nodes have the bitmaps of checkpoints", "vm", ON, nothing_on_nodes),
 )

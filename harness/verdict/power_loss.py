@@ -149,7 +149,7 @@ def _in_place(trial: Trial, files: Mapping[str, bytes]) -> Iterator[None]:
 
 
 def _by_tools(trial: Trial, red: Red) -> str:
-    form = "raw" if red.source.is_raw else "qcow2"
+    form = red.source.driver
     lines = []
     if form == "qcow2":
         done = _run(trial, "check", "--output=json", "-f", form, red.source.path)

@@ -26,11 +26,11 @@ class Sight:
         self._answers: dict[tuple[str, str], object] = {}
         self._infos: dict[str, tuple[ImageInfo, ...]] = {}
 
-    def qmp(self, vm: Vm, command: str) -> Sequence[Json]:
-        """The list of objects that QEMU answers to a QMP command without arguments."""
-        key = vm.name, command
+    def qmp(self, vm: Vm, command: str, **arguments: str) -> Sequence[Json]:
+        """The list of objects that QEMU answers to a QMP command."""
+        key = vm.name, " ".join((command, *arguments.values()))
         if key not in self._answers:
-            self._answers[key] = json.loads(vm.domain.monitor(command))["return"]
+            self._answers[key] = json.loads(vm.domain.monitor(command, **arguments))["return"]
         answer = self._answers[key]
         assert isinstance(answer, list)
         return answer

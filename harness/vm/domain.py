@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property, partial
@@ -128,9 +129,9 @@ class Domain:
         flags = libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0
         return str(self.call("dumpxml", lambda handle: handle.XMLDesc(flags)))
 
-    def monitor(self, command: str) -> str:
-        """QEMU's answer (JSON text) to a QMP command without arguments; taints the domain, so for checks only."""
-        text = f'{{"execute": "{command}"}}'
+    def monitor(self, command: str, **arguments: str) -> str:
+        """QEMU's answer (JSON text) to a QMP command; taints the domain, so for checks only."""
+        text = json.dumps({"execute": command, "arguments": arguments})
         return str(self.call(command, lambda handle: libvirt_qemu.qemuMonitorCommand(handle, text, 0)))
 
     def remember_boot(self, snapshot: str) -> None:

@@ -16,6 +16,7 @@ from harness.acts.faces import Face, face_of
 from harness.errors import AgentError, CheckFailed, CommandFailed
 from harness.oracle import pattern
 from harness.oracle.image import Store
+from harness.oracle.secret import passphrase
 from harness.readers.own import Reader
 from harness.stack.block_devices import BlockDevices
 from harness.stack.daemon import Daemon
@@ -23,6 +24,7 @@ from harness.stack.events import Event, EventKind
 from harness.stack.image_server import ImageServer
 from harness.stack.sandbox import BUSYBOX, IMAGES
 from harness.stack.storage_faults import StorageFaults
+from harness.storage.elements import secret_xml
 from harness.storage.stores import path_of
 from harness.vm.domain import Domain
 from harness.vm.domain_view import alias_of, backing_chain, indices, targets
@@ -445,6 +447,10 @@ def _on_host(things: Things, call: Host) -> None:
     if call.heals:
         things.faults.await_hit()
         things.faults.heal()
+    if call.secret:
+        xml = secret_xml(call.secret)
+        value = passphrase(call.secret).encode()
+        things.daemon.call("a secret", lambda connection: connection.secretDefineXML(xml).setValue(value))
     if call.device and call.size:
         things.devices.make(PurePosixPath(call.device), call.size, stale=bool(call.label))
     elif call.device:
@@ -463,7 +469,8 @@ def _on_host(things: Things, call: Host) -> None:
         try:
             things.daemon.sandbox.run(call.then, timeout=COMMAND_TIMEOUT).check()
         finally:
-            things.daemon.sandbox.run([BUSYBOX, "rm", call.made], timeout=COMMAND_TIMEOUT)
+            if call.made:
+                things.daemon.sandbox.run([BUSYBOX, "rm", call.made], timeout=COMMAND_TIMEOUT)
 
 
 def _signal(things: Things, call: Signal) -> None:
