@@ -27,7 +27,8 @@ class BeginBackup(Act):
 
     QEMU serves each at SOCKET under its target; or with `dests`, a new image for each disk, it writes them there:
     libvirt makes it, or with `reuse` it is there. With `checkpoint`, a checkpoint of these disks is made at the same
-    instant. With `tls`, QEMU serves those alone who encrypt.
+    instant. With `tls`, QEMU serves those alone who encrypt. With a `secret` what libvirt makes is encrypted with
+    it: the images that the backup goes to, or its scratch files.
     """
 
     disks: tuple[str, ...] = ("vda",)
@@ -36,6 +37,7 @@ class BeginBackup(Act):
     checkpoint: str = ""
     reuse: bool = False
     tls: bool = False
+    secret: str = ""
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:
@@ -48,7 +50,9 @@ class BeginBackup(Act):
             ]
             server = ""
         else:
-            disks = [scratch_disk(disk, file_image(DIRECTORY, f"scratch-{disk}").store) for disk in self.disks]
+            disks = [
+                scratch_disk(disk, file_image(DIRECTORY, f"scratch-{disk}").store, self.secret) for disk in self.disks
+            ]
             tls = " tls='yes'" if self.tls else ""
             server = f"<server transport='unix' socket={quoteattr(str(SOCKET))}{tls}/>"
         disks += [f"<disk name='{disk}' backup='no'/>" for disk in state.vm(self.vm).disks if disk not in self.disks]
@@ -61,7 +65,9 @@ class BeginBackup(Act):
 
     def _form(self, state: State, disk: str, dest: str) -> Format:
         content = state.disk(self.vm, disk)
-        return content.layer(dest).format if self.reuse else content.overlaid()
+        if self.reuse:
+            return content.layer(dest).format
+        return replace(content.overlaid(), secret=self.secret) if self.secret else content.overlaid()
 
     def after(self, state: State) -> State:
         """The backup is on; the images that it writes to are in doubt."""
@@ -78,10 +84,13 @@ class BeginBackup(Act):
                 raise Impossible(f"the bitmap {self.since} of {disk} may be lost")
             dest = self.dests[number] if self.dests else ""
             found[disk] = BackedUp(content.guest(), content.size, since, dest)
+            if self.secret:
+                state.require_secret(replace(content.overlaid(), secret=self.secret))
             if dest:
                 if not self.reuse:
                     state.require_free(dest)
-                content, held = content.backed_up(dest, since, reuse=self.reuse)
+                made = None if self.reuse else self._form(state, disk, dest)
+                content, held = content.backed_up(dest, since, made)
                 found[disk] = replace(found[disk], held=held)
                 state = state.with_disk(self.vm, disk, content)
         state = state.with_vm(

@@ -383,17 +383,17 @@ class Content:
         form = self.layer(self.active).format
         return _inherited(form) if isinstance(form, Qcow2) else QCOW2
 
-    def backed_up(self, dest: str, since: Bitmap | None, *, reuse: bool = False) -> tuple[Content, Parts]:
+    def backed_up(self, dest: str, since: Bitmap | None, form: Format | None = None) -> tuple[Content, Parts]:
         """A backup to the file `dest` begins, whole or of what a bitmap says was written; and what it will hold.
 
-        The file is made, or with `reuse` is there, empty, with a backing file or without.
+        The file is made, in the format `form`, or else is there, empty, with a backing file or without.
 
         QEMU copies units of 64 KiB, or of the target's clusters (block/backup.c, backup_calculate_cluster_size). Of a
         unit of zeros it tells the target only that: where nothing lies below, it may stay a hole. What is not whole has
         the active file as its backing file, until somebody puts it on the backup before (libvirt qemu_backup.c).
         """
-        form, shown = self.layer(dest).format if reuse else self.overlaid(), self.guest()
-        made = self if reuse else self.add(dest, form, self.active if since else None, self.size)
+        made = self if form is None else self.add(dest, form, self.active if since else None, self.size)
+        form, shown = made.layer(dest).format, self.guest()
         if made.contains(dest) != nothing(made.layer(dest).format, self.geometry.parts) or dest in self.chain():
             raise Impossible(f"{dest} is not empty, or in use")
         if made.layer(dest).size != self.size:

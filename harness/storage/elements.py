@@ -31,9 +31,9 @@ def copy_disk(dest: Store, image_format: Format) -> str:
     return f"<disk type='{disk_type(dest)}'>{_source(dest, image_format)}<driver type='{_type(image_format)}'/></disk>"
 
 
-def scratch_disk(target: str, scratch: Store) -> str:
-    """The <disk> of a backup in pull mode; libvirt makes the scratch file, and removes it."""
-    return _backup_disk(target, scratch, "scratch", "")
+def scratch_disk(target: str, scratch: Store, secret: str) -> str:
+    """The <disk> of a backup in pull mode; libvirt makes the scratch file, encrypted or not, and removes it."""
+    return _backup_disk(target, scratch, "scratch", "", secret)
 
 
 def backup_target(target: str, dest: Store, image_format: Format) -> str:
@@ -41,7 +41,7 @@ def backup_target(target: str, dest: Store, image_format: Format) -> str:
     return _backup_disk(target, dest, "target", f"<driver type='{_type(image_format)}'/>", image_format.secret)
 
 
-def _backup_disk(target: str, store: Store, tag: str, driver: str, secret: str = "") -> str:
+def _backup_disk(target: str, store: Store, tag: str, driver: str, secret: str) -> str:
     source = _source_element(store, secret)
     source.tag = tag
     element = driver + ElementTree.tostring(source, encoding="unicode")

@@ -37,7 +37,9 @@ def written_together(state: State, place: str) -> Sequence[Image]:
     for name, vm in state.vms.items():
         for target, content in vm.known.items():
             below = {layer.backing for layer in content.layers.values()}
-            for image in (state.image(name, target, each) for each in content.files()):
+            for image in (
+                state.image(name, target, each) for each in content.files() if not content.is_encrypted(each)
+            ):
                 images[file_name(image.store)] = image
                 if content.layer(image.name).backing is None and image.name not in below:
                     alone.add(file_name(image.store))

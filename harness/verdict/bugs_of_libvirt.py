@@ -455,4 +455,64 @@ BUGS: tuple[KnownBug, ...] = (
         sentence="An internal snapshot below an overlay is forgotten, and stays in its image.",
         measured="shows on 7.0.0-3+deb11u3, not on 9.0.0-4+deb12u2; no reference found",
     ),
+    KnownBug(
+        scenario=r"overlay_of_an_encrypted_image_is_started_by_the_same_daemon.*[\[-]encrypted",
+        check="DomainFailed",
+        shows=r"Unexpected enum value 0 for virStorageEncryptionEngine",
+        component="libvirt",
+        since="9.0.0",  # between 7.0, which has it not, and it nobody looked
+        fixed=None,
+        url="",
+        sentence="A VM on an encrypted overlay of a snapshot does not start until libvirtd is started again.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1, not on 7.0.0-3+deb11u3; no reference found:"
+        " scenarios/findings/vm-on-an-encrypted-overlay-does-not-start.md",
+    ),
+    KnownBug(
+        scenario=r"a_chain_of_encrypted_images_starts_again.*[\[-]encrypted",
+        check="definition on disk",
+        shows=r'says what libvirt answers: <encryption engine="qemu"',
+        component="libvirt",
+        since="9.0.0",
+        fixed=None,
+        url="",
+        sentence="The file with the definition of a VM on an encrypted overlay names no engine, which libvirt does.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1, not on 7.0.0-3+deb11u3; no reference found:"
+        " scenarios/findings/vm-on-an-encrypted-overlay-does-not-start.md",
+    ),
+    KnownBug(
+        scenario=r"a_chain_of_encrypted_images_keeps.*[\[-]encrypted raw copy",
+        check="BlockJobFailed",
+        shows=r"Source and target image have different sizes",
+        component="libvirt",
+        since="11.3.0",  # between 9.0, which has it not, and it nobody looked
+        fixed=None,
+        url="",
+        sentence="A copy to an encrypted raw image fails: QEMU is told to write past the encryption, into the file.",
+        measured="shows on 11.3.0-3+deb13u3 and 12.8.0-1, not on 9.0.0-4+deb12u2; no reference found:"
+        " scenarios/findings/copy-to-an-encrypted-raw-image-goes-past-the-encryption.md",
+    ),
+    KnownBug(
+        scenario=r"an_encrypted_image_that_is_too_small_is_not_written_to",
+        check="AssertionError",
+        shows=r"it is done: ",
+        component="libvirt",
+        since="11.3.0",
+        fixed=None,
+        url="",
+        sentence="A copy to an encrypted raw image whose file is as large as the disk is written in the clear.",
+        measured="shows on 11.3.0-3+deb13u3 and 12.8.0-1, not on 9.0.0-4+deb12u2; no reference found:"
+        " scenarios/findings/copy-to-an-encrypted-raw-image-goes-past-the-encryption.md",
+    ),
+    KnownBug(
+        scenario=r"a_chain_of_encrypted_images_keeps.*-(qcow2-(plain|blue)|luks-blue)\]|"
+        r"a_chain_of_encrypted_images_starts.*-qcow2\]|overlay_of_an_encrypted_image_is_started",
+        check="",
+        shows=r"should say that its backing file is qcow2, says luks",
+        component="libvirt",
+        since="7.0.0",
+        fixed="9.0.0",  # between 7.0 and it nobody looked
+        url="",
+        sentence="The header of an overlay of an encrypted qcow2 image says that its backing file is of format luks.",
+        measured="shows on 7.0.0-3+deb11u3, not on 9.0.0-4+deb12u2; no reference found",
+    ),
 )

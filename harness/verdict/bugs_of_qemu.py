@@ -45,7 +45,8 @@ BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"test_abort_after_ready_leaves_the_chain|test_a_commit_that_is_given_up(?!_while)|follows_its_overlay|"
         r"ended_without_waiting.*[\[-]active commit|bitmaps_say_what_was_written.*aborted commit|"
-        r"test_a_backup_(and_a_job|is_written_while).*active commit, aborted",
+        r"test_a_backup_(and_a_job|is_written_while).*active commit, aborted|"
+        r"a_chain_of_encrypted_images_keeps.*[\[-]active commit, aborted",
         check="options of block nodes",
         shows=r"the node \S+ of \S+ runs with ro True\nit runs with ro False",
         component="QEMU",

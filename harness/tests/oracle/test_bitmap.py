@@ -35,7 +35,7 @@ def test_whatever_is_done_what_changed_since_a_checkpoint_is_in_its_bitmaps(acts
             alike(old, new) for part, (old, new) in enumerate(zip(before, now, strict=True)) if part not in dirty
         )
         assert known.kept
-        after, held = content.backed_up("inc", known)
+        after, held = content.backed_up("inc", known, Qcow2())
         put = after.holding("inc", held).add("full", Qcow2()).holding("full", before).rebase("inc", "full")
         assert put.reads_as("inc", now)
 
@@ -96,7 +96,7 @@ def test_only_qcow2_of_version_3_has_bitmaps(form: Raw | Qcow2) -> None:
 
 def test_what_a_backup_holds_is_in_doubt_until_it_has_ended() -> None:
     content = Content.new("base", _SMALL).write("A", (1,)).mark("ck").write("B", (2,))
-    begun, held = content.backed_up("inc", content.written_since("ck"))
+    begun, held = content.backed_up("inc", content.written_since("ck"), Qcow2())
 
     assert begun.contains("inc")[32] is UNDEFINED
     assert held[32] == "B"
