@@ -131,7 +131,8 @@ class Explorer:
         begun = now()
         outcome: Outcome | None = None
         try:
-            with self.platform.trial(self._daemons.sound(recorded=self._power_loss), keep or "explored") as trial:
+            daemon = self._daemons.sound(recorded=self._power_loss, encrypted=bool(universe.format.secret))
+            with self.platform.trial(daemon, keep or "explored") as trial:
                 running = _Running(trial, universe, self._bugs, killed=killed)
                 findings = running.all(source)
                 if self._power_loss and not findings:

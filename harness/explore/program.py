@@ -64,6 +64,7 @@ class Program:
             if names := [value for value in values if re.search(rf"\b{value}\(", spelt)]:
                 imports.append(f"from {module} import {', '.join(names)}")
         imports.append("from harness.trial.trial import Trial")
+        marks = ["@pytest.mark.encrypted"] if self.universe.format.secret else []
         lines = [f"        {act!r}," for act in (*self.universe.set_up(), *self.acts)]
         return "\n".join(
             [
@@ -71,9 +72,11 @@ class Program:
                 "",
                 "from __future__ import annotations",
                 "",
+                *(["import pytest", ""] if marks else []),
                 *imports,
                 "",
                 "",
+                *marks,
                 "def test_found_by_a_walk(trial: Trial) -> None:",
                 f'    """{_in_docstring(claim)}"""',
                 "    trial.do(",

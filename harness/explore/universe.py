@@ -25,7 +25,16 @@ from harness.acts.checkpoint import CreateCheckpoint, DeleteCheckpoint, Redefine
 from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillDaemon, KillQemu, StartDaemon, StopDaemon
 from harness.acts.guest import BeginWrite, Discard, EndWrite, Flush, Write, Zero
-from harness.acts.images import AddBitmap, CompressImage, CopyImage, CreateImage, MakeDevice, RemoveImage, served
+from harness.acts.images import (
+    AddBitmap,
+    CompressImage,
+    CopyImage,
+    CreateImage,
+    DefineSecret,
+    MakeDevice,
+    RemoveImage,
+    served,
+)
 from harness.acts.power import Define, Redefine, Reset, Resume, ShutOff, Start, Suspend, Undefine
 from harness.acts.records import DeleteSnapshot, RedefineSnapshot
 from harness.acts.revert import RevertToSnapshot
@@ -37,6 +46,7 @@ from harness.oracle.geometry import Geometry, Range
 from harness.oracle.image import QCOW2, Format, Qcow2, Raw
 from harness.oracle.job import TWO_PHASES
 from harness.oracle.parts import HOLE
+from harness.oracle.secret import SECRETS
 from harness.oracle.state import Power, State
 
 DEVICES = "block-devices"
@@ -47,6 +57,7 @@ _MOST_UNUSED = 2  # images outside the chain
 _MOST_CHECKPOINTS = 2
 _MOST_INSIDE = 2
 _MOST_DEVICES = 2
+_OTHER_SECRET = SECRETS[1]
 _SLOW = 1  # MiB a second: what there is to copy takes a few steps of a walk
 _LARGER = 131072
 _IOPS = 5000  # more than is done
@@ -73,7 +84,9 @@ class Universe:
     def set_up(self) -> tuple[Act, ...]:
         """The acts that make it."""
         size = self.geometry.cell_size
+        secrets = map(DefineSecret, SECRETS) if self.format.secret else ()
         return (
+            *secrets,
             CreateImage("base", "vda", self.geometry, self.format),
             CreateImage("data", "vdb", self.geometry, self.format),
             Define(driver=self.driver),
@@ -166,6 +179,10 @@ def _of_backup(state: State) -> Iterator[Act]:
         yield BeginBackup(tuple(machine.disks), checkpoint=name)
         if has_room:
             yield BeginBackup(dests=(fresh,), checkpoint=name)
+        if state.secrets:
+            yield BeginBackup(secret=_OTHER_SECRET)
+        if state.secrets and has_room:
+            yield BeginBackup(dests=(fresh,), secret=_OTHER_SECRET)
     forgotten = machine.disks["vda"].bitmaps.get(machine.disks["vda"].active, {}).keys() - machine.checkpoints.keys()
     yield from (RedefineCheckpoint(name, validate=True) for name in sorted(forgotten))
     for name in dict.fromkeys((*known[:1], *known[-1:])):
@@ -247,6 +264,8 @@ def _of_chain(
     fresh = _fresh(state)
     if len(chain) < MOST_LAYERS:
         yield Snapshot(target, fresh)
+    if state.secrets and len(chain) < MOST_LAYERS:
+        yield Snapshot(target, fresh, secret=_OTHER_SECRET)
     if not few and len(state.devices) < _MOST_DEVICES and offers(DEVICES):  # whatever is called so next lies there
         yield MakeDevice(fresh)
     for below in chain[:-1]:
@@ -255,6 +274,7 @@ def _of_chain(
         return
     # what libvirt makes on top of it is to be like it
     other = Qcow2(_LARGER, subclusters=offers("inherited-subclusters"))
+    encrypted = Qcow2(secret=_OTHER_SECRET)
     if len(chain) > 1:
         yield ActiveCommit(target, chain[0], bandwidth=_SLOW)
         yield ActiveCommit(target, chain[0], delete=True)
@@ -279,6 +299,8 @@ def _of_chain(
         yield Copy(target, fresh, by_rebase=True)
         if offers("synchronous-writes"):
             yield Copy(target, fresh, synchronous=True)
+        if state.secrets:
+            yield Copy(target, fresh, format=encrypted)
         if not unused:
             yield CreateImage(fresh, target, format=other)
             yield CreateImage(fresh, target, format=Raw(), store=served(fresh))
@@ -289,6 +311,8 @@ def _of_chain(
             if content.job is None and not any(_is_ready_overlay(content, name) for name in unused):
                 # (during an active commit QEMU 5.2 lets nobody read the images between)
                 yield CreateImage(fresh, target, format=other, backing=content.active)
+                if state.secrets:
+                    yield CreateImage(fresh, target, format=encrypted, backing=content.active)
                 yield CreateImage(fresh, target, backing=content.active, relative=True)
     raws = [name for name in chain[:-1] if content.layer(name).format == Raw()]
     if raws and len(unused) < _MOST_UNUSED:

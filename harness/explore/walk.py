@@ -21,7 +21,8 @@ from harness.explore.explorer import Explorer, Outcome
 from harness.explore.shrinking import shortest
 from harness.explore.universe import Universe
 from harness.oracle.driver import Driver
-from harness.oracle.image import Qcow2
+from harness.oracle.image import Qcow2, Raw
+from harness.oracle.secret import SECRETS
 from harness.oracle.state import State
 from harness.waiting import now
 
@@ -39,6 +40,8 @@ UNIVERSES = (
     Universe(format=Qcow2(cluster_size=131072, subclusters=True)),
     Universe(cells=12, format=Qcow2(lazy_refcounts=True), driver=Driver("directsync")),
     Universe(cells=4, format=Qcow2(cluster_size=32768, refcount_bits=1)),
+    Universe(format=Qcow2(secret=SECRETS[0])),
+    Universe(format=Raw(secret=SECRETS[0])),
     Universe(driver=Driver(io="native", discard="ignore")),
     Universe(driver=Driver(io="threads", detect_zeroes="unmap")),
 )
