@@ -30,6 +30,7 @@ unit  program qemu-storage-daemon            qemu-system-common         qemu-img
 unit  program qemu-img                       qemu-utils                 qemu-img                   qemu-img          qemu-img
 run   program libvirtd                       libvirt-daemon             libvirt-daemon             libvirt           libvirt-daemon
 run   library libvirt/connection-driver/libvirt_driver_qemu.so  libvirt-daemon-driver-qemu  libvirt-daemon-driver-qemu  libvirt  libvirt-daemon-driver-qemu
+run   library libvirt/connection-driver/libvirt_driver_secret.so  ~n^libvirt-daemon-driver-secret$  libvirt-daemon-driver-secret  libvirt  libvirt-daemon-driver-secret
 run   program virsh                          libvirt-clients            libvirt-client             libvirt           libvirt-client
 run   program qemu-system-x86_64             qemu-system-x86            qemu-system-x86-core       qemu-system-x86   qemu-x86
 unit  program bwrap                          bubblewrap                 bubblewrap                 bubblewrap        bubblewrap

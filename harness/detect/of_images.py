@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from harness.acts.images import CreateImage, DefineSecret
 from harness.detect import patches, traces
+from harness.detect.lies import pretend
 from harness.detect.saboteur import CLAIM, Family, Saboteur, Scene, unopened
 from harness.errors import AgentError
+from harness.oracle.image import Qcow2
 from harness.trial.trial import BASE
 
 _I = Family.IMAGE
@@ -66,7 +69,15 @@ def _other_options(scene: Scene) -> None:
     trial = scene.trial
     trial.create_base()
     trial.define()
-    patches.make_with_other_clusters(trial, "base")
+    patches.make_anew(trial, BASE, "cluster_size=4k")
+
+
+def _in_the_clear(scene: Scene) -> None:
+    trial = scene.trial
+    trial.do(DefineSecret("red"))
+    create = CreateImage(BASE, format=Qcow2(secret="red"))
+    pretend(trial, create, instead=lambda: patches.make_anew(trial, BASE))
+    trial.define()
 
 
 ROWS = (
@@ -191,6 +202,16 @@ ROWS = (
         "it has 4096",
         _other_options,
         lambda scene: traces.digest(scene.trial.daemon.sandbox.outside(scene.trial.path(BASE))),
+        bare=True,
+    ),
+    Saboteur(
+        "an image in the clear",
+        _I,
+        "base is not encrypted, though it was made so",
+        ("encryption", "images clean", "content, shut off", "locks released"),
+        "base is encrypted with the secret red",
+        _in_the_clear,
+        traces.images,
         bare=True,
     ),
 )

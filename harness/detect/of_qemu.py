@@ -27,6 +27,12 @@ def _export(scene: Scene) -> None:
     qmp(scene.vm.domain, "block-export-add", type="nbd", id="left", **{"node-name": "libvirt-4-format"})
 
 
+def _secret(scene: Scene) -> None:
+    data = {"data": "left"}
+    spelt = data if scene.trial.daemon.stack.qemu_version.is_at_least("6.0.0") else {"props": data}
+    qmp(scene.vm.domain, "object-add", **{"qom-type": "secret", "id": "left", **spelt})
+
+
 def _resumed(scene: Scene) -> None:
     scene.trial.do(Suspend())
     scene.begin()
@@ -128,6 +134,15 @@ ROWS = (
         "QEMU exports nothing",
         _export,
         traces.exports,
+    ),
+    Saboteur(
+        "a secret that is left",
+        _Q,
+        "QEMU has a secret that none of its images needs",
+        ("secrets in QEMU",),
+        "it has left",
+        _secret,
+        lambda scene: scene.vm.domain.monitor("qom-list", path="/objects"),
     ),
     Saboteur(
         "words in QEMU's log",

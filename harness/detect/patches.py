@@ -113,9 +113,10 @@ def grow_disk(trial: Trial, image: str, size: int) -> None:
     _patch(_file(trial, image), _SIZE, struct.pack(">Q", size))
 
 
-def make_with_other_clusters(trial: Trial, image: str) -> None:
-    """Make an image anew, empty and with other clusters, behind the oracle's back."""
-    command = ["qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", str(trial.path(image)), "768k"]
+def make_anew(trial: Trial, image: str, *options: str) -> None:
+    """Make an image anew, empty and with these options of its format, behind the oracle's back."""
+    chosen = ["-o", ",".join(options)] if options else []
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", *chosen, str(trial.path(image)), "768k"]
     trial.daemon.sandbox.run(command, timeout=60).check()
 
 

@@ -23,7 +23,9 @@ _HEADER = struct.Struct(">6sH32s32s32sII20s32sI40s")
 _SLOT = struct.Struct(">II32sII")
 _SLOTS, _ENABLED = 8, 0x00AC71F3
 _HASHES = ("sha1", "sha256", "sha512")
-_LONGEST_KEY, _MOST_STRIPES, _MOST_ITERATIONS = 64, 4000, 1 << 26
+_LONGEST_KEY, _MOST_STRIPES = 64, 4000
+ITERATIONS = 1 << 21
+"""How often the keys of an image are worked on at most, all together: half a second."""
 
 _known: dict[bytes, tuple[str, Cipher]] = {}
 """What opens images, by their headers, whose salts are of no other image: it takes a tenth of a second."""
@@ -137,8 +139,8 @@ def _read(header: bytes, image: str) -> _Header:
     most_stripes = max((slot.stripes for slot in slots), default=1)
     if key_bytes not in (32, _LONGEST_KEY) or not 0 < most_stripes <= _MOST_STRIPES or 0 in rounds:
         raise ImageError(image, f"has a key of {key_bytes} bytes in {most_stripes} stripes, which cannot be")
-    if max(rounds) > _MOST_ITERATIONS:
-        raise ImageError(image, f"wants its key worked on {max(rounds)} times; up to {_MOST_ITERATIONS} are done")
+    if sum(rounds) > ITERATIONS:
+        raise ImageError(image, f"wants its keys worked on {sum(rounds)} times; up to {ITERATIONS} are done")
     return _Header(names[2], payload * SECTOR, key_bytes, digest, salt, iterations, tuple(slots))
 
 

@@ -172,11 +172,11 @@ def test_an_extended_entry_that_is_both_data_and_zero_is_refused(tmp_path: Path)
     [
         ("nowhere.qcow2", "qcow2", "cannot be opened: No such file or directory"),
         (".", "raw", "is no regular file: it is a directory"),
-        ("base.vmdk", "vmdk", "has a backing file of format vmdk; raw and qcow2 are known"),
+        ("base.vmdk", "vmdk", "has a backing file of format vmdk; qcow2, raw, luks are known"),
         ("new\nline", "raw", r"new\\nline: cannot be opened: No such file or directory \(the header of "),
         ("\x1b[2Jx:y", "raw", r"x1b\[2Jx:y: cannot be opened"),
         ("a:\n", "raw", r"names a file that is not simply a path: a:\\n$"),
-        ("image", "q\ncow", r"has a backing file of format q\\ncow; raw and qcow2 are known"),
+        ("image", "q\ncow", r"has a backing file of format q\\ncow; qcow2, raw, luks are known"),
         ("nbd://localhost/x", "raw", "names a file that is not simply a path: nbd://localhost/x"),
         (json.dumps({"driver": "qcow2"}), "qcow2", "cannot be opened"),
         ("image.qcow2", "qcow2", "has a backing chain that comes back to"),
