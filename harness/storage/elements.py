@@ -42,7 +42,7 @@ def backup_target(target: str, dest: Store, image_format: Format) -> str:
 
 
 def _backup_disk(target: str, store: Store, tag: str, driver: str, secret: str) -> str:
-    source = _source_element(store, secret)
+    source = image_source(store, secret)
     source.tag = tag
     element = driver + ElementTree.tostring(source, encoding="unicode")
     return f"<disk name={quoteattr(target)} backup='yes' type='{disk_type(store)}'>{element}</disk>"
@@ -60,10 +60,10 @@ def _type(image_format: Format) -> str:
 
 
 def _source(store: Store, image_format: Format) -> str:
-    return ElementTree.tostring(_source_element(store, image_format.secret), encoding="unicode")
+    return ElementTree.tostring(image_source(store, image_format.secret), encoding="unicode")
 
 
-def _source_element(store: Store, secret: str) -> ElementTree.Element:
+def image_source(store: Store, secret: str) -> ElementTree.Element:
     """The <source> of a store; with a secret, of an image that is encrypted."""
     source = source_element(store)
     if secret:

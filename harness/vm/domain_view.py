@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 from harness.errors import ChainproofError
 from harness.oracle.image import Image, Store
-from harness.storage.sources import disk_type, source_element, store_in
+from harness.storage.elements import image_source
+from harness.storage.sources import disk_type, store_in
 from harness.storage.stores import file_name
 
 
@@ -78,7 +79,7 @@ def with_source(xml: str, target: str, image: Image) -> str:
         for old in disk.findall(name):
             disk.remove(old)
     disk.set("type", disk_type(image.store))
-    disk.append(source_element(image.store))
+    disk.append(image_source(image.store, image.format.secret))
     return ElementTree.tostring(root, encoding="unicode")
 
 

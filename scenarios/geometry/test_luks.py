@@ -46,7 +46,6 @@ _FEW = (("active commit", "luks", ""), ("encrypted copy", "qcow2", "blue"), ("pu
 """Those of the default tier: the job, the format of the base, the secret of the overlays."""
 
 
-@pytest.mark.cold
 @pytest.mark.parametrize(
     ("job", "form", "over"),
     [
@@ -72,7 +71,6 @@ def test_a_chain_of_encrypted_images_keeps_every_byte(trial: Trial, job: str, fo
     trial.verify("after the job")
 
 
-@pytest.mark.cold
 @pytest.mark.parametrize("form", [RED, pytest.param(Raw(secret="red"), marks=pytest.mark.full)], ids=lambda v: v.name)
 @pytest.mark.parametrize("over", [pytest.param("", marks=pytest.mark.full), "blue"], ids=["plain", "encrypted"])
 def test_a_chain_of_encrypted_images_starts_again(trial: Trial, form: Format, over: str) -> None:
@@ -92,7 +90,6 @@ def test_a_chain_of_encrypted_images_starts_again(trial: Trial, form: Format, ov
     trial.verify("started again")
 
 
-@pytest.mark.cold
 @pytest.mark.parametrize("over", ["", "blue"], ids=["plain", "encrypted"])
 def test_an_overlay_of_an_encrypted_image_is_started_by_the_same_daemon(trial: Trial, over: str) -> None:
     """base (encrypted) <- cur (live), encrypted or not   is started again by the libvirtd that made the snapshot."""
@@ -107,7 +104,6 @@ def test_an_overlay_of_an_encrypted_image_is_started_by_the_same_daemon(trial: T
     trial.verify("started again")
 
 
-@pytest.mark.cold
 @pytest.mark.full
 def test_an_encrypted_disk_is_attached_saved_resized_and_detached(trial: Trial) -> None:
     """vda and vdb (encrypted)   are changed while the VM runs: QEMU has the secrets of what is plugged in."""
@@ -128,7 +124,6 @@ def test_an_encrypted_disk_is_attached_saved_resized_and_detached(trial: Trial) 
 
 
 @pytest.mark.needs("backup")
-@pytest.mark.cold
 @pytest.mark.parametrize(
     "form", [RED, pytest.param(Raw(secret="red"), marks=pytest.mark.full)], ids=lambda value: value.name
 )
@@ -149,7 +144,6 @@ def test_a_backup_to_an_encrypted_image_holds_the_instant(trial: Trial, form: Fo
 
 
 @pytest.mark.needs("backup")
-@pytest.mark.cold
 @pytest.mark.full
 def test_what_changed_in_an_encrypted_image_is_backed_up(trial: Trial) -> None:
     """base (encrypted, with bitmaps) <- sn1 (encrypted)   is backed up by pull, whole and since a checkpoint."""
@@ -176,7 +170,6 @@ _TOO_SMALL = {
 
 
 @pytest.mark.needs("backup")
-@pytest.mark.cold
 @pytest.mark.sabotaged  # a job that fails is nothing that the oracle knows of a sound storage
 @pytest.mark.parametrize("what", _TOO_SMALL)
 def test_an_encrypted_image_that_is_too_small_is_not_written_to(trial: Trial, what: str) -> None:
