@@ -15,7 +15,7 @@ from harness.stack import kinds
 from harness.stack.daemon import Daemon
 from harness.stack.offers import OFFERS, require_upgrade
 from harness.stack.stack import Stack
-from harness.trial.ground import Daemons, Ground, Platform
+from harness.trial.ground import MARKS, Daemons, Ground, Kind, Platform
 from harness.trial.nouns import Disk, Vm
 from harness.trial.trial import Trial
 from harness.vm.warm import WarmGuests
@@ -82,8 +82,7 @@ def daemons(platform: Platform) -> Iterator[Daemons]:
 
 @pytest.fixture
 def daemon(request: pytest.FixtureRequest, daemons: Daemons) -> Daemon:
-    marked = [request.node.get_closest_marker(name) is not None for name in ("recorded", "ill_storage", "encrypted")]
-    return daemons.sound(recorded=marked[0], ill=marked[1], encrypted=marked[2])
+    return daemons.sound(Kind(*(request.node.get_closest_marker(name) is not None for name in MARKS)))
 
 
 @pytest.fixture  # a daemon of the scenario's own, which need not be the same one at its end

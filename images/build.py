@@ -7,6 +7,7 @@ import json
 import lzma
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import Unusable
@@ -17,23 +18,28 @@ from images.kept import made_once
 from images.kernel import uncompressed
 from images.packages import UPDATE, candidates, unpack
 
-KERNEL = "linux-image-cloud-amd64"
+CLOUD = "linux-image-cloud-amd64"
+GENERIC = "linux-image-amd64"
 AGENT = "qemu-guest-agent"
 SHELL = "busybox-static"
-PACKAGES = (KERNEL, AGENT, SHELL, COMPILER, LIBRARY)
+TOOLS = (AGENT, SHELL, COMPILER, LIBRARY)
 # in the guest's initial RAM disk; the order in which they load follows from what each says it depends on
 MODULES = ("virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod", "virtio_console", "virtio-rng")
+OF_BUSES = ("ahci", "xhci_pci", "usb_storage")
+"""Those of the generic kernel alone: disks on SATA and USB."""
 ROOT_FILE_SYSTEM_BYTES = 32 << 20
 RECIPE = Path(__file__).resolve().parent
 
 
-def guest_files(cache: Path) -> GuestFiles:
+def guest_files(cache: Path, kernel: str = CLOUD) -> GuestFiles:
     """The guest for this machine, from `cache` if it is there whole, else built now (10 s or so).
 
-    Raises Unusable where the packages cannot be had. A damaged image is rebuilt. Safe to call from several processes.
+    `kernel` is the package with it: CLOUD has drivers of paravirtual devices alone, GENERIC those of SATA and USB, too,
+    and takes longer to be had and to boot. Raises Unusable where the packages cannot be had. A damaged one is rebuilt.
+    Safe to call from several processes.
     """
-    versions = candidates(PACKAGES)
-    directory = made_once(cache, _digest(versions), "the guest", lambda out: _build(out, versions))
+    versions = candidates((kernel, *TOOLS))
+    directory = made_once(cache, _digest(versions), "the guest", lambda out: _build(out, versions, kernel))
     return GuestFiles(directory, versions)
 
 
@@ -55,10 +61,10 @@ def _host_libraries() -> list[Path]:
     ]
 
 
-def _build(out: Path, versions: dict[str, str]) -> None:
+def _build(out: Path, versions: dict[str, str], kernel: str) -> None:
     unpacked = out / "unpacked"
     for name, version in versions.items():
-        unpack(_kernel_package() if name == KERNEL else f"{name}={version}", out / "packages", unpacked)
+        unpack(_kernel_package(kernel) if name == kernel else f"{name}={version}", out / "packages", unpacked)
     kernels = sorted((unpacked / "boot").glob("vmlinuz-*"))
     modules = sorted((*(unpacked / "lib/modules").glob("*"), *(unpacked / "usr/lib/modules").glob("*")))
     shutil.copyfile(kernels[0], out / "vmlinuz")
@@ -69,19 +75,22 @@ def _build(out: Path, versions: dict[str, str]) -> None:
     tree = out / "tree"
     _populate(tree, unpacked)
     _file_system(tree, out / "root.ext4")
-    _add_modules(tree, kept)
+    _add_modules(tree, kept, (*MODULES, *(OF_BUSES if kernel == GENERIC else ())))
     _initrd(tree, out / "initrd")
-    _index_modules(kept)
+    if kernel == GENERIC:  # libguestfs takes the other one
+        shutil.rmtree(out / "modules")
+    else:
+        _index_modules(kept)
     for done in (unpacked, tree, out / "packages"):
         shutil.rmtree(done)
 
 
-def _kernel_package() -> str:
+def _kernel_package(kernel: str) -> str:
     """The package that the kernel's meta package stands for at this version."""
-    text = run(["apt-cache", "depends", KERNEL], timeout=60).check().stdout
+    text = run(["apt-cache", "depends", kernel], timeout=60).check().stdout
     names = re.findall(r"Depends: (linux-image-\S+)", text)
     if not names:
-        raise Unusable(f"{KERNEL} names no kernel package", UPDATE)
+        raise Unusable(f"{kernel} names no kernel package", UPDATE)
     return str(names[0])
 
 
@@ -126,8 +135,8 @@ def _linked_libraries(program: Path) -> list[Path]:
     return [Path(path) for path in re.findall(r"(/\S+) \(0x", text)]
 
 
-def _add_modules(tree: Path, modules: Path) -> None:
-    """Put MODULES and what they depend on into the initial RAM disk, uncompressed, with the order to load them in."""
+def _add_modules(tree: Path, modules: Path, wanted: Sequence[str]) -> None:
+    """Put the `wanted` modules and what they depend on into the initial RAM disk, uncompressed, and their order."""
     files = {path.name.split(".ko")[0].replace("-", "_"): path for path in modules.rglob("*.ko*")}
     order: list[str] = []
 
@@ -144,7 +153,7 @@ def _add_modules(tree: Path, modules: Path) -> None:
         order.append(name)
 
     (tree / "modules").mkdir()
-    for name in MODULES:
+    for name in wanted:
         add(name.replace("-", "_"))
     (tree / "modules/order").write_text("".join(f"{name}.ko\n" for name in order))
 

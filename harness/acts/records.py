@@ -64,6 +64,8 @@ class DeleteSnapshot(Act):
     def _let_go(self, state: State) -> State:
         """The state without snapshots inside images: of a VM that is on, which its active ones must have."""
         machine = state.vm(self.vm)
+        if not machine.is_on:
+            state.require_plain(self.vm)
         gone = self._gone(machine)
         for name in gone:
             below = machine.snapshots[name].below

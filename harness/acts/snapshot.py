@@ -159,6 +159,8 @@ class InternalSnapshot(Act):
             raise Impossible(f"{self.vm} is {'saved' if machine.saved else 'undefined'}")
         if self.name in machine.snapshots:
             raise Impossible(f"{self.vm} has a snapshot {self.name}")
+        if not machine.is_on:
+            state.require_plain(self.vm)
         below = {}
         for disk, content in machine.disks.items():
             if content.in_flight or content.acknowledged:

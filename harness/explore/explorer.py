@@ -21,7 +21,7 @@ from harness.oracle.image import Qcow2
 from harness.oracle.state import State
 from harness.stack.block_devices import why_none
 from harness.stack.offers import OFFERS
-from harness.trial.ground import Daemons, Platform
+from harness.trial.ground import Daemons, Kind, Platform
 from harness.trial.trial import Trial
 from harness.verdict.checks import verify_all
 from harness.verdict.evidence import collect
@@ -131,7 +131,7 @@ class Explorer:
         begun = now()
         outcome: Outcome | None = None
         try:
-            daemon = self._daemons.sound(recorded=self._power_loss, encrypted=bool(universe.format.secret))
+            daemon = self._daemons.sound(Kind(self._power_loss, encrypted=bool(universe.format.secret)))
             with self.platform.trial(daemon, keep or "explored") as trial:
                 running = _Running(trial, universe, self._bugs, killed=killed)
                 findings = running.all(source)

@@ -715,7 +715,8 @@ class Content:
         doubt = in_doubt(own, job.settled, self.shows(target))
         begun = replace(self.holding(target, doubt), job=job)
         source = self._source(job) if kind != "pull" else ()
-        copied = self._copied(job, (part for part, value in enumerate(source) if value is not HOLE))
+        fills = kind == "copy" and base is None  # of a whole chain, the rest may be written as zeros
+        copied = self._copied(job, (part for part, value in enumerate(source) if fills or value is not HOLE))
         begun = replace(begun, bitmaps=copied)
         if top is None:
             return begun

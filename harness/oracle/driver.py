@@ -11,7 +11,8 @@ _WRITE_THROUGH = ("writethrough", "directsync")
 class Driver:
     """The attributes in libvirt's words; "" leaves one out, and so do no `queues`.
 
-    With `iothread` the disk has a thread of its own in QEMU.
+    With `iothread` the disk has a thread of its own in QEMU. Its `bus` is not among the attributes: "" is virtio, or of
+    a disk that is called sdX virtio-scsi.
     """
 
     cache: str = "none"
@@ -22,6 +23,7 @@ class Driver:
     rerror_policy: str = ""
     queues: int = 0
     iothread: bool = False
+    bus: str = ""
 
     @property
     def write_through(self) -> bool:

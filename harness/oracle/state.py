@@ -282,6 +282,12 @@ class State:
         if form.secret and form.secret not in self.secrets:
             raise Impossible(f"libvirt has no secret {form.secret}")
 
+    def require_plain(self, vm: str) -> None:
+        """Raise Impossible where libvirt has qemu-img open the images of a VM that is off: it knows no secrets."""
+        for target, content in self.vm(vm).disks.items():
+            if content.is_encrypted(content.active):
+                raise Impossible(f"{target} of {vm} is encrypted, and qemu-img has no secret from libvirt")
+
     def require_free(self, name: str) -> None:
         """Raise Impossible if an image of any disk has this name."""
         if any(name in content.layers for machine in self.vms.values() for content in machine.known.values()):

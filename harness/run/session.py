@@ -47,6 +47,7 @@ _MARKERS = (
     "sabotaged: something is broken on purpose: the universal checks are the scenario's own affair",
     "ill_storage: what QEMU does to images may fail, as acts say (harness.acts.storage)",
     "encrypted: images are made that are encrypted",
+    "buses: the guest knows disks on SATA and USB: its kernel is the generic one",
     "devices: the images are on block devices, which this machine may not have",
     "recorded: the power is lost at every write, whatever the options",
     "detected: its saboteurs are rows of the table that `ci/run detect` prints",

@@ -54,6 +54,12 @@ OFFERS = {
             "during a pull 5.2 copies whatever anybody reads, and where there is nothing it writes zeros; between them "
             "nobody looked",
         ),
+        Offer(
+            "reset-of-a-generic-guest",
+            "QEMU",
+            "7.2.0",
+            "with 5.2 the generic kernel does not boot again after a reset, in 120 s; between them nobody looked",
+        ),
         Offer("manual-snapshot", "libvirt", "8.2.0", "formatsnapshot: snapshot='manual'"),
         Offer("tls-on-a-socket", "QEMU", "7.0.0", "ChangeLog/7.0: NBD: TLS on unix sockets"),
         Offer("external-snapshot-delete", "libvirt", "9.0.0", f"{_NEWS}, 9.0.0"),

@@ -25,7 +25,7 @@ from harness.vm.domain_xml import Machine
 from harness.vm.images import GuestFiles
 from harness.vm.warm import WarmGuests
 from harness.waiting import scale_deadlines
-from images.build import guest_files
+from images.build import GENERIC, guest_files
 from images.preload import preload
 
 
@@ -82,6 +82,12 @@ class Platform:
         return WarmGuests.of(directory, self.stack, ground.guest, ground.acceleration, mode)
 
     @property
+    def with_generic_guest(self) -> Self:
+        """The same, whose guests know disks on every bus."""
+        guest = guest_files(self.ground.settings.cache.images, GENERIC)
+        return replace(self, ground=replace(self.ground, guest=guest))
+
+    @property
     def setup(self) -> Setup:
         """How its daemons are set up."""
         ground = self.ground
@@ -119,17 +125,37 @@ class Platform:
         return Trial(daemon, machine or self.machine, name, appliances, self.warm if warm else None)
 
 
+MARKS = ("recorded", "ill_storage", "encrypted", "buses")
+"""What scenarios are marked with that want a daemon of a Kind, in the order of its fields."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a daemon is made for.
+
+    It is `recorded`; the storage of its QEMUs may be `ill`; images may be made that are `encrypted`; its guests may
+    have disks on all `buses`.
+    """
+
+    recorded: bool = False
+    ill: bool = False
+    encrypted: bool = False
+    buses: bool = False
+
+
+_ANY = Kind()
+
+
 class Daemons:
     """The daemon of a platform that scenarios use in turn: the same one as long as nothing is wrong with it.
 
-    Another one takes its place when one is wanted that is `recorded`, or whose storage may be `ill`, or whose images
-    may be `encrypted`, or not.
+    Another one takes its place when one of another kind is wanted.
     """
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._running: Daemon | None = None
-        self._kind = False, False, False
+        self._kind = Kind()
 
     def __enter__(self) -> Self:
         return self
@@ -141,19 +167,20 @@ class Daemons:
         with suppress(ChainproofError) if ill else nullcontext():  # what is ill was told by the scenario that had it
             self._close()
 
-    def sound(self, *, recorded: bool = False, ill: bool = False, encrypted: bool = False) -> Daemon:
+    def sound(self, kind: Kind = _ANY) -> Daemon:
         """One that lives, answers, and has no domain. Raises Unusable or CheckFailed if none can be started."""
-        recorded = recorded or self._platform.ground.settings.power_loss
-        kind = recorded, ill, encrypted
+        if self._platform.ground.settings.power_loss:
+            kind = replace(kind, recorded=True)
         if self._running is not None and not _is_sound(self._running):
             with suppress(ChainproofError, libvirt.libvirtError):  # it is dead, or what it has does not go away
                 self._close()
         if self._running is not None and self._kind != kind:
             self._close()
         if self._running is None:
-            preloads = self._platform.faults if ill else ()
-            preloads += self._platform.thread_time if encrypted else ()
-            self._running = self._platform.daemon(recorded=recorded, preloads=preloads).__enter__()
+            platform = self._platform.with_generic_guest if kind.buses else self._platform
+            preloads = platform.faults if kind.ill else ()
+            preloads += platform.thread_time if kind.encrypted else ()
+            self._running = platform.daemon(recorded=kind.recorded, preloads=preloads).__enter__()
             self._kind = kind
         return self._running
 

@@ -40,7 +40,7 @@ _TEMPLATE = """\
   <devices>
     <emulator>{emulator}</emulator>
 {disks}{scsi}
-    <controller type='usb' model='none'/>
+    <controller type='usb' model='{usb}'/>
     <serial type='file'>
       <source path={console}/>
       <target port='0'/>
@@ -58,7 +58,8 @@ _TEMPLATE = """\
 """
 
 
-_BUSES = {"vd": "virtio", "sd": "scsi"}
+_OTHERS = "sd"
+_BUSES = {"vd": "virtio", _OTHERS: "scsi"}
 _SCSI = "\n    <controller type='scsi' index='0' model='virtio-scsi'/>"
 
 
@@ -112,7 +113,8 @@ def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory
         iothreads=f"<iothreads>{threads}</iothreads>" if threads else "",
         emulator=machine.emulator,
         disks="\n".join(map(disk_xml, disks)),
-        scsi=_SCSI if any(bus(disk.target) == "scsi" for disk in disks) else "",
+        scsi=_SCSI if any(bus(disk) == "scsi" for disk in disks) else "",
+        usb="qemu-xhci" if any(bus(disk) == "usb" for disk in disks) else "none",
         console=quoteattr(str(directory / f"{name}.console")),
         port=quoteattr(str(directory / f"{name}.disk")),
     )
@@ -121,19 +123,20 @@ def domain_xml(name: str, machine: Machine, disks: Sequence[DiskSpec], directory
 def disk_xml(disk: DiskSpec) -> str:
     """The XML of one of its disks; the disk in the third place of the alphabet has the third thread."""
     tune = f"<iotune><total_iops_sec>{disk.iops}</total_iops_sec></iotune>" if disk.iops else ""
-    return domain_disk(disk.target, disk.image, bus(disk.target), _spelt(attributes(disk)), tune)
+    return domain_disk(disk.target, disk.image, bus(disk), _spelt(attributes(disk)), tune)
 
 
-def bus(target: str) -> str:
-    """The bus of a disk, by how the guest calls it. Raises ValueError if it can have no such disk."""
-    if target[:2] not in _BUSES:
-        raise ValueError(f"no disk can be called {target}: vdX are on virtio, sdX on virtio-scsi")
-    return _BUSES[target[:2]]
+def bus(disk: DiskSpec) -> str:
+    """The bus of a disk. Raises ValueError if the guest would not call it so."""
+    target, named = disk.target, disk.driver.bus
+    if target[:2] not in _BUSES or (named and target[:2] != _OTHERS):
+        raise ValueError(f"no disk on {named or 'its bus'} can be called {target}: vdX are on virtio, sdX on others")
+    return named or _BUSES[target[:2]]
 
 
 def attributes(disk: DiskSpec) -> dict[str, str]:
     """The attributes of its <driver>, but for those of its format."""
-    values = {**asdict(disk.driver), "iothread": _number(disk) if disk.driver.iothread else ""}
+    values = {**asdict(disk.driver), "bus": "", "iothread": _number(disk) if disk.driver.iothread else ""}
     return {name: str(value) for name, value in values.items() if value}
 
 

@@ -345,6 +345,13 @@ def _resume(things: Things, call: Libvirt) -> None:
     things.domain(call.vm).resume()
 
 
+def _reset(things: Things, call: Libvirt) -> None:
+    domain = things.domain(call.vm)
+    domain.reset()
+    for target in targets(domain.xml()):  # a disk on USB comes a moment after the guest is up
+        domain.port.await_disk(target)
+
+
 def _undefine(things: Things, call: Libvirt) -> None:
     things.domain(call.vm).undefine()
 
@@ -363,7 +370,7 @@ _SPECIAL: Mapping[str, Callable[[Things, Libvirt], object]] = {
     "virDomainManagedSave": _save,
     "virDomainRestoreFlags": lambda things, call: things.bring_up(things.domain(call.vm)),
     "virDomainDestroyFlags": lambda things, call: things.domain(call.vm).shut_off(),
-    "virDomainReset": lambda things, call: things.domain(call.vm).reset(),
+    "virDomainReset": _reset,
 }
 """What takes more than the one call: the guest is to be reached, the end awaited, the object looked up."""
 

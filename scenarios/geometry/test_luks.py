@@ -15,10 +15,12 @@ from harness.acts.device import Attach, Detach
 from harness.acts.faults import StartDaemon, StopDaemon
 from harness.acts.guest import Discard, Write, Zero
 from harness.acts.images import DefineSecret, LeaveFile
+from harness.acts.power import ShutOff, Start
 from harness.acts.saving import Restore, Save
-from harness.acts.snapshot import Snapshot
+from harness.acts.snapshot import InternalSnapshot, Snapshot
 from harness.oracle.geometry import Geometry
 from harness.oracle.image import LUKS_HEADER, File, Format, Image, Qcow2, Raw
+from harness.oracle.secret import uuid_of
 from harness.oracle.state import DIRECTORY
 from harness.storage.elements import backup_target, copy_disk
 from harness.storage.stores import file_name
@@ -161,6 +163,52 @@ def test_what_changed_in_an_encrypted_image_is_backed_up(trial: Trial) -> None:
     trial.do(EndBackup(), BeginBackup(("vda",), ("dest",), since="one", secret="red"), AwaitBackup())
 
     trial.verify("backed up")
+
+
+_NO_SECRET = "Secret not found: no secret with matching uuid"
+_NO_KEY = "Parameter 'encrypt.key-secret' is required for cipher"
+_REFUSED: Mapping[str, tuple[Sequence[Act], Act, str]] = {
+    "snapshot": ((), Snapshot("vda", "sn1", secret="blue"), _NO_SECRET),
+    "copy": ((), Copy("vda", "copy", format=BLUE), _NO_SECRET),
+    "backup": ((), BeginBackup(dests=("dest",), secret="blue"), _NO_SECRET),
+    "backup, scratch": ((), BeginBackup(secret="blue"), _NO_SECRET),
+    "internal snapshot of a VM that is off": ((ShutOff(),), InternalSnapshot("in"), _NO_KEY),
+}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(what, marks=[pytest.mark.full, *([pytest.mark.needs("backup")] if "backup" in what else [])])
+        for what in _REFUSED
+    ],
+)
+def test_what_needs_a_secret_that_is_not_there_is_refused(trial: Trial, what: str) -> None:
+    """base (encrypted, live)   stays as it is: libvirt has no secret BLUE, or does not pass RED on."""
+    trial.do(DefineSecret("red"))
+    trial.create_base(Geometry(), form=RED)
+    trial.define().start()
+    trial.do(Write("vda", "A", (0, 1, 2)))
+    before, act, words = _REFUSED[what]
+    trial.do(*before)
+
+    trial.refused(act, words)
+
+
+@pytest.mark.full
+def test_a_vm_does_not_start_without_its_secret_and_does_with_it(trial: Trial) -> None:
+    """base (encrypted) <- sn1   is started once libvirt knows the secret again."""
+    trial.do(DefineSecret("red"))
+    trial.create_base(Geometry(), form=RED)
+    vm = trial.define().start()
+    trial.do(Write("vda", "A", (0, 1, 2)), Snapshot("vda", "sn1"), Write("vda", "B", (1,)), ShutOff())
+    trial.type(f"virsh secret-undefine {uuid_of('red')}").check()
+    trial.refused(Start(), _NO_SECRET)
+
+    trial.do(DefineSecret("red"))
+    vm.start()
+
+    trial.verify("started with its secret")
 
 
 _TOO_SMALL = {

@@ -32,7 +32,13 @@ def test_attributes_are_changed_or_left_out() -> None:
     assert (changed["discard"], changed["cache"]) == ("unmap", "writeback")
 
 
+def _disk(target: str, named: str = "") -> DiskSpec:
+    return DiskSpec(target, Image("base"), Driver(bus=named))
+
+
 def test_the_bus_follows_from_what_the_disk_is_called() -> None:
-    assert (bus("vda"), bus("sdb")) == ("virtio", "scsi")
-    with pytest.raises(ValueError, match="no disk can be called hda: vdX are on virtio, sdX on virtio-scsi"):
-        bus("hda")
+    assert (bus(_disk("vda")), bus(_disk("sdb"))) == ("virtio", "scsi")
+    assert (bus(_disk("sda", "sata")), bus(_disk("sda", "usb"))) == ("sata", "usb")
+    for wrong in (_disk("hda"), _disk("vda", "sata")):
+        with pytest.raises(ValueError, match=f"can be called {wrong.target}: vdX are on virtio, sdX on others"):
+            bus(wrong)
