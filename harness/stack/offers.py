@@ -60,6 +60,7 @@ OFFERS = {
             "7.2.0",
             "with 5.2 the generic kernel does not boot again after a reset, in 120 s; between them nobody looked",
         ),
+        Offer("vhost-user-disk", "libvirt", "7.1.0", f"{_NEWS}, 7.1.0: vhostuser block devices"),
         Offer("manual-snapshot", "libvirt", "8.2.0", "formatsnapshot: snapshot='manual'"),
         Offer("tls-on-a-socket", "QEMU", "7.0.0", "ChangeLog/7.0: NBD: TLS on unix sockets"),
         Offer("external-snapshot-delete", "libvirt", "9.0.0", f"{_NEWS}, 9.0.0"),

@@ -11,7 +11,7 @@ from harness.acts.chain import ActiveCommit, AwaitCompleted, AwaitReady, Commit,
 from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillQemu
 from harness.acts.guest import Discard, Write, Zero
-from harness.acts.power import Reset, Resume, Suspend
+from harness.acts.power import Reset, Resume, Start, Suspend
 from harness.acts.snapshot import Snapshot
 from harness.oracle.driver import Driver
 from harness.trial.trial import Trial
@@ -23,7 +23,14 @@ JOBS: Mapping[str, Sequence[Act]] = {
     "pull": (Pull("sda"), AwaitCompleted("sda")),
     "copy": (Copy("sda", "copy"), AwaitReady("sda"), Write("sda", "D", (1, 9)), Pivot("sda")),
     "copy, and a reset": (Copy("sda", "copy"), AwaitReady("sda"), Reset(), Write("sda", "D", (1,)), Pivot("sda")),
+    "a kill, and a commit": (
+        *(KillQemu(), Start(), ActiveCommit("sda", "base"), AwaitReady("sda"), Suspend(), Resume()),
+        *(Write("sda", "D", (9,)), Pivot("sda")),
+    ),
+    "unplugged for a while": (Detach("sda"), Attach("sda"), Write("sda", "D", (9,))),
 }
+_NEEDS = {"copy, and a reset": "reset-of-a-generic-guest", "unplugged for a while": "hotplug"}
+_ROWS = [(bus, job) for bus in ("sata", "usb") for job in JOBS if (bus, job) != ("sata", "unplugged for a while")]
 
 
 @pytest.mark.parametrize(
@@ -34,11 +41,10 @@ JOBS: Mapping[str, Sequence[Act]] = {
             job,
             marks=[
                 *([] if (bus, job) == ("sata", "active commit") else [pytest.mark.full]),
-                *([pytest.mark.needs("reset-of-a-generic-guest")] if "reset" in job else []),
+                *([pytest.mark.needs(_NEEDS[job])] if job in _NEEDS else []),
             ],
         )
-        for bus in ("sata", "usb")
-        for job in JOBS
+        for bus, job in _ROWS
     ],
 )
 def test_jobs_keep_every_byte_of_a_disk_on_this_bus(trial: Trial, bus: str, job: str) -> None:
@@ -56,35 +62,3 @@ def test_jobs_keep_every_byte_of_a_disk_on_this_bus(trial: Trial, bus: str, job:
     vm.shut_off()
     vm.start()
     trial.verify("started again")
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("bus", ["sata", "usb"])
-def test_what_is_flushed_on_this_bus_outlives_a_killed_qemu(trial: Trial, bus: str) -> None:
-    """base <- sn1 (live): what the guest has flushed is there after QEMU was killed, and is folded into base then."""
-    trial.create_base(disk="sda")
-    vm = trial.define(driver=Driver(bus=bus)).start()
-    trial.do(
-        Write("sda", "A", (0, 1, 2, 3)), Snapshot("sda", "sn1"), Write("sda", "B", (1, 5)), Write("sda", "C", (7,))
-    )
-    trial.do(KillQemu())
-    vm.start()
-    trial.verify("after the kill")
-    trial.do(ActiveCommit("sda", "base"), AwaitReady("sda"), Suspend(), Resume(), Write("sda", "D", (9,)), Pivot("sda"))
-
-    trial.verify("folded")
-
-
-@pytest.mark.full
-@pytest.mark.needs("hotplug")
-def test_a_usb_disk_is_unplugged_and_plugged_in_again(trial: Trial) -> None:
-    """sda and sdb (USB): sdb is unplugged with its chain, and comes back with it."""
-    trial.create_base(disk="sda")
-    trial.create_base(disk="sdb", name="data")
-    trial.define(driver=Driver(bus="usb")).start()
-    trial.do(Write("sdb", "A", (0, 1, 2)), Snapshot("sdb", "over"), Write("sdb", "B", (1, 5)), Detach("sdb"))
-    trial.verify("unplugged")
-
-    trial.do(Attach("sdb"), Write("sdb", "C", (2,)), ActiveCommit("sdb", "data"), AwaitReady("sdb"), Pivot("sdb"))
-
-    trial.verify("plugged in again")

@@ -106,7 +106,6 @@ def test_an_overlay_of_an_encrypted_image_is_started_by_the_same_daemon(trial: T
     trial.verify("started again")
 
 
-@pytest.mark.full
 def test_an_encrypted_disk_is_attached_saved_resized_and_detached(trial: Trial) -> None:
     """vda and vdb (encrypted)   are changed while the VM runs: QEMU has the secrets of what is plugged in."""
     trial.do(DefineSecret("red"), DefineSecret("blue"))
@@ -146,7 +145,6 @@ def test_a_backup_to_an_encrypted_image_holds_the_instant(trial: Trial, form: Fo
 
 
 @pytest.mark.needs("backup")
-@pytest.mark.full
 def test_what_changed_in_an_encrypted_image_is_backed_up(trial: Trial) -> None:
     """base (encrypted, with bitmaps) <- sn1 (encrypted)   is backed up by pull, whole and since a checkpoint."""
     trial.do(DefineSecret("red"), DefineSecret("blue"))
@@ -179,7 +177,13 @@ _REFUSED: Mapping[str, tuple[Sequence[Act], Act, str]] = {
 @pytest.mark.parametrize(
     "what",
     [
-        pytest.param(what, marks=[pytest.mark.full, *([pytest.mark.needs("backup")] if "backup" in what else [])])
+        pytest.param(
+            what,
+            marks=[
+                *([] if what == "snapshot" else [pytest.mark.full]),
+                *([pytest.mark.needs("backup")] if "backup" in what else []),
+            ],
+        )
         for what in _REFUSED
     ],
 )
@@ -195,7 +199,6 @@ def test_what_needs_a_secret_that_is_not_there_is_refused(trial: Trial, what: st
     trial.refused(act, words)
 
 
-@pytest.mark.full
 def test_a_vm_does_not_start_without_its_secret_and_does_with_it(trial: Trial) -> None:
     """base (encrypted) <- sn1   is started once libvirt knows the secret again."""
     trial.do(DefineSecret("red"))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import PurePosixPath
 
 import pytest
 
 from harness.acts.asked import Ask
 from harness.acts.images import CreateImage
 from harness.stack.stack import Stack
+from harness.stack.storage_daemon import StorageDaemon
 from harness.trial.trial import Trial
 
 _TRANSIENT = "Operation not supported: block jobs are not supported on transient disk 'vdb'"
@@ -62,6 +65,47 @@ def test_what_cannot_be_done_to_a_disk_is_refused(trial: Trial, disk: str, call:
 
     trial.type("virsh destroy vm1").check()
     trial.verify("off again")
+
+
+_VHOST_USER = "Operation not supported: block jobs are not supported on vhostuser disk 'vdb'"
+_OF_VHOST_USER = {"commit": "invalid argument: could not find base image in chain for 'vdb'"}
+_SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
+_SOCKET = "/export/vhost.sock"
+
+
+@pytest.mark.needs("vhost-user-disk")
+@pytest.mark.parametrize(
+    "call", [pytest.param(call, marks=[] if call == "commit" else [pytest.mark.full]) for call in _CALLS]
+)
+def test_nothing_is_done_to_a_disk_that_another_process_serves(trial: Trial, call: str) -> None:
+    """A VM with a vdb of a vhost-user server's (live, paused)   stays as it is: QEMU has no image of it."""
+    trial.create_base()
+    vm = trial.define()
+    with _served(trial):
+        source, target = f"<source type='unix' path='{_SOCKET}'/>", "<target dev='vdb' bus='virtio'/>"
+        vdb = f"<disk type='vhostuser' device='disk'>{source}{target}</disk>"
+        xml = re.sub(r"(<memory )", rf"{_SHARED}\1", vm.xml(inactive=True), count=1)
+        trial.put("other.xml", re.sub(r"(<disk )", rf"{vdb}\1", xml, count=1))
+        trial.type("virsh create /export/other.xml --paused").check()
+
+        trial.stage.refused(_CALLS[call], rf"(^|: ){re.escape(_OF_VHOST_USER.get(call, _VHOST_USER))}(\n|$)")
+
+        trial.type("virsh destroy vm1").check()
+    trial.verify("off again")
+
+
+@contextmanager
+def _served(trial: Trial) -> Iterator[None]:
+    """A vhost-user server, QEMU's storage daemon, has a disk without a file."""
+    storage = StorageDaemon(trial.daemon.sandbox, PurePosixPath("/export/vhost.nbd"))
+    address = {"type": "unix", "path": _SOCKET}
+    export = {"type": "vhost-user-blk", "id": "vdb", "node-name": "disk", "writable": True, "addr": address}
+    node = {"driver": "null-co", "node-name": "disk", "size": 1 << 20, "read-zeroes": True}
+    try:
+        storage.execute([("blockdev-add", node), ("block-export-add", export)])
+        yield
+    finally:
+        storage.close()
 
 
 def _words(disk: str, call: str, stack: Stack) -> str:
