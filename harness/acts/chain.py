@@ -291,7 +291,7 @@ class AwaitFailed(_OfDisk):
     def after(self, state: State) -> State:
         """Raises Impossible unless its storage is broken."""
         state.require_broken()
-        return super().after(state).with_noise(_NO_BITMAP)
+        return replace(super().after(state), met=True).with_noise(_NO_BITMAP)
 
     def __str__(self) -> str:
         return f"the job of {self.disk} has failed"

@@ -89,7 +89,7 @@ class HealStorage(Act):
     def after(self, state: State) -> State:
         """Nothing is broken."""
         state.require_broken()
-        return replace(state, broken=())
+        return replace(state, broken=(), met=False)
 
     def __str__(self) -> str:
         return "the storage is well again"

@@ -46,7 +46,8 @@ _MADE = ("overlay", "dest", "dests")
 
 def abstract(state: State) -> Abstract:
     """What is allocated where, the shape of the chains, how far jobs have come, what is not flushed, who is alive."""
-    return state.daemon is None, tuple((name, _of_vm(vm)) for name, vm in sorted(state.vms.items()))
+    fails = tuple(operation for _, operation in state.broken), state.met
+    return state.daemon is None, *fails, tuple((name, _of_vm(vm)) for name, vm in sorted(state.vms.items()))
 
 
 def transition(state: State, act: Act) -> Transition:

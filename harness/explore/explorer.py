@@ -131,7 +131,7 @@ class Explorer:
         begun = now()
         outcome: Outcome | None = None
         try:
-            daemon = self._daemons.sound(Kind(self._power_loss, encrypted=bool(universe.format.secret)))
+            daemon = self._daemons.sound(Kind(self._power_loss, ill=True, encrypted=bool(universe.format.secret)))
             with self.platform.trial(daemon, keep or "explored") as trial:
                 running = _Running(trial, universe, self._bugs, killed=killed)
                 findings = running.all(source)

@@ -40,6 +40,7 @@ from harness.acts.records import DeleteSnapshot, RedefineSnapshot
 from harness.acts.revert import RevertToSnapshot
 from harness.acts.saving import RemoveSaved, Restore, Save
 from harness.acts.snapshot import InternalSnapshot, Snapshot
+from harness.explore.ailing import breaking, next_of_ill
 from harness.oracle.content import Content, Impossible
 from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.geometry import Geometry, Range
@@ -125,6 +126,10 @@ def _can_be_done(act: Act, state: State) -> bool:
 
 
 def _candidates(state: State, step: int, offers: Callable[[str], bool]) -> Iterator[Act]:
+    if state.broken:
+        yield from next_of_ill(state, _fresh(state))
+        return
+    yield from breaking(state)
     disks = state.vm(VM).disks
     for target, content in disks.items():
         yield from _of_guest(target, content, f"W{step}", few=target != "vda")
@@ -360,7 +365,9 @@ def _fresh(state: State, skipped: int = 0) -> str:
 def _healing(state: State) -> Iterator[Act]:
     """What comes next of the acts that bring a state to where nothing is on, and the guest runs."""
     machine = state.vm(VM)
-    if state.daemon is None:
+    if state.broken:
+        yield next(next_of_ill(state, _fresh(state)))
+    elif state.daemon is None:
         yield StartDaemon()
     elif machine.backup:
         yield AwaitBackup() if machine.backup.push else EndBackup()
@@ -390,7 +397,11 @@ def until_healed(state: State) -> tuple[Act, ...]:
 
 def ending(state: State) -> tuple[Act, ...]:
     """What ends a walk with a QEMU that is killed: it is not, while a job is on that may end just then by itself."""
-    acts: list[Act] = [StartDaemon()] if state.daemon is None else []
+    acts: list[Act] = []
+    while state.broken:
+        acts.append(next(next_of_ill(state, _fresh(state))))
+        state = acts[-1].after(state)
+    acts += [StartDaemon()] if state.daemon is None else []
     machine = state.vm(VM)
     acts += [AwaitCompleted(target) for target, content in machine.disks.items() if races(content)]
     if not machine.persistent:  # it would be gone: what is on is ended politely before

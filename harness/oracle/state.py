@@ -170,8 +170,8 @@ class State:
     `stores` are where images lie that are not simply files in DIRECTORY. `devices` are block devices for images, by the
     images' names, with their sizes in bytes; an image of that name lies on it. `files` lie there besides images.
     `noise` are regular expressions of what the daemon may log as errors by now. `pace` are the bytes a second that the
-    NBD server of images lets pass, 0 for no limit. `broken` are images with what fails of them now. `secrets` are those
-    that libvirt has.
+    NBD server of images lets pass, 0 for no limit. `broken` are images with what fails of them now; a job has
+    `met` that. `secrets` are those that libvirt has.
     """
 
     vms: Mapping[str, VmState] = field(default_factory=dict)
@@ -183,6 +183,7 @@ class State:
     daemons: int = 1
     pace: int = 0
     broken: tuple[tuple[str, str], ...] = ()
+    met: bool = False
     secrets: frozenset[str] = frozenset()
 
     def vm(self, name: str) -> VmState:
