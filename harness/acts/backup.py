@@ -28,7 +28,8 @@ class BeginBackup(Act):
     QEMU serves each at SOCKET under its target; or with `dests`, a new image for each disk, it writes them there:
     libvirt makes it, or with `reuse` it is there. With `checkpoint`, a checkpoint of these disks is made at the same
     instant. With `tls`, QEMU serves those alone who encrypt. With a `secret` what libvirt makes is encrypted with
-    it: the images that the backup goes to, or its scratch files.
+    it: the images that the backup goes to, or its scratch files. With a `port` QEMU serves
+    there, on the loopback interface inside the stack, where a reader of ours cannot come.
     """
 
     disks: tuple[str, ...] = ("vda",)
@@ -38,6 +39,7 @@ class BeginBackup(Act):
     reuse: bool = False
     tls: bool = False
     secret: str = ""
+    port: int = 0
     vm: str = VM
 
     def call(self, state: State) -> Libvirt:
@@ -54,7 +56,9 @@ class BeginBackup(Act):
                 scratch_disk(disk, file_image(DIRECTORY, f"scratch-{disk}").store, self.secret) for disk in self.disks
             ]
             tls = " tls='yes'" if self.tls else ""
-            server = f"<server transport='unix' socket={quoteattr(str(SOCKET))}{tls}/>"
+            place = f"transport='unix' socket={quoteattr(str(SOCKET))}"
+            place = f"transport='tcp' name='127.0.0.1' port='{self.port}'" if self.port else place
+            server = f"<server {place}{tls}/>"
         disks += [f"<disk name='{disk}' backup='no'/>" for disk in state.vm(self.vm).disks if disk not in self.disks]
         mode = "push" if self.dests else "pull"
         xml = f"<domainbackup mode='{mode}'>{since}{server}<disks>{''.join(disks)}</disks></domainbackup>"

@@ -78,6 +78,21 @@ def test_those_alone_who_encrypt_read_the_instant(trial: Trial) -> None:
     trial.verify("the backup is ended")
 
 
+def test_a_client_reads_the_instant_by_way_of_a_port(trial: Trial) -> None:
+    """base <- sn1 (live), served on TCP   stays that: qemu-img copies what it was."""
+    trial.create_base()
+    vm = trial.define().bring_up()
+    vm.grow([("base", "A", (0, 1, 2)), ("sn1", "B", (1, 5))])
+    instant = vm.disk().read()
+    trial.do(BeginBackup(port=10809), Write("vda", "C", (0, 7)))
+    copied = "/export/images/full.qcow2"
+    trial.do(LeaveFile(("qemu-img", "convert", "-O", "qcow2", "nbd://127.0.0.1:10809/vda", copied), copied))
+    trial.do(EndBackup())
+
+    trial.verify("the backup is ended")
+    assert trial.shown(copied) == instant
+
+
 _OF_LIBVIRT = ("-n", "--user", "nobody", "--password", "none", "-U", "{uri}")  # which asks nobody who they are
 _BACKUP = ("virtnbdbackup", *_OF_LIBVIRT, "-d", "vm1", "-S", "/export/images", "-f", "/export/client.nbd")
 _RESTORE = ("virtnbdrestore", *_OF_LIBVIRT[1:], "-i", "/export/images/kept")
