@@ -206,10 +206,12 @@ def _of_snapshots_inside(state: State) -> Iterator[Act]:
     """
     machine = state.vm(VM)
     inside = {name: record for name, record in machine.snapshots.items() if record.inside}
-    if len(inside) < _MOST_INSIDE and not machine.is_on:
+    if len(inside) < _MOST_INSIDE and not machine.is_on and not machine.checkpoints:  # libvirt 9.0 refuses it then
         yield InternalSnapshot(next(name for number in range(len(inside) + 1) if (name := f"in{number}") not in inside))
+    busy = any(content.job for content in machine.disks.values())
     for name, record in inside.items():
-        yield DeleteSnapshot(name)
+        if not busy:  # QEMU may refuse it because of the target, and libvirt 9.0 forgets the snapshot all the same
+            yield DeleteSnapshot(name)
         if record.chains == {disk: content.chain() for disk, content in machine.disks.items()}:
             yield RevertToSnapshot(name)
             yield RevertToSnapshot(name, running=True, force=True)

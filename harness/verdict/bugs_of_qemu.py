@@ -200,8 +200,8 @@ BUGS: tuple[KnownBug, ...] = (
     ),
     KnownBug(
         scenario=r"^scenarios/explore/",
-        check="inside images",
-        shows=r" has the bitmap \w+\nit is marked as in use",
+        check="inside images|exports and bitmaps",
+        shows=r" has the bitmap \w+\nit is marked as in use|the bitmap \w+ of \w+ is there\nit is inconsistent",
         component="QEMU",
         since="7.2.0",  # older ones have no checkpoints here
         fixed=None,
