@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.errors import CheckFailed
 from harness.oracle.image import File
 from harness.oracle.parts import ZERO, Part
-from harness.storage.stores import file_name
+from harness.storage import tool
 from harness.trial.nouns import Disk
 from harness.trial.trial import Trial
 
@@ -45,7 +45,8 @@ def _certain(part: Part) -> bool:
 
 def _require_noticed(trial: Trial, disk: Disk, what: str, command: str) -> None:
     image = disk.image(disk.content.active)
-    words = ["qemu-io", "-f", image.format.name, "-c", command, file_name(image.store)]
+    alone = disk.content.is_encrypted(image.name)
+    words = ["qemu-io", "-c", command, *tool.opened(image, alone=alone)]
     trial.daemon.sandbox.run(words, timeout=60).check()
     try:
         trial.verify(f"the end, with {what}")

@@ -6,17 +6,20 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
+
+import libvirt
 
 from harness.acts.act import VM, Act
 from harness.acts.calls import Libvirt
 from harness.acts.images import AdoptImage, ConvertImage, CreateImage, LeaveFile, Rebase, RemoveImage, WriteImage
 from harness.acts.power import Define
 from harness.crash.recording import Recording
+from harness.errors import ChainproofError
 from harness.journal import Detail, Journal, Kind
 from harness.oracle.driver import DRIVER, Driver
 from harness.oracle.geometry import Geometry
@@ -126,6 +129,8 @@ class Trial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.state.secrets:
+            self._stack.callback(self._forget_secrets)
         self._stack.callback(self.things.devices.close)
         self._stack.callback(self.things.faults.close)
         self._stack.callback(self.things.server.close)
@@ -230,6 +235,16 @@ class Trial:
         self.do(*(CreateImage(name) for name, _, _ in layers))
         self.do(*(WriteImage(name, label, tuple(cells)) for name, label, cells in layers))
         self.do(*(Rebase(name, below) for (below, _, _), (name, _, _) in pairwise(layers)))
+
+    def _forget_secrets(self) -> None:
+        """Have libvirt know no secret any more; a daemon that is gone, or ill, is not used again."""
+
+        def forget(connection: libvirt.virConnect) -> None:
+            for secret in connection.listAllSecrets():
+                secret.undefine()
+
+        with suppress(ChainproofError, libvirt.libvirtError, ValueError):
+            self.daemon.call("the end of secrets", forget)
 
     def define(self, *, root_on_vda: bool = False, driver: Driver = DRIVER, vm: str = VM) -> Vm:
         """Define a VM on the active layers of its disks; it is destroyed and undefined when the trial ends.

@@ -468,7 +468,19 @@ BUGS: tuple[KnownBug, ...] = (
         " scenarios/findings/snapshot-is-made-of-another-disk.md",
     ),
     KnownBug(
-        scenario=r"overlay_of_an_encrypted_image_is_started_by_the_same_daemon.*[\[-]encrypted|^scenarios/explore/",
+        scenario=r"overlay_of_an_encrypted_image_is_started_by_the_same_daemon.*[\[-]encrypted",
+        check="DomainFailed",
+        shows=r"Unexpected enum value 0 for virStorageEncryptionEngine",
+        component="libvirt",
+        since="9.0.0",  # between 7.0, which has it not, and it nobody looked
+        fixed=None,
+        url="",
+        sentence="A VM on an encrypted overlay of a snapshot does not start until libvirtd is started again.",
+        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1, not on 7.0.0-3+deb11u3; no reference found:"
+        " scenarios/findings/vm-on-an-encrypted-overlay-does-not-start.md",
+    ),
+    KnownBug(
+        scenario=r"encrypted|^scenarios/explore/",  # where each is started again (--start-again), or walks do so
         check="DomainFailed|libvirtError|daemon unharmed",
         shows=r"Unexpected enum value 0 for virStorageEncryptionEngine",
         component="libvirt",
@@ -478,6 +490,7 @@ BUGS: tuple[KnownBug, ...] = (
         sentence="A VM on an encrypted overlay of a snapshot does not start until libvirtd is started again.",
         measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1, not on 7.0.0-3+deb11u3; no reference found:"
         " scenarios/findings/vm-on-an-encrypted-overlay-does-not-start.md",
+        sometimes=r"(?!)",
     ),
     KnownBug(
         scenario=r"a_chain_of_encrypted_images_starts_again.*[\[-]encrypted",

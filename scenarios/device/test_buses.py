@@ -11,6 +11,7 @@ from harness.acts.chain import ActiveCommit, AwaitCompleted, AwaitReady, Commit,
 from harness.acts.device import Attach, Detach
 from harness.acts.faults import KillQemu
 from harness.acts.guest import Discard, Write, Zero
+from harness.acts.images import CreateImage
 from harness.acts.power import Reset, Resume, Start, Suspend
 from harness.acts.snapshot import Snapshot
 from harness.oracle.driver import Driver
@@ -27,10 +28,16 @@ JOBS: Mapping[str, Sequence[Act]] = {
         *(KillQemu(), Start(), ActiveCommit("sda", "base"), AwaitReady("sda"), Suspend(), Resume()),
         *(Write("sda", "D", (9,)), Pivot("sda")),
     ),
-    "unplugged for a while": (Detach("sda"), Attach("sda"), Write("sda", "D", (9,))),
+    "another one that comes and goes": (
+        *(CreateImage("data", "sdb"), Attach("sdb"), Write("sdb", "D", (1, 9))),
+        *(Snapshot("sdb", "over"), Detach("sdb")),
+        *(Attach("sdb"), Write("sdb", "E", (2,)), ActiveCommit("sdb", "data"), AwaitReady("sdb"), Pivot("sdb")),
+    ),
 }
-_NEEDS = {"copy, and a reset": "reset-of-a-generic-guest", "unplugged for a while": "hotplug"}
-_ROWS = [(bus, job) for bus in ("sata", "usb") for job in JOBS if (bus, job) != ("sata", "unplugged for a while")]
+_NEEDS = {"copy, and a reset": "reset-of-a-generic-guest", "another one that comes and goes": "hotplug"}
+_ROWS = [
+    (bus, job) for bus in ("sata", "usb") for job in JOBS if (bus, job) != ("sata", "another one that comes and goes")
+]
 
 
 @pytest.mark.parametrize(
