@@ -61,6 +61,13 @@ def next_of_ill(state: State, fresh: str) -> Iterator[Act]:
         yield Commit(_DISK, name, chain[place - 1])
 
 
+def is_met(state: State, act: Act) -> bool:
+    """Whether an act leaves it certain that what is broken is met: a walk does no other, nor does a shorter one."""
+    if isinstance(act, BreakStorage):
+        return not state.broken and act in tuple(breaking(state))
+    return not state.broken or act in tuple(next_of_ill(state, str(getattr(act, "dest", ""))))
+
+
 def _holds(content: Content, name: str, above: tuple[str, ...] = ()) -> bool:
     """Whether an image certainly holds data; in a chain, such as no image `above` it hides."""
     higher = above[above.index(name) + 1 :] if above else ()

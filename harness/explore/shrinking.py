@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from harness.acts.act import Act
+from harness.acts.storage import BreakStorage, HealStorage
+from harness.explore.ailing import is_met
 from harness.explore.explorer import Outcome
 from harness.explore.program import Program, states
 from harness.oracle.content import Impossible
@@ -38,17 +41,30 @@ def _next(best: Outcome, size: int, run: Callable[[Program], Outcome], deadline:
 
 
 def shorter(program: Program, size: int) -> Iterator[Program]:
-    """All programs with `size` acts in a row less that can be done at all, those without the last ones first."""
+    """All programs with `size` acts in a row less that can be done at all, those without the last ones first.
+
+    With an act that breaks the storage go all up to the one that heals it.
+    """
     for start in range(len(program.acts) - size, -1, -size):
-        acts = (*program.acts[:start], *program.acts[start + size :])
+        acts = (*program.acts[:start], *program.acts[_end(program.acts, start + size, start) :])
         if is_possible(replace(program, acts=acts)):
             yield replace(program, acts=acts)
 
 
+def _end(acts: Sequence[Act], least: int, start: int) -> int:
+    """Where a stretch of acts ends that begins at `start` and goes to `least`, or on until its storage is well."""
+    ill = False
+    for number, act in enumerate(acts[start:], start):
+        if number >= least and not ill:
+            return number
+        ill = (ill or isinstance(act, BreakStorage)) and not isinstance(act, HealStorage)
+    return len(acts)
+
+
 def is_possible(program: Program) -> bool:
-    """Whether each act can be done after those before it."""
+    """Whether each act can be done after those before it, and all that is broken is met."""
     try:
-        states(program)
+        found = states(program)
     except Impossible:
         return False
-    return True
+    return all(is_met(state, act) for state, act in zip(found, program.acts, strict=False))

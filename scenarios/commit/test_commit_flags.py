@@ -31,7 +31,9 @@ INTERMEDIATE: Mapping[str, tuple[Commit, Sequence[str]]] = {
 }
 
 
-@pytest.mark.parametrize("case", ACTIVE)
+@pytest.mark.parametrize(
+    "case", [pytest.param(each, marks=[pytest.mark.full] * (number > 2)) for number, each in enumerate(ACTIVE)]
+)
 def test_an_active_commit_leaves_what_its_flags_say(trial: Trial, layered: Vm, case: str) -> None:
     """base <- sn1 <- sn2 <- cur (live)   becomes   what the row says."""
     act, left = ACTIVE[case]
@@ -48,7 +50,9 @@ def test_an_active_commit_leaves_what_its_flags_say(trial: Trial, layered: Vm, c
     assert vda.configured_chain() == Chain.named(*left)
 
 
-@pytest.mark.parametrize("case", INTERMEDIATE)
+@pytest.mark.parametrize(
+    "case", [pytest.param(each, marks=[pytest.mark.full] * (number > 2)) for number, each in enumerate(INTERMEDIATE)]
+)
 def test_an_intermediate_commit_leaves_what_its_flags_say(trial: Trial, layered: Vm, case: str) -> None:
     """base <- sn1 <- sn2 <- cur (live)   becomes   what the row says."""
     act, left = INTERMEDIATE[case]

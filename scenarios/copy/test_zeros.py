@@ -25,7 +25,9 @@ JOBS: Mapping[str, tuple[Sequence[Act], Act]] = {
 }
 
 
-@pytest.mark.parametrize("case", JOBS)
+@pytest.mark.parametrize(
+    "case", [pytest.param(each, marks=[pytest.mark.full] * (number > 1)) for number, each in enumerate(JOBS)]
+)
 def test_zeros_that_are_written_while_a_mirror_is_in_sync_are_zeros_after_the_pivot(
     trial: Trial, layered: Vm, case: str
 ) -> None:

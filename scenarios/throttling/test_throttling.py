@@ -23,7 +23,9 @@ STORIES: Mapping[str, Sequence[Act]] = {
 }
 
 
-@pytest.mark.parametrize("story", STORIES)
+@pytest.mark.parametrize(
+    "story", [pytest.param(each, marks=[pytest.mark.full] * (number > 1)) for number, each in enumerate(STORIES)]
+)
 def test_a_throttled_disk_stays_throttled(trial: Trial, layered: Vm, story: str) -> None:
     """base <- sn1 <- sn2 <- cur (live, throttled)   becomes   the chain of the row, throttled, also when started."""
     vda = layered.disk("vda")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from pathlib import Path, PurePosixPath
 
@@ -49,6 +50,19 @@ def made(directory: Path, form: Format, name: str = "image") -> Image:
     return image
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encrypted raw image, which tests copy."""
+    return file_of(made(tmp_path_factory.mktemp("luks"), Raw(secret="red")))
+
+
+@pytest.fixture
+def raw(original: Path, tmp_path: Path) -> Image:
+    """A copy of it."""
+    shutil.copy(original, tmp_path / original.name)
+    return Image("image", Raw(secret="red"), File(PurePosixPath(tmp_path / original.name)))
+
+
 def by_qemu(image: Image) -> bytes:
     raw = Path(f"{image.store.path}.raw")
     by_tool("qemu-img", "convert", "-O", "raw", *tool.opened(image), str(raw))
@@ -79,7 +93,7 @@ def test_it_reads_what_qemu_reads_and_tells_the_secret(tmp_path: Path, form: For
 
 
 @pytest.mark.parametrize("above", [Qcow2(), Qcow2(secret="blue")], ids=["plain", "encrypted"])
-@pytest.mark.parametrize("form", FORMATS, ids=str)
+@pytest.mark.parametrize("form", FORMATS[:2], ids=str)
 def test_a_chain_is_read_with_the_secret_of_each(tmp_path: Path, form: Format, above: Qcow2) -> None:
     base = made(tmp_path, form, "base")
     top = Image("top", above, File(PurePosixPath(tmp_path / "top.qcow2")))
@@ -102,18 +116,16 @@ def test_an_image_of_qcow2_counts_the_header_of_luks_among_its_clusters(tmp_path
     assert header.own.luks.count == LUKS_HEADER
 
 
-def test_a_raw_one_is_larger_than_its_disk_by_the_header(tmp_path: Path) -> None:
-    image = made(tmp_path, Raw(secret="red"))
+def test_a_raw_one_is_larger_than_its_disk_by_the_header(raw: Image) -> None:
 
-    assert file_of(image).stat().st_size == SIZE + LUKS_HEADER
+    assert file_of(raw).stat().st_size == SIZE + LUKS_HEADER
 
 
-def test_a_byte_that_is_wrong_in_the_file_is_wrong_in_what_is_read(tmp_path: Path) -> None:
-    image = made(tmp_path, Raw(secret="red"))
-    before = READER.shows(image)
-    patched(image, LUKS_HEADER + 4096, b"\0")
+def test_a_byte_that_is_wrong_in_the_file_is_wrong_in_what_is_read(raw: Image) -> None:
+    before = READER.shows(raw)
+    patched(raw, LUKS_HEADER + 4096, b"\0")
 
-    after = READER.shows(image)
+    after = READER.shows(raw)
 
     assert after != before
     assert after[:4096] == before[:4096]
@@ -152,35 +164,31 @@ def test_a_secret_that_is_none_of_ours_is_told(tmp_path: Path) -> None:
         (208, struct.pack(">I", 0), "none of the known secrets opens it"),
     ],
 )
-def test_a_header_that_cannot_be_is_named(tmp_path: Path, at: int, data: bytes, words: str) -> None:
-    image = made(tmp_path, Raw(secret="red"))
-    patched(image, at, data)
+def test_a_header_that_cannot_be_is_named(raw: Image, at: int, data: bytes, words: str) -> None:
+    patched(raw, at, data)
 
     with pytest.raises(ImageError, match=words):
-        READER.shows(image)
+        READER.shows(raw)
 
 
-def test_one_that_is_cut_off_is_named(tmp_path: Path) -> None:
-    image = made(tmp_path, Raw(secret="red"))
-    with file_of(image).open("r+b") as file:
+def test_one_that_is_cut_off_is_named(raw: Image) -> None:
+    with file_of(raw).open("r+b") as file:
         file.truncate(300)
 
     with pytest.raises(ImageError, match="the header of LUKS reaches to byte"):
-        READER.shows(image)
+        READER.shows(raw)
 
 
-def test_keys_that_would_take_too_long_are_not_worked_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    image = made(tmp_path, Raw(secret="red"))
+def test_keys_that_would_take_too_long_are_not_worked_on(raw: Image, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(luks, "ITERATIONS", 1000)
     monkeypatch.setattr(luks, "_known", {})
 
     with pytest.raises(ImageError, match="up to 1000 are done"):
-        READER.shows(image)
+        READER.shows(raw)
 
 
-def test_sectors_are_read_in_pieces_as_in_one(tmp_path: Path) -> None:
-    image = made(tmp_path, Raw(secret="red"))
-    with opened(file_of(image), "image") as file:
+def test_sectors_are_read_in_pieces_as_in_one(raw: Image) -> None:
+    with opened(file_of(raw), "image") as file:
         _, cipher = unlocked(file)
         data = Decrypted(file, cipher, cipher.payload)
         whole = data.read_padded(0, 8192, "it")
