@@ -530,7 +530,8 @@ BUGS: tuple[KnownBug, ...] = (
     ),
     KnownBug(
         scenario=r"a_chain_of_encrypted_images_keeps.*-(qcow2-(plain|blue)|luks-blue)\]|"
-        r"a_chain_of_encrypted_images_starts.*-qcow2\]|overlay_of_an_encrypted_image_is_started",
+        r"a_chain_of_encrypted_images_starts.*-qcow2\]|overlay_of_an_encrypted_image_is_started|"
+        r"does_not_start_without_its_secret",
         check="",
         shows=r"should say that its backing file is qcow2, says luks",
         component="libvirt",
