@@ -56,9 +56,9 @@ class BeginBackup(Act):
                 scratch_disk(disk, file_image(DIRECTORY, f"scratch-{disk}").store, self.secret) for disk in self.disks
             ]
             tls = " tls='yes'" if self.tls else ""
-            place = f"transport='unix' socket={quoteattr(str(SOCKET))}"
-            place = f"transport='tcp' name='127.0.0.1' port='{self.port}'" if self.port else place
-            server = f"<server {place}{tls}/>"
+            at_socket = f"transport='unix' socket={quoteattr(str(SOCKET))}"
+            at_port = f"transport='tcp' name='127.0.0.1' port='{self.port}'"
+            server = f"<server {at_port if self.port else at_socket}{tls}/>"
         disks += [f"<disk name='{disk}' backup='no'/>" for disk in state.vm(self.vm).disks if disk not in self.disks]
         mode = "push" if self.dests else "pull"
         xml = f"<domainbackup mode='{mode}'>{since}{server}<disks>{''.join(disks)}</disks></domainbackup>"
@@ -69,9 +69,7 @@ class BeginBackup(Act):
 
     def _form(self, state: State, disk: str, dest: str) -> Format:
         content = state.disk(self.vm, disk)
-        if self.reuse:
-            return content.layer(dest).format
-        return replace(content.overlaid(), secret=self.secret) if self.secret else content.overlaid()
+        return content.layer(dest).format if self.reuse else content.overlaid(self.secret)
 
     def after(self, state: State) -> State:
         """The backup is on; the images that it writes to are in doubt."""
@@ -88,8 +86,7 @@ class BeginBackup(Act):
                 raise Impossible(f"the bitmap {self.since} of {disk} may be lost")
             dest = self.dests[number] if self.dests else ""
             found[disk] = BackedUp(content.guest(), content.size, since, dest)
-            if self.secret:
-                state.require_secret(replace(content.overlaid(), secret=self.secret))
+            state.require_secret(content.overlaid(self.secret))
             if dest:
                 if not self.reuse:
                     state.require_free(dest)

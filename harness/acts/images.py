@@ -90,9 +90,9 @@ class CreateImage(Act):
         image = self.after(state).image(self.vm, self.disk, self.name)
         command = tool.create(image, size, backing, relative=self.relative)
         wiped = str(path_of(image.store)) if self.name in state.devices else ""
-        served = str(path_of(image.store)) if isinstance(image.store, Nbd) else ""
+        serves = str(path_of(image.store)) if isinstance(image.store, Nbd) else ""
         zeros = tool.fill(image, size) if isinstance(image.format, Raw) and image.format.secret else ()
-        return Host(command, then=zeros, serves=served, device=wiped)
+        return Host(command, then=zeros, serves=serves, device=wiped)
 
     def after(self, state: State) -> State:
         """The disk has one more image, which is in its chain if it is the first."""

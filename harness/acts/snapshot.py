@@ -102,10 +102,7 @@ class Snapshot(Act):
 
     def _form(self, content: Content, overlay: str) -> Format:
         """The format of an overlay."""
-        if self.reuse:
-            return content.layer(overlay).format
-        form = content.overlaid()
-        return replace(form, secret=self.secret) if self.secret else form
+        return content.layer(overlay).format if self.reuse else content.overlaid(self.secret)
 
     def _remembered(self, state: State, below: Mapping[str, str]) -> State:
         """The state with the file of the memory, and the record, if there are to be any."""

@@ -378,10 +378,10 @@ class Content:
         marked = bitmap.covered(self.bitmaps, self.active, overlay)
         return replace(self, active=overlay, unflushed=frozenset(), bitmaps=marked)
 
-    def overlaid(self) -> Format:
-        """The format of an image that libvirt makes on the model of the active file."""
+    def overlaid(self, secret: str = "") -> Format:
+        """The format of an image that libvirt makes on the model of the active file, encrypted with a secret or not."""
         form = self.layer(self.active).format
-        return _inherited(form) if isinstance(form, Qcow2) else QCOW2
+        return replace(_inherited(form) if isinstance(form, Qcow2) else QCOW2, secret=secret)
 
     def backed_up(self, dest: str, since: Bitmap | None, form: Format | None = None) -> tuple[Content, Parts]:
         """A backup to the file `dest` begins, whole or of what a bitmap says was written; and what it will hold.

@@ -80,16 +80,11 @@ class Decrypted:
         self._file = file
         self._cipher = cipher
         self._payload = payload
-        self.taken = file.taken
 
     @property
     def size(self) -> int:
         """Bytes from `payload` on."""
         return max(0, self._file.size - self._payload)
-
-    def refuse_beyond(self, end: int, what: str) -> None:
-        """As that of OpenFile."""
-        self._file.refuse_beyond(self._payload + end, what)
 
     def read_padded(self, offset: int, length: int, what: str) -> bytes:
         """As that of OpenFile: what the file does not have are zeros, before they are decrypted."""

@@ -12,12 +12,13 @@ from pathlib import Path, PurePosixPath
 
 from harness.errors import ImageError, in_one_line
 from harness.oracle.content import Content
-from harness.oracle.geometry import Geometry
+from harness.oracle.geometry import SECTOR, Geometry
 from harness.oracle.image import Image, Raw
 from harness.oracle.table import Row, inside_name
 from harness.readers.bitmaps import StoredBitmap, stored_bitmaps
 from harness.readers.extents import Extent
 from harness.readers.inside import StoredSnapshot, stored_snapshots
+from harness.readers.luks import unlocked
 from harness.readers.named import DEEPEST
 from harness.readers.qcow2_header import Header, read_header
 from harness.readers.refcounts import Bookkeeper, Wrong
@@ -55,7 +56,9 @@ class Reader:
         if header is not None:
             return header.size
         with self._session(image) as session:
-            return open_image(_path(image), image.format.name, session).size
+            file = session.open(_path(image))
+            payload = unlocked(file)[1].payload if image.format.secret else 0
+            return -(-(file.size - payload) // SECTOR) * SECTOR
 
     def header(self, image: Image) -> Header | None:
         """What the image's header says; None of a raw one, which has none."""
@@ -66,8 +69,14 @@ class Reader:
 
     def secret(self, image: Image) -> str:
         """The secret that opens an image; "" if it is not encrypted."""
+        if image.format.name == Raw().name:
+            return ""
         with self._session(image) as session:
-            return open_image(_path(image), image.format.name, session).secret
+            file = session.open(_path(image))
+            if isinstance(image.format, Raw):
+                return unlocked(file)[0]
+            luks = read_header(file).own.luks
+            return "" if luks is None else unlocked(file, luks.offset)[0]
 
     def wrong_refcounts(self, image: Image) -> list[Wrong]:
         """The clusters of a qcow2 image whose refcounts are not how often they are referred to: see Bookkeeper."""

@@ -18,7 +18,7 @@ from harness.oracle.image import Nbd
 from harness.readers.extents import Extent, Kind, OpenFile, merged, opened
 from harness.readers.inside import as_header, stored_snapshots
 from harness.readers.luks import Decrypted, unlocked
-from harness.readers.qcow2 import Qcow2, Run
+from harness.readers.qcow2 import Qcow2, Reading, Run
 from harness.readers.qcow2_header import MAGIC, Header, read_header
 from harness.storage.stores import UnknownStore, beneath, path_of, store_named
 
@@ -33,7 +33,7 @@ _PROTOCOL = re.compile(r"[A-Za-z0-9+.-]+:")
 class OpenImage:
     """One image, open: what its header says and what it holds, in files that take `taken` bytes.
 
-    `data_of` reads a run of kind DATA. A raw one has no `header`. `secret` is what it is encrypted with.
+    `data_of` reads a run of kind DATA. A raw one has no `header`.
     """
 
     path: PurePosixPath
@@ -45,7 +45,6 @@ class OpenImage:
     data_of: Callable[[Run], bytes]
     taken: int
     header: Header | None = None
-    secret: str = ""
     extents: list[Extent] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,16 +151,16 @@ def _mapped(path: PurePosixPath, file: OpenFile, header: Header, session: Sessio
     if header.data_file is not None and header.has_data_file:
         data = session.open(relative(header.data_file, path), path)
     taken = file.taken + (0 if data is file else data.taken)
-    secret, read = "", data.read_padded
+    read = data.read_padded
     if header.own.luks is not None:
-        secret, cipher = unlocked(file, header.own.luks.offset)
+        _, cipher = unlocked(file, header.own.luks.offset)
         read = Decrypted(data, cipher).read_padded
     image = Qcow2(file, header, data, read)
     backing = backing_of(path, header)
     driver = "" if backing is None else driver_of(backing, header.backing_format, path, session)
     form = header.backing_format
     runs = session.listed(path, image.runs())
-    return OpenImage(path, header.size, backing, driver, form, runs, image.read, taken, header, secret)
+    return OpenImage(path, header.size, backing, driver, form, runs, image.read, taken, header)
 
 
 def driver_of(path: PurePosixPath, format_name: str | None, overlay: PurePosixPath, session: Session) -> str:
@@ -184,22 +183,21 @@ def _raw(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
     runs = session.listed(path, (Run(extent, extent.offset) for extent in extents if extent.length))
     runs.append(Run(Extent(file.size, size - file.size, Kind.HOLE)))
 
-    def data_of(run: Run) -> bytes:
-        return file.read_padded(run.extent.offset, run.extent.length, "the data")
-
-    return OpenImage(path, size, None, "", None, runs, data_of, file.taken)
+    return OpenImage(path, size, None, "", None, runs, _in_place(file.read_padded), file.taken)
 
 
 def _luks(path: PurePosixPath, file: OpenFile, session: Session) -> OpenImage:
     """A raw image that is encrypted: it holds all that it shows."""
-    secret, cipher = unlocked(file)
+    _, cipher = unlocked(file)
     data = Decrypted(file, cipher, cipher.payload)
     runs = session.listed(path, iter([Run(Extent(0, data.size, Kind.DATA))]))
 
-    def data_of(run: Run) -> bytes:
-        return data.read_padded(run.extent.offset, run.extent.length, "the data")
+    return OpenImage(path, data.size, None, "", None, runs, _in_place(data.read_padded), file.taken)
 
-    return OpenImage(path, data.size, None, "", None, runs, data_of, file.taken, secret=secret)
+
+def _in_place(read: Reading) -> Callable[[Run], bytes]:
+    """Reads the runs of an image that has every byte where its disk has it."""
+    return lambda run: read(run.extent.offset, run.extent.length, "the data")
 
 
 def backing_of(image: PurePosixPath, header: Header) -> PurePosixPath | None:

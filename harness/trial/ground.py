@@ -28,6 +28,8 @@ from harness.waiting import scale_deadlines
 from images.build import GENERIC, guest_files
 from images.preload import preload
 
+_THREAD_TIME = storage_faults.SOURCE.with_name("thread_time.c")
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -62,9 +64,6 @@ class Ground:
 
     def __str__(self) -> str:
         return f"{self.acceleration} ({self.acceleration.reason}), {self.settings.mode} mode"
-
-
-_THREAD_TIME = storage_faults.SOURCE.with_name("thread_time.c")
 
 
 @dataclass(frozen=True)

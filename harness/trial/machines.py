@@ -85,6 +85,11 @@ class Machines:
         for target in self._state().vm(domain.name).disks:
             domain.port.await_disk(target)
 
+    def reset(self, domain: Domain) -> None:
+        """Reset it; it is up when its guest has its disks again."""
+        domain.reset()
+        self._await_disks(domain)
+
     def restore(self, domain: Domain, file: PurePosixPath | None) -> None:
         """Start it where it was saved: from the file, or from what libvirt has kept."""
         self._keep_log(domain)

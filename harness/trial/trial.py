@@ -97,6 +97,7 @@ class Trial:
             self.machines.bring_up,
             self.machines.restore,
             self.machines.revert,
+            self.machines.reset,
             OfflineWriter(
                 lambda images: appliance(daemon, appliances, images, readonly=False),
                 lambda place: written_together(self.state, place),

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.verdict.known_bug import KnownBug
 
 _NEWS_7_3 = "https://libvirt.org/news.html#v7-3-0-2021-05-03"
 _NEWS_9_1 = "https://libvirt.org/news.html#v9-1-0-2023-03-01"
 _NEWS_12_0 = "https://libvirt.org/news.html#v12-0-0-2026-01-15"
+_NOT_STARTED = KnownBug(
+    scenario=r"overlay_of_an_encrypted_image_is_started_by_the_same_daemon.*[\[-]encrypted",
+    check="DomainFailed",
+    shows=r"Unexpected enum value 0 for virStorageEncryptionEngine",
+    component="libvirt",
+    since="9.0.0",  # between 7.0, which has it not, and it nobody looked
+    fixed=None,
+    url="",
+    sentence="A VM on an encrypted overlay of a snapshot does not start until libvirtd is started again.",
+    measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1, not on 7.0.0-3+deb11u3; no reference found:"
+    " scenarios/findings/vm-on-an-encrypted-overlay-does-not-start.md",
+)
 BUGS: tuple[KnownBug, ...] = (
     KnownBug(
         scenario=r"however_the_disk_is_served.*[\[-]detect_zeroes",
@@ -467,29 +481,11 @@ BUGS: tuple[KnownBug, ...] = (
         measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1, not on 7.0.0-3+deb11u3; no reference found:"
         " scenarios/findings/snapshot-is-made-of-another-disk.md",
     ),
-    KnownBug(
-        scenario=r"overlay_of_an_encrypted_image_is_started_by_the_same_daemon.*[\[-]encrypted",
-        check="DomainFailed",
-        shows=r"Unexpected enum value 0 for virStorageEncryptionEngine",
-        component="libvirt",
-        since="9.0.0",  # between 7.0, which has it not, and it nobody looked
-        fixed=None,
-        url="",
-        sentence="A VM on an encrypted overlay of a snapshot does not start until libvirtd is started again.",
-        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1, not on 7.0.0-3+deb11u3; no reference found:"
-        " scenarios/findings/vm-on-an-encrypted-overlay-does-not-start.md",
-    ),
-    KnownBug(
-        scenario=r"encrypted|^scenarios/explore/",  # where each is started again (--start-again), or walks do so
+    _NOT_STARTED,
+    replace(  # where each scenario is started again (--start-again), or walks do so
+        _NOT_STARTED,
+        scenario=r"encrypted|^scenarios/explore/",
         check="DomainFailed|libvirtError|daemon unharmed",
-        shows=r"Unexpected enum value 0 for virStorageEncryptionEngine",
-        component="libvirt",
-        since="9.0.0",  # between 7.0, which has it not, and it nobody looked
-        fixed=None,
-        url="",
-        sentence="A VM on an encrypted overlay of a snapshot does not start until libvirtd is started again.",
-        measured="shows on 9.0.0-4+deb12u2, 11.3.0-3+deb13u3 and 12.8.0-1, not on 7.0.0-3+deb11u3; no reference found:"
-        " scenarios/findings/vm-on-an-encrypted-overlay-does-not-start.md",
         sometimes=r"(?!)",
     ),
     KnownBug(

@@ -47,8 +47,8 @@ class Things:
     `run` is the id that patterns carry. `definition` gives the XML of a domain from its name and the arguments of the
     call, `disk` that of one of its disks. `boot` starts one, `bring_up` does from a guest that was saved for all,
     `restore` from where it was saved itself: a file, or None; `revert` has it go back to a snapshot, and says whether
-    its QEMU is the same. `server` serves images over NBD; `devices` are what images lie on. `daemon_pid` is the last
-    started daemon's. `forgotten` are the XMLs of snapshots that libvirt was told to forget.
+    its QEMU is the same; `reset` resets it. `server` serves images over NBD; `devices` are what images lie on.
+    `daemon_pid` is the last started daemon's. `forgotten` are the XMLs of snapshots that libvirt was told to forget.
     """
 
     daemon: Daemon
@@ -59,6 +59,7 @@ class Things:
     bring_up: Callable[[Domain], None]
     restore: Callable[[Domain, PurePosixPath | None], None]
     revert: Callable[[Domain, str, int], bool]
+    reset: Callable[[Domain], None]
     offline: OfflineWriter
     server: ImageServer
     devices: BlockDevices
@@ -345,13 +346,6 @@ def _resume(things: Things, call: Libvirt) -> None:
     things.domain(call.vm).resume()
 
 
-def _reset(things: Things, call: Libvirt) -> None:
-    domain = things.domain(call.vm)
-    domain.reset()
-    for target in targets(domain.xml()):  # a disk on USB comes a moment after the guest is up
-        domain.port.await_disk(target)
-
-
 def _undefine(things: Things, call: Libvirt) -> None:
     things.domain(call.vm).undefine()
 
@@ -370,7 +364,7 @@ _SPECIAL: Mapping[str, Callable[[Things, Libvirt], object]] = {
     "virDomainManagedSave": _save,
     "virDomainRestoreFlags": lambda things, call: things.bring_up(things.domain(call.vm)),
     "virDomainDestroyFlags": lambda things, call: things.domain(call.vm).shut_off(),
-    "virDomainReset": _reset,
+    "virDomainReset": lambda things, call: things.reset(things.domain(call.vm)),
 }
 """What takes more than the one call: the guest is to be reached, the end awaited, the object looked up."""
 

@@ -61,7 +61,7 @@ _FEW = (("active commit", "luks", ""), ("encrypted copy", "qcow2", "blue"), ("pu
 def test_a_chain_of_encrypted_images_keeps_every_byte(trial: Trial, job: str, form: Format, over: str) -> None:
     """base (encrypted) <- sn1 <- cur (live), encrypted with another secret or not   becomes   what the job makes."""
     trial.do(DefineSecret("red"), DefineSecret("blue"))
-    trial.create_base(Geometry(), form=form)
+    trial.create_base(form=form)
     trial.define().start()
     trial.do(Write("vda", "A", (0, 1, 2, 3, 4)), Zero("vda", (3,)), Write("vda", "A2", ranges=((458752 + 4096, 8192),)))
     trial.do(Snapshot("vda", "sn1", secret=over), Write("vda", "B", (1, 5)))
@@ -78,7 +78,7 @@ def test_a_chain_of_encrypted_images_keeps_every_byte(trial: Trial, job: str, fo
 def test_a_chain_of_encrypted_images_starts_again(trial: Trial, form: Format, over: str) -> None:
     """base (encrypted) <- cur (live), encrypted or not   is started again as it is, and by another daemon."""
     trial.do(DefineSecret("red"), DefineSecret("blue"))
-    trial.create_base(Geometry(), form=form)
+    trial.create_base(form=form)
     vm = trial.define().start()
     trial.do(Write("vda", "A", (0, 1, 2)), Snapshot("vda", "cur", secret=over), Write("vda", "B", (1, 5)))
     vm.shut_off()
@@ -96,7 +96,7 @@ def test_a_chain_of_encrypted_images_starts_again(trial: Trial, form: Format, ov
 def test_an_overlay_of_an_encrypted_image_is_started_by_the_same_daemon(trial: Trial, over: str) -> None:
     """base (encrypted) <- cur (live), encrypted or not   is started again by the libvirtd that made the snapshot."""
     trial.do(DefineSecret("red"), DefineSecret("blue"))
-    trial.create_base(Geometry(), form=RED)
+    trial.create_base(form=RED)
     vm = trial.define().start()
     trial.do(Write("vda", "A", (0, 1, 2)), Snapshot("vda", "cur", secret=over), Write("vda", "B", (1, 5)))
     vm.shut_off()
@@ -109,8 +109,8 @@ def test_an_overlay_of_an_encrypted_image_is_started_by_the_same_daemon(trial: T
 def test_an_encrypted_disk_is_attached_saved_resized_and_detached(trial: Trial) -> None:
     """vda and vdb (encrypted)   are changed while the VM runs: QEMU has the secrets of what is plugged in."""
     trial.do(DefineSecret("red"), DefineSecret("blue"))
-    trial.create_base(Geometry(), form=RED)
-    trial.create_base(Geometry(), name="data", disk="vdb", form=Raw(secret="blue"))
+    trial.create_base(form=RED)
+    trial.create_base(name="data", disk="vdb", form=Raw(secret="blue"))
     vm = trial.define().start()
     trial.do(Write("vda", "A", (0, 1)), Write("vdb", "B", (0, 1)), Detach("vdb"))
     trial.verify("detached")
@@ -131,7 +131,7 @@ def test_an_encrypted_disk_is_attached_saved_resized_and_detached(trial: Trial) 
 def test_a_backup_to_an_encrypted_image_holds_the_instant(trial: Trial, form: Format) -> None:
     """base (encrypted) <- sn1 (live)   is backed up as   dest, encrypted with another secret."""
     trial.do(DefineSecret("red"), DefineSecret("blue"))
-    trial.create_base(Geometry(), form=form)
+    trial.create_base(form=form)
     vda = trial.define().start().disk()
     vda.write("A", (0, 1, 2, 3))
     trial.do(Snapshot("vda", "sn1", secret="red"))
@@ -148,7 +148,7 @@ def test_a_backup_to_an_encrypted_image_holds_the_instant(trial: Trial, form: Fo
 def test_what_changed_in_an_encrypted_image_is_backed_up(trial: Trial) -> None:
     """base (encrypted, with bitmaps) <- sn1 (encrypted)   is backed up by pull, whole and since a checkpoint."""
     trial.do(DefineSecret("red"), DefineSecret("blue"))
-    trial.create_base(Geometry(), form=RED)
+    trial.create_base(form=RED)
     vda = trial.define().start().disk()
     vda.write("A", (0, 1, 2, 3))
     trial.do(CreateCheckpoint("one"))
@@ -190,7 +190,7 @@ _REFUSED: Mapping[str, tuple[Sequence[Act], Act, str]] = {
 def test_what_needs_a_secret_that_is_not_there_is_refused(trial: Trial, what: str) -> None:
     """base (encrypted, live)   stays as it is: libvirt has no secret BLUE, or does not pass RED on."""
     trial.do(DefineSecret("red"))
-    trial.create_base(Geometry(), form=RED)
+    trial.create_base(form=RED)
     trial.define().start()
     trial.do(Write("vda", "A", (0, 1, 2)))
     before, act, words = _REFUSED[what]
@@ -202,7 +202,7 @@ def test_what_needs_a_secret_that_is_not_there_is_refused(trial: Trial, what: st
 def test_a_vm_does_not_start_without_its_secret_and_does_with_it(trial: Trial) -> None:
     """base (encrypted) <- sn1   is started once libvirt knows the secret again."""
     trial.do(DefineSecret("red"))
-    trial.create_base(Geometry(), form=RED)
+    trial.create_base(form=RED)
     vm = trial.define().start()
     trial.do(Write("vda", "A", (0, 1, 2)), Snapshot("vda", "sn1"), Write("vda", "B", (1,)), ShutOff())
     trial.type(f"virsh secret-undefine {uuid_of('red')}").check()

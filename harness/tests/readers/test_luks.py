@@ -117,7 +117,6 @@ def test_an_image_of_qcow2_counts_the_header_of_luks_among_its_clusters(tmp_path
 
 
 def test_a_raw_one_is_larger_than_its_disk_by_the_header(raw: Image) -> None:
-
     assert file_of(raw).stat().st_size == SIZE + LUKS_HEADER
 
 
